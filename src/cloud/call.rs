@@ -1,0 +1,110 @@
+//! A call on its way to a product and the answer that came back, before anyone has given them a meaning.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::error::ApiError;
+
+/// The products that aliform speaks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Product {
+    /// Elastic Compute Service.
+    Ecs,
+    /// Virtual Private Cloud, with elastic addresses.
+    Vpc,
+    /// Security Token Service.
+    Sts,
+    /// Billing.
+    Bss,
+    /// Object Storage Service.
+    Oss,
+}
+
+impl Product {
+    /// Every product.
+    pub const ALL: [Product; 5] = [Product::Ecs, Product::Vpc, Product::Sts, Product::Bss, Product::Oss];
+
+    /// The name that hosts and tables use.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Product::Ecs => "ecs",
+            Product::Vpc => "vpc",
+            Product::Sts => "sts",
+            Product::Bss => "bssopenapi",
+            Product::Oss => "oss",
+        }
+    }
+
+    /// The API version that is signed and sent.
+    pub const fn version(self) -> &'static str {
+        match self {
+            Product::Ecs => "2014-05-26",
+            Product::Vpc => "2016-04-28",
+            Product::Sts => "2015-04-01",
+            Product::Bss => "2017-12-14",
+            Product::Oss => "2019-05-17",
+        }
+    }
+}
+
+/// Whether a call may be sent again when no answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// It reads, carries a `ClientToken`, or does nothing the second time.
+    Safe,
+    /// It could happen twice; only an answer that proves it did not happen allows another try.
+    Unsafe,
+}
+
+/// One request, not signed yet: a signature is made anew for each attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Who is asked.
+    pub product: Product,
+    /// The API's name, `RunInstances`; for OSS the operation's, `PutObject`.
+    pub action: &'static str,
+    /// The region whose endpoint is asked, `cn-hangzhou`.
+    pub region: String,
+    /// The HTTP method.
+    pub method: http::Method,
+    /// OSS: the bucket; other products have none.
+    pub bucket: Option<String>,
+    /// Path after the host, not percent-encoded, `/` for RPC; for OSS `/` and the key.
+    pub path: String,
+    /// Query parameters, not encoded, in any order.
+    pub query: Vec<(String, String)>,
+    /// Headers besides those that transport and signature add, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+    /// Whether a lost answer allows another try.
+    pub repeat: Repeat,
+}
+
+/// What came back with a status below 400.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// The first header of that lower-case name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Something that takes calls: the real cloud over HTTP, or a local one in the same process.
+#[async_trait]
+pub trait Cloud: Send + Sync {
+    /// Sends a call and waits for its answer. A status of 400 and above is an error.
+    async fn send(&self, call: Call) -> Result<Answer, ApiError>;
+
+    /// A link, signed for `seconds`, under which a machine inside the region can fetch an object (OSS V4 query signature).
+    async fn presign(&self, region: &str, bucket: &str, key: &str, seconds: u64) -> Result<String, ApiError>;
+}

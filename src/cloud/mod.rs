@@ -1,0 +1,6 @@
+//! The client of Alibaba Cloud: one struct for each call, how it is signed, where it goes, and how often it is
+//! tried. It knows the wire and nothing of plans; it never decides what to create.
+
+pub mod api;
+pub mod call;
+pub mod error;

@@ -1,0 +1,101 @@
+//! Amounts of money: exact decimals with a currency. Never a float, never a bare number.
+
+use std::fmt;
+use std::str::FromStr;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+/// The currencies that Alibaba Cloud bills in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Currency {
+    /// Chinese yuan.
+    Cny,
+    /// United States dollar.
+    Usd,
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Currency::Cny => "CNY",
+            Currency::Usd => "USD",
+        })
+    }
+}
+
+/// An amount in a currency; may be negative (a saving).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Money {
+    /// The exact amount.
+    pub amount: Decimal,
+    /// Its currency.
+    pub currency: Currency,
+}
+
+impl Money {
+    /// An amount of yuan.
+    pub fn cny(amount: Decimal) -> Self {
+        Money { amount, currency: Currency::Cny }
+    }
+
+    /// This amount, `factor` times.
+    #[must_use]
+    pub fn times(self, factor: Decimal) -> Self {
+        Money { amount: self.amount * factor, ..self }
+    }
+
+    /// Rounded half up to `places` digits after the point, trailing zeros kept.
+    #[must_use]
+    pub fn rounded(self, places: u32) -> Self {
+        let mut amount = self.amount.round_dp_with_strategy(places, rust_decimal::RoundingStrategy::MidpointAwayFromZero);
+        amount.rescale(places);
+        Money { amount, ..self }
+    }
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{} {}", self.amount, self.currency))
+    }
+}
+
+impl FromStr for Money {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (number, unit) =
+            text.trim().split_once(char::is_whitespace).ok_or_else(|| format!("`{text}` has no currency; write `3 CNY` or `3 USD`"))?;
+        let currency = match unit.trim() {
+            "CNY" => Currency::Cny,
+            "USD" => Currency::Usd,
+            other => return Err(format!("`{other}` is not a currency; use CNY or USD")),
+        };
+        let amount = Decimal::from_str_exact(number).map_err(|_| format!("`{number}` is not a number"))?;
+        Ok(Money { amount, currency })
+    }
+}
+
+super::address::serde_as_text!(Money);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_is_a_number_and_a_currency() {
+        assert_eq!("3 CNY".parse(), Ok(Money::cny(Decimal::from(3))));
+        assert_eq!("0.10 USD".parse::<Money>().unwrap().to_string(), "0.10 USD");
+        for text in ["3", "3 EUR", "CNY", "three CNY", "3CNY"] {
+            assert!(text.parse::<Money>().is_err(), "{text:?} was taken");
+        }
+    }
+
+    #[test]
+    fn rounding_is_half_up() {
+        let money: Money = "0.125 CNY".parse().unwrap();
+        assert_eq!(money.rounded(2).to_string(), "0.13 CNY");
+        assert_eq!(money.rounded(4).to_string(), "0.1250 CNY");
+    }
+}
