@@ -2,5 +2,10 @@
 //! tried. It knows the wire and nothing of plans; it never decides what to create.
 
 pub mod api;
+pub mod bss;
 pub mod call;
+pub mod ecs;
 pub mod error;
+pub mod oss;
+pub mod sts;
+pub mod vpc;

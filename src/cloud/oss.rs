@@ -1,0 +1,127 @@
+//! Object Storage Service: buckets and objects over its own REST and XML.
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use super::call::{Call, Cloud, Product, Repeat};
+use super::error::ApiError;
+
+/// An object as a listing shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Object {
+    /// The whole key.
+    pub key: String,
+    /// Bytes.
+    pub size: u64,
+    /// `2026-01-02T03:04:05.000Z`.
+    pub last_modified: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ListBucketResult {
+    #[serde(default)]
+    contents: Vec<Object>,
+    #[serde(default)]
+    next_continuation_token: Option<String>,
+}
+
+fn call(action: &'static str, method: http::Method, region: &str, bucket: &str, key: &str) -> Call {
+    Call {
+        product: Product::Oss,
+        action,
+        region: region.to_owned(),
+        method,
+        bucket: Some(bucket.to_owned()),
+        path: format!("/{key}"),
+        query: Vec::new(),
+        headers: Vec::new(),
+        body: Bytes::new(),
+        repeat: Repeat::Safe,
+    }
+}
+
+/// Makes a private bucket; repeating it as the owner is no error. `tags` as pairs of key and value.
+pub async fn put_bucket(cloud: &dyn Cloud, region: &str, bucket: &str, tags: &[(String, String)]) -> Result<(), ApiError> {
+    let encode = |text: &String| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+    let tagging = tags.iter().map(|(key, value)| format!("{}={}", encode(key), encode(value))).collect::<Vec<_>>().join("&");
+    let mut call = call("PutBucket", http::Method::PUT, region, bucket, "");
+    call.headers.push(("x-oss-acl".to_owned(), "private".to_owned()));
+    call.headers.push(("x-oss-bucket-tagging".to_owned(), tagging));
+    cloud.send(call).await.map(drop)
+}
+
+/// Whether the bucket exists and is ours. A bucket of someone else is the error `AccessDenied`.
+pub async fn bucket_exists(cloud: &dyn Cloud, region: &str, bucket: &str) -> Result<bool, ApiError> {
+    let mut call = call("GetBucketInfo", http::Method::GET, region, bucket, "");
+    call.query.push(("bucketInfo".to_owned(), String::new()));
+    match cloud.send(call).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Deletes an empty bucket; one that is gone is no error.
+pub async fn delete_bucket(cloud: &dyn Cloud, region: &str, bucket: &str) -> Result<(), ApiError> {
+    absent_is_fine(cloud.send(call("DeleteBucket", http::Method::DELETE, region, bucket, "")).await)
+}
+
+/// Writes an object.
+pub async fn put_object(cloud: &dyn Cloud, region: &str, bucket: &str, key: &str, body: Bytes) -> Result<(), ApiError> {
+    let mut call = call("PutObject", http::Method::PUT, region, bucket, key);
+    call.headers.push(("content-type".to_owned(), "application/octet-stream".to_owned()));
+    call.body = body;
+    cloud.send(call).await.map(drop)
+}
+
+/// The size of an object in bytes, or `None` if there is none.
+pub async fn object_size(cloud: &dyn Cloud, region: &str, bucket: &str, key: &str) -> Result<Option<u64>, ApiError> {
+    match cloud.send(call("HeadObject", http::Method::HEAD, region, bucket, key)).await {
+        Ok(answer) => Ok(answer.header("content-length").and_then(|length| length.parse().ok())),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Deletes an object; one that is gone is no error.
+pub async fn delete_object(cloud: &dyn Cloud, region: &str, bucket: &str, key: &str) -> Result<(), ApiError> {
+    absent_is_fine(cloud.send(call("DeleteObject", http::Method::DELETE, region, bucket, key)).await)
+}
+
+/// Every object below a prefix, 1,000 a page; none if the bucket is gone.
+pub async fn list_objects(cloud: &dyn Cloud, region: &str, bucket: &str, prefix: &str) -> Result<Vec<Object>, ApiError> {
+    let mut objects = Vec::new();
+    let mut token: Option<String> = None;
+    loop {
+        let mut call = call("ListObjectsV2", http::Method::GET, region, bucket, "");
+        let mut parameter = |key: &str, value: &str| call.query.push((key.to_owned(), value.to_owned()));
+        parameter("list-type", "2");
+        parameter("max-keys", "1000");
+        parameter("prefix", prefix);
+        if let Some(token) = &token {
+            parameter("continuation-token", token);
+        }
+        let answer = match cloud.send(call).await {
+            Ok(answer) => answer,
+            Err(error) if error.is_not_found() => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let unreadable = |reason: String| ApiError::Unreadable { action: "ListObjectsV2", reason };
+        let text = std::str::from_utf8(&answer.body).map_err(|error| unreadable(error.to_string()))?;
+        let page: ListBucketResult = quick_xml::de::from_str(text).map_err(|error| unreadable(error.to_string()))?;
+        objects.extend(page.contents);
+        token = page.next_continuation_token.filter(|token| !token.is_empty());
+        if token.is_none() {
+            return Ok(objects);
+        }
+    }
+}
+
+fn absent_is_fine<T>(answer: Result<T, ApiError>) -> Result<(), ApiError> {
+    match answer {
+        Err(error) if !error.is_not_found() => Err(error),
+        _ => Ok(()),
+    }
+}
