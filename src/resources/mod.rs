@@ -1,1 +1,19 @@
-//! (being built)
+//! What aliform can make: one file for each kind of resource. Kinds never import each other; they meet only in
+//! the registry and through references between their specs.
+
+pub mod bucket;
+pub mod bundle;
+pub mod command;
+pub mod desired;
+pub mod eip;
+pub mod error;
+pub mod instance;
+pub mod kind;
+pub mod name;
+pub mod registry;
+pub mod release;
+pub mod script;
+pub mod security_group;
+pub mod vpc;
+pub mod vswitch;
+pub mod wait;

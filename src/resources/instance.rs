@@ -1,0 +1,357 @@
+//! A virtual machine.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::error::ResourceError;
+use super::kind::{Context, Priced, ReadContext, ResourceKind, needed};
+use super::wait::{self, Look};
+use crate::cloud::api::{JsonList, ask};
+use crate::cloud::ecs::assistant::DescribeCloudAssistantStatus;
+use crate::cloud::ecs::instance::{
+    DeleteInstance, DescribeInstances, Instance, ModifyInstanceAttribute, ModifyInstanceSpec, RunInstances, StartInstance, StopInstance,
+    SystemDisk,
+};
+use crate::model::address::{Address, Kind};
+use crate::model::change::Effect;
+use crate::model::value::Value;
+
+/// The most identifiers of a DescribeInstances.
+const IDS_A_CALL: usize = 100;
+const LIMIT: Duration = Duration::from_secs(600);
+const BUSY: &[&str] = &["IncorrectVSwitchStatus", "IncorrectVpcStatus", "OperationConflict", "LastTokenProcessing", "IdempotentProcessing"];
+const CHANGING: &[&str] = &[
+    "IncorrectInstanceStatus",
+    "InvalidOperation.Conflict",
+    "LastOrderProcessing",
+    "LastRequestProcessing",
+    "LastTokenProcessing",
+    "OperationConflict",
+];
+const LINGERING: &[&str] =
+    &["IncorrectInstanceStatus", "IncorrectInstanceStatus.Initializing", "DependencyViolation.RouteEntry", "LastTokenProcessing"];
+
+/// What is wanted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InstanceSpec {
+    /// Its name in the console and its host name.
+    pub name: String,
+    /// The zone it stands in.
+    pub zone: String,
+    /// `ecs.u1-c1m2.large`.
+    pub instance_type: String,
+    /// The image it starts from.
+    pub image_id: String,
+    /// Its subnet.
+    pub vswitch_id: Value<String>,
+    /// Its security group.
+    pub security_group_id: Value<String>,
+    /// Its system disk.
+    pub system_disk: DiskSpec,
+    /// Mbit/s to the internet, paid by traffic; 0 means no public address.
+    pub bandwidth: u32,
+    /// Whether it runs; someone may have stopped it.
+    pub power: Power,
+}
+
+/// Whether an instance runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Power {
+    /// It runs, or is about to.
+    Running,
+    /// It is stopped, or is about to be.
+    Stopped,
+}
+
+/// A disk.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DiskSpec {
+    /// `cloud_essd`.
+    pub category: String,
+    /// `PL0`, where the category has levels.
+    pub performance_level: Option<String>,
+    /// GiB.
+    pub size: u32,
+}
+
+/// What the cloud says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InstanceAttributes {
+    /// `i-...`
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// `Pending`, `Starting`, `Running`, `Stopping`, `Stopped`.
+    pub status: String,
+    /// Its zone.
+    pub zone: String,
+    /// Its type.
+    pub instance_type: String,
+    /// Its image.
+    pub image_id: String,
+    /// Its subnet.
+    pub vswitch_id: String,
+    /// Its first security group.
+    pub security_group_id: String,
+    /// Its address inside the network.
+    pub private_ip: String,
+    /// Its public address, its own or an elastic one; null if it has none.
+    pub public_ip: Option<String>,
+    /// Mbit/s to the internet.
+    pub bandwidth: u32,
+    /// When it was started last; another value means that its processes are new.
+    pub started_at: String,
+}
+
+/// The kind.
+pub struct InstanceKind;
+
+fn attributes(instance: Instance) -> InstanceAttributes {
+    let first = |list: Vec<String>| list.into_iter().find(|text| !text.is_empty());
+    let elastic = instance.eip_address.map(|eip| eip.ip_address).filter(|address| !address.is_empty());
+    InstanceAttributes {
+        id: instance.instance_id,
+        name: instance.instance_name,
+        status: instance.status,
+        zone: instance.zone_id,
+        instance_type: instance.instance_type,
+        image_id: instance.image_id,
+        vswitch_id: instance.vpc_attributes.v_switch_id,
+        security_group_id: first(instance.security_group_ids.security_group_id).unwrap_or_default(),
+        private_ip: first(instance.vpc_attributes.private_ip_address.ip_address).unwrap_or_default(),
+        public_ip: first(instance.public_ip_address.ip_address).or(elastic),
+        bandwidth: instance.internet_max_bandwidth_out,
+        started_at: instance.start_time,
+    }
+}
+
+async fn describe(context: &ReadContext<'_>, mut query: DescribeInstances) -> Result<Vec<InstanceAttributes>, ResourceError> {
+    query.region_id = context.region.to_owned();
+    query.max_results = 100;
+    let mut all = Vec::new();
+    loop {
+        let answer = ask(context.cloud, context.region, &query).await?;
+        all.extend(answer.instances.instance.into_iter().map(attributes));
+        query.next_token = answer.next_token.filter(|token| !token.is_empty());
+        if query.next_token.is_none() {
+            return Ok(all);
+        }
+    }
+}
+
+async fn read(context: &ReadContext<'_>, id: &str) -> Result<Option<InstanceAttributes>, ResourceError> {
+    let query = DescribeInstances { instance_ids: Some(JsonList(vec![id.to_owned()])), ..Default::default() };
+    Ok(describe(context, query).await?.into_iter().find(|instance| instance.id == id))
+}
+
+async fn in_status(context: &Context<'_>, id: &str, wanted: &str) -> Result<InstanceAttributes, ResourceError> {
+    // A new instance may be missing from the first answers; only one that was seen can vanish.
+    let mut seen = false;
+    let started = tokio::time::Instant::now();
+    wait::until(context, &format!("the instance to be {wanted}"), LIMIT, async || {
+        Ok(match read(&context.reading(), id).await? {
+            Some(instance) if instance.status == wanted => Look::Ready(instance),
+            Some(instance) => {
+                seen = true;
+                Look::NotYet(instance.status)
+            }
+            None if seen || started.elapsed() > Duration::from_secs(30) => return Err(ResourceError::Vanished { id: id.to_owned() }),
+            None => Look::NotYet("not listed".to_owned()),
+        })
+    })
+    .await
+}
+
+/// Cloud Assistant's agent answers some seconds after the instance runs; nothing can be done on it before.
+async fn agent_ready(context: &Context<'_>, id: &str) -> Result<(), ResourceError> {
+    let query = DescribeCloudAssistantStatus { region_id: context.region.to_owned(), instance_id: vec![id.to_owned()] };
+    wait::until(context, "its Cloud Assistant agent", LIMIT, async || {
+        let answer = ask(context.cloud, context.region, &query).await?;
+        let statuses = answer.instance_cloud_assistant_status_set.instance_cloud_assistant_status;
+        let ready = statuses.iter().any(|status| status.instance_id == id && status.cloud_assistant_status == "true");
+        Ok(if ready { Look::Ready(()) } else { Look::NotYet("agent not answering".to_owned()) })
+    })
+    .await
+}
+
+/// Stops the instance, gives it the other type, starts it.
+async fn change_type(context: &Context<'_>, id: &str, instance_type: &str) -> Result<(), ResourceError> {
+    let stop = StopInstance { instance_id: id.to_owned() };
+    wait::while_refused(context, "stop the instance", CHANGING, LIMIT, async || match read(&context.reading(), id).await {
+        Ok(Some(instance)) if matches!(instance.status.as_str(), "Stopped" | "Stopping") => Ok(()),
+        _ => ask(context.cloud, context.region, &stop).await.map(drop),
+    })
+    .await?;
+    in_status(context, id, "Stopped").await?;
+    let modify = ModifyInstanceSpec {
+        instance_id: id.to_owned(),
+        instance_type: Some(instance_type.to_owned()),
+        internet_max_bandwidth_out: None,
+        client_token: context.token.to_owned(),
+    };
+    wait::while_refused(context, "change the type", CHANGING, LIMIT, async || ask(context.cloud, context.region, &modify).await).await?;
+    Ok(())
+}
+
+#[async_trait(?Send)]
+impl ResourceKind for InstanceKind {
+    const KIND: Kind = Kind::Instance;
+    type Spec = InstanceSpec;
+    type Attributes = InstanceAttributes;
+
+    fn effect(path: &str, before: &Json, after: &Json) -> Effect {
+        match path {
+            "name" | "instance_type" | "security_group_id" | "power" => Effect::InPlace,
+            // The public address comes and goes with the bandwidth, and only a creation hands one out.
+            "bandwidth" if before != &Json::from(0) && after != &Json::from(0) => Effect::InPlace,
+            _ => Effect::ForcesReplace,
+        }
+    }
+
+    fn side_effects(paths: &[&str]) -> Vec<String> {
+        if paths.contains(&"instance_type") { vec!["stops and starts the instance".to_owned()] } else { Vec::new() }
+    }
+
+    fn unsettles(paths: &[&str]) -> &'static [&'static str] {
+        if paths.contains(&"instance_type") || paths.contains(&"power") { &["started_at"] } else { &[] }
+    }
+
+    fn observed(spec: InstanceSpec, attributes: &InstanceAttributes) -> InstanceSpec {
+        InstanceSpec {
+            name: attributes.name.clone(),
+            zone: attributes.zone.clone(),
+            instance_type: attributes.instance_type.clone(),
+            image_id: attributes.image_id.clone(),
+            vswitch_id: Value::Known(attributes.vswitch_id.clone()),
+            security_group_id: Value::Known(attributes.security_group_id.clone()),
+            bandwidth: attributes.bandwidth,
+            power: if attributes.status.starts_with("Stop") { Power::Stopped } else { Power::Running },
+            system_disk: spec.system_disk,
+        }
+    }
+
+    fn priced(spec: &InstanceSpec) -> Option<Priced> {
+        Some(Priced::Instance {
+            instance_type: spec.instance_type.clone(),
+            zone: spec.zone.clone(),
+            disk_category: spec.system_disk.category.clone(),
+            disk_level: spec.system_disk.performance_level.clone(),
+            disk_size: spec.system_disk.size,
+            bandwidth: spec.bandwidth,
+        })
+    }
+
+    async fn read_many(
+        context: &ReadContext<'_>,
+        known: &[(Address, String, Json)],
+    ) -> Result<BTreeMap<String, InstanceAttributes>, ResourceError> {
+        let mut found = BTreeMap::new();
+        for chunk in known.chunks(IDS_A_CALL) {
+            let ids = JsonList(chunk.iter().map(|(_, id, _)| id.clone()).collect());
+            let instances = describe(context, DescribeInstances { instance_ids: Some(ids), ..Default::default() }).await?;
+            found.extend(instances.into_iter().map(|instance| (instance.id.clone(), instance)));
+        }
+        Ok(found)
+    }
+
+    async fn create(context: &Context<'_>, spec: &InstanceSpec) -> Result<String, ResourceError> {
+        let call = RunInstances {
+            region_id: context.region.to_owned(),
+            zone_id: spec.zone.clone(),
+            image_id: spec.image_id.clone(),
+            instance_type: spec.instance_type.clone(),
+            security_group_id: needed(&spec.security_group_id)?.clone(),
+            v_switch_id: needed(&spec.vswitch_id)?.clone(),
+            instance_name: spec.name.clone(),
+            host_name: spec.name.clone(),
+            instance_charge_type: "PostPaid".to_owned(),
+            internet_charge_type: "PayByTraffic".to_owned(),
+            internet_max_bandwidth_out: spec.bandwidth,
+            system_disk: SystemDisk {
+                category: spec.system_disk.category.clone(),
+                size: spec.system_disk.size.to_string(),
+                performance_level: spec.system_disk.performance_level.clone(),
+            },
+            amount: 1,
+            client_token: context.token.to_owned(),
+            tag: context.identity.tags(context.address),
+        };
+        let answer =
+            wait::while_refused(context, "create the instance", BUSY, LIMIT, async || ask(context.cloud, context.region, &call).await)
+                .await?;
+        let ids = answer.instance_id_sets.instance_id_set;
+        ids.into_iter().next().ok_or_else(|| ResourceError::InTheWay("RunInstances answered without an instance id".to_owned()))
+    }
+
+    async fn converge(context: &Context<'_>, id: &str, spec: &InstanceSpec) -> Result<InstanceAttributes, ResourceError> {
+        let present = wait::until(context, "the instance", LIMIT, async || {
+            Ok(match read(&context.reading(), id).await? {
+                Some(instance) if matches!(instance.status.as_str(), "Running" | "Stopped") => Look::Ready(instance),
+                Some(instance) => Look::NotYet(instance.status),
+                None => Look::NotYet("not listed".to_owned()),
+            })
+        })
+        .await?;
+        let group = needed(&spec.security_group_id)?;
+        if present.name != spec.name || &present.security_group_id != group {
+            let call = ModifyInstanceAttribute {
+                instance_id: id.to_owned(),
+                instance_name: Some(spec.name.clone()),
+                security_group_ids: vec![group.clone()],
+            };
+            wait::while_refused(context, "change the instance", CHANGING, LIMIT, async || ask(context.cloud, context.region, &call).await)
+                .await?;
+        }
+        if present.bandwidth != spec.bandwidth {
+            let call = ModifyInstanceSpec {
+                instance_id: id.to_owned(),
+                instance_type: None,
+                internet_max_bandwidth_out: Some(spec.bandwidth),
+                client_token: format!("{}b", &context.token[..context.token.len().min(63)]),
+            };
+            wait::while_refused(context, "change the bandwidth", CHANGING, LIMIT, async || ask(context.cloud, context.region, &call).await)
+                .await?;
+        }
+        if present.instance_type != spec.instance_type {
+            change_type(context, id, &spec.instance_type).await?;
+        }
+        let now = read(&context.reading(), id).await?.ok_or_else(|| ResourceError::Vanished { id: id.to_owned() })?;
+        if now.status == "Stopped" {
+            let start = StartInstance { instance_id: id.to_owned() };
+            wait::while_refused(context, "start the instance", CHANGING, LIMIT, async || ask(context.cloud, context.region, &start).await)
+                .await?;
+        }
+        let running = in_status(context, id, "Running").await?;
+        agent_ready(context, id).await?;
+        Ok(running)
+    }
+
+    async fn delete(context: &Context<'_>, id: &str, _spec: &InstanceSpec) -> Result<(), ResourceError> {
+        let call = DeleteInstance { instance_id: id.to_owned(), force: true };
+        match wait::while_refused(context, "delete the instance", LINGERING, LIMIT, async || {
+            ask(context.cloud, context.region, &call).await
+        })
+        .await
+        {
+            Err(ResourceError::Api(error)) if error.is_not_found() => return Ok(()),
+            other => other?,
+        };
+        wait::until(context, "the instance to be gone", LIMIT, async || {
+            Ok(match read(&context.reading(), id).await? {
+                None => Look::Ready(()),
+                Some(instance) => Look::NotYet(instance.status),
+            })
+        })
+        .await
+    }
+
+    async fn find(context: &Context<'_>, _spec: &InstanceSpec) -> Result<Option<String>, ResourceError> {
+        let query = DescribeInstances { tag: context.identity.tags(context.address), ..Default::default() };
+        Ok(describe(&context.reading(), query).await?.into_iter().next().map(|instance| instance.id))
+    }
+}

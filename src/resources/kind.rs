@@ -1,0 +1,275 @@
+//! What every kind of resource can do, typed for the one who writes a kind and erased for the engine.
+
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
+
+use super::error::ResourceError;
+use crate::cloud::api::Tag;
+use crate::cloud::call::Cloud;
+use crate::model::address::{Address, Kind};
+use crate::model::change::Effect;
+use crate::model::event::EventSink;
+use crate::model::secret::Secrets;
+use crate::model::value::Value;
+
+/// The tag that carries the stack's name.
+pub const TAG_STACK: &str = "aliform:stack";
+/// The tag that carries the resource's address.
+pub const TAG_ADDRESS: &str = "aliform:address";
+/// The tag that carries the stack's lineage: two stacks of one name are told apart by it.
+pub const TAG_LINEAGE: &str = "aliform:lineage";
+
+/// Whose resources these are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The stack's name.
+    pub stack: String,
+    /// The lineage of its state.
+    pub lineage: String,
+}
+
+impl Identity {
+    /// The tags that a creation of `address` carries.
+    pub fn tags(&self, address: &Address) -> Vec<Tag> {
+        let tag = |key: &str, value: String| Tag { key: key.to_owned(), value };
+        vec![tag(TAG_STACK, self.stack.clone()), tag(TAG_LINEAGE, self.lineage.clone()), tag(TAG_ADDRESS, address.to_string())]
+    }
+}
+
+/// Hands out packed sources by digest.
+pub trait Artifacts: Send + Sync {
+    /// The archive with that digest, if it can still be had.
+    fn archive(&self, digest: &str) -> Option<Bytes>;
+}
+
+/// Everything a kind may use.
+pub struct Context<'a> {
+    /// The cloud.
+    pub cloud: &'a dyn Cloud,
+    /// The region the resource lives in.
+    pub region: &'a str,
+    /// Whose it is.
+    pub identity: &'a Identity,
+    /// Which one it is.
+    pub address: &'a Address,
+    /// Makes this attempt's calls idempotent; the same on a replay, another on a new attempt.
+    pub token: &'a str,
+    /// Who is told what happens.
+    pub events: &'a dyn EventSink,
+    /// Where secrets are.
+    pub secrets: &'a dyn Secrets,
+    /// Where bundles are.
+    pub artifacts: &'a dyn Artifacts,
+}
+
+impl<'a> Context<'a> {
+    /// The part of it that reading needs.
+    pub fn reading(&self) -> ReadContext<'a> {
+        ReadContext { cloud: self.cloud, region: self.region, identity: self.identity }
+    }
+}
+
+/// What belongs to reading many resources at once.
+pub struct ReadContext<'a> {
+    /// The cloud.
+    pub cloud: &'a dyn Cloud,
+    /// The region they live in.
+    pub region: &'a str,
+    /// Whose they are.
+    pub identity: &'a Identity,
+}
+
+/// What a resource needs priced.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priced {
+    /// An instance with its system disk and bandwidth, quoted by the cloud.
+    Instance {
+        /// `ecs.u1-c1m2.large`.
+        instance_type: String,
+        /// The zone it stands in.
+        zone: String,
+        /// `cloud_essd`.
+        disk_category: String,
+        /// `PL0`, if the category has levels.
+        disk_level: Option<String>,
+        /// GiB.
+        disk_size: u32,
+        /// Mbit/s; 0 for no public address.
+        bandwidth: u32,
+    },
+    /// An elastic address: traffic by use.
+    Eip,
+    /// A bucket: storage and requests by use.
+    Bucket,
+}
+
+/// A kind of resource. `Spec` is what is wanted, `Attributes` what the cloud says.
+#[async_trait(?Send)]
+pub trait ResourceKind: Send + Sync + 'static {
+    /// Which kind.
+    const KIND: Kind;
+    /// What is wanted.
+    type Spec: Serialize + DeserializeOwned + Send + Sync;
+    /// What the cloud says.
+    type Attributes: Serialize + DeserializeOwned + Send + Sync;
+
+    /// What changing a field does. Fields are named by their path in the spec.
+    fn effect(path: &str, before: &Json, after: &Json) -> Effect;
+
+    /// What an update of these fields does besides, in words.
+    fn side_effects(_paths: &[&str]) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Attributes that are not known any more once these fields are changed in place.
+    fn unsettles(_paths: &[&str]) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// The spec as the cloud has it: `spec` with every field replaced that the attributes speak of.
+    fn observed(spec: Self::Spec, attributes: &Self::Attributes) -> Self::Spec;
+
+    /// What to price.
+    fn priced(_spec: &Self::Spec) -> Option<Priced> {
+        None
+    }
+
+    /// Reads many at once; those that are gone are absent from the answer. `known` is address, id and attributes of each.
+    async fn read_many(
+        context: &ReadContext<'_>,
+        known: &[(Address, String, Json)],
+    ) -> Result<BTreeMap<String, Self::Attributes>, ResourceError>;
+
+    /// Makes it: one call that brings the identifier, idempotent by the context's token or by name.
+    async fn create(context: &Context<'_>, spec: &Self::Spec) -> Result<String, ResourceError>;
+
+    /// Brings an existing one to its spec and waits until it is ready. Does nothing where nothing differs, so it
+    /// finishes a creation, carries out an update and mends after a crash alike.
+    async fn converge(context: &Context<'_>, id: &str, spec: &Self::Spec) -> Result<Self::Attributes, ResourceError>;
+
+    /// Takes it away and waits until it is gone. One that is gone already is no error.
+    async fn delete(context: &Context<'_>, id: &str, spec: &Self::Spec) -> Result<(), ResourceError>;
+
+    /// Looks for it by its tags or its unique name.
+    async fn find(context: &Context<'_>, spec: &Self::Spec) -> Result<Option<String>, ResourceError>;
+}
+
+/// A kind without its types: specs and attributes are JSON.
+#[async_trait(?Send)]
+#[expect(missing_docs, reason = "each method is the erased form of the one of the same name in `ResourceKind`")]
+pub trait AnyKind: Send + Sync {
+    fn kind(&self) -> Kind;
+    fn effect(&self, path: &str, before: &Json, after: &Json) -> Effect;
+    fn side_effects(&self, paths: &[&str]) -> Vec<String>;
+    fn unsettles(&self, paths: &[&str]) -> &'static [&'static str];
+    fn observed(&self, address: &Address, spec: &Json, attributes: &Json) -> Result<Json, ResourceError>;
+    fn priced(&self, address: &Address, spec: &Json) -> Result<Option<Priced>, ResourceError>;
+    async fn read_many(
+        &self,
+        context: &ReadContext<'_>,
+        known: &[(Address, String, Json)],
+    ) -> Result<BTreeMap<String, Json>, ResourceError>;
+    async fn create(&self, context: &Context<'_>, spec: &Json) -> Result<String, ResourceError>;
+    async fn converge(&self, context: &Context<'_>, id: &str, spec: &Json) -> Result<Json, ResourceError>;
+    async fn delete(&self, context: &Context<'_>, id: &str, spec: &Json) -> Result<(), ResourceError>;
+    async fn find(&self, context: &Context<'_>, spec: &Json) -> Result<Option<String>, ResourceError>;
+}
+
+/// Wears a typed kind as an erased one.
+pub struct Erased<K>(PhantomData<fn() -> K>);
+
+impl<K> Erased<K> {
+    /// The erased form of `K`.
+    pub const fn new() -> Self {
+        Erased(PhantomData)
+    }
+}
+
+impl<K> Default for Erased<K> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn typed<T: DeserializeOwned>(what: &'static str, address: &Address, json: &Json) -> Result<T, ResourceError> {
+    T::deserialize(json).map_err(|error| ResourceError::Malformed { what, address: address.to_string(), reason: error.to_string() })
+}
+
+fn json<T: Serialize>(what: &'static str, address: &Address, value: &T) -> Result<Json, ResourceError> {
+    serde_json::to_value(value).map_err(|error| ResourceError::Malformed { what, address: address.to_string(), reason: error.to_string() })
+}
+
+#[async_trait(?Send)]
+impl<K: ResourceKind> AnyKind for Erased<K> {
+    fn kind(&self) -> Kind {
+        K::KIND
+    }
+
+    fn effect(&self, path: &str, before: &Json, after: &Json) -> Effect {
+        K::effect(path, before, after)
+    }
+
+    fn side_effects(&self, paths: &[&str]) -> Vec<String> {
+        K::side_effects(paths)
+    }
+
+    fn unsettles(&self, paths: &[&str]) -> &'static [&'static str] {
+        K::unsettles(paths)
+    }
+
+    fn observed(&self, address: &Address, spec: &Json, attributes: &Json) -> Result<Json, ResourceError> {
+        let observed = K::observed(typed("spec", address, spec)?, &typed("attributes", address, attributes)?);
+        json("spec", address, &observed)
+    }
+
+    fn priced(&self, address: &Address, spec: &Json) -> Result<Option<Priced>, ResourceError> {
+        Ok(K::priced(&typed("spec", address, spec)?))
+    }
+
+    async fn read_many(
+        &self,
+        context: &ReadContext<'_>,
+        known: &[(Address, String, Json)],
+    ) -> Result<BTreeMap<String, Json>, ResourceError> {
+        let found = K::read_many(context, known).await?;
+        let address = |id: &str| known.iter().find(|(_, known, _)| known == id).map(|(address, ..)| address.clone());
+        found
+            .into_iter()
+            .filter_map(|(id, attributes)| {
+                let address = address(&id)?;
+                Some(json("attributes", &address, &attributes).map(|attributes| (id, attributes)))
+            })
+            .collect()
+    }
+
+    async fn create(&self, context: &Context<'_>, spec: &Json) -> Result<String, ResourceError> {
+        K::create(context, &typed("spec", context.address, spec)?).await
+    }
+
+    async fn converge(&self, context: &Context<'_>, id: &str, spec: &Json) -> Result<Json, ResourceError> {
+        let attributes = K::converge(context, id, &typed("spec", context.address, spec)?).await?;
+        json("attributes", context.address, &attributes)
+    }
+
+    async fn delete(&self, context: &Context<'_>, id: &str, spec: &Json) -> Result<(), ResourceError> {
+        K::delete(context, id, &typed("spec", context.address, spec)?).await
+    }
+
+    async fn find(&self, context: &Context<'_>, spec: &Json) -> Result<Option<String>, ResourceError> {
+        K::find(context, &typed("spec", context.address, spec)?).await
+    }
+}
+
+/// The value of a field that has to be known by now.
+pub fn needed<T>(value: &Value<T>) -> Result<&T, ResourceError> {
+    match value {
+        Value::Known(value) => Ok(value),
+        Value::Pending(reference) => Err(ResourceError::StillPending { reference: reference.to_string() }),
+    }
+}

@@ -1,0 +1,10 @@
+//! Names that resources carry in the cloud's own console.
+
+use crate::model::address::Address;
+
+/// `aliform-<stack>-<name>`, cut to 64 characters: the shortest limit of the kinds that use it.
+pub fn of(stack: &str, address: &Address) -> String {
+    let mut name = format!("aliform-{stack}-{}", address.name);
+    name.truncate(64);
+    name
+}

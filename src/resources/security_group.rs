@@ -1,0 +1,228 @@
+//! A security group: which ports of its instances are open to whom. Its rules are a set; order means nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::error::ResourceError;
+use super::kind::{Context, ReadContext, ResourceKind, needed};
+use super::wait;
+use crate::cloud::api::{JsonList, ask};
+use crate::cloud::ecs::security_group::{
+    AuthorizeSecurityGroup, CreateSecurityGroup, DeleteSecurityGroup, DescribeSecurityGroupAttribute, DescribeSecurityGroups,
+    ModifySecurityGroupAttribute, NewPermission, Permission, RevokeSecurityGroup, SecurityGroup,
+};
+use crate::model::address::{Address, Kind};
+use crate::model::change::Effect;
+use crate::model::value::Value;
+
+/// The most identifiers of a DescribeSecurityGroups and the most rules of a change.
+const AT_ONCE: usize = 100;
+const LIMIT: Duration = Duration::from_secs(180);
+const BUSY: &[&str] = &["OperationConflict", "IncorrectVpcStatus", "LastTokenProcessing"];
+const LINGERING: &[&str] = &["DependencyViolation", "OperationConflict", "LastTokenProcessing"];
+
+/// One opening to the inside.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Rule {
+    /// `tcp`, `udp`, `icmp`.
+    pub protocol: String,
+    /// From and to, `8080/8080`; `-1/-1` where there are no ports.
+    pub ports: String,
+    /// The network that may come in, `0.0.0.0/0`.
+    pub source: String,
+    /// `accept` or `drop`.
+    pub policy: String,
+}
+
+/// What is wanted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SecurityGroupSpec {
+    /// Its name in the console.
+    pub name: String,
+    /// The network it belongs to.
+    pub vpc_id: Value<String>,
+    /// Every rule to the inside; what is not listed is closed.
+    pub rules: BTreeSet<Rule>,
+}
+
+/// What the cloud says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SecurityGroupAttributes {
+    /// `sg-...`
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its network.
+    pub vpc_id: String,
+    /// Its rules to the inside.
+    pub rules: BTreeSet<Rule>,
+}
+
+/// The kind.
+pub struct SecurityGroupKind;
+
+fn rule(permission: &Permission) -> Rule {
+    Rule {
+        protocol: permission.ip_protocol.to_lowercase(),
+        ports: permission.port_range.clone(),
+        source: permission.source_cidr_ip.clone(),
+        policy: permission.policy.to_lowercase(),
+    }
+}
+
+async fn permissions(context: &ReadContext<'_>, id: &str) -> Result<Vec<Permission>, ResourceError> {
+    let mut query = DescribeSecurityGroupAttribute {
+        region_id: context.region.to_owned(),
+        security_group_id: id.to_owned(),
+        direction: "ingress".to_owned(),
+        next_token: None,
+    };
+    let mut all = Vec::new();
+    loop {
+        let answer = ask(context.cloud, context.region, &query).await?;
+        all.extend(answer.permissions.permission);
+        query.next_token = answer.next_token.filter(|token| !token.is_empty());
+        if query.next_token.is_none() {
+            return Ok(all);
+        }
+    }
+}
+
+async fn with_rules(context: &ReadContext<'_>, group: SecurityGroup) -> Result<SecurityGroupAttributes, ResourceError> {
+    let rules = permissions(context, &group.security_group_id).await?.iter().map(rule).collect();
+    Ok(SecurityGroupAttributes { id: group.security_group_id, name: group.security_group_name, vpc_id: group.vpc_id, rules })
+}
+
+async fn groups(context: &ReadContext<'_>, mut query: DescribeSecurityGroups) -> Result<Vec<SecurityGroup>, ResourceError> {
+    query.region_id = context.region.to_owned();
+    query.max_results = 100;
+    let mut all = Vec::new();
+    loop {
+        let answer = ask(context.cloud, context.region, &query).await?;
+        all.extend(answer.security_groups.security_group);
+        query.next_token = answer.next_token.filter(|token| !token.is_empty());
+        if query.next_token.is_none() {
+            return Ok(all);
+        }
+    }
+}
+
+async fn by_ids(context: &ReadContext<'_>, ids: &[String]) -> Result<Vec<SecurityGroup>, ResourceError> {
+    groups(context, DescribeSecurityGroups { security_group_ids: Some(JsonList(ids.to_vec())), ..Default::default() }).await
+}
+
+#[async_trait(?Send)]
+impl ResourceKind for SecurityGroupKind {
+    const KIND: Kind = Kind::SecurityGroup;
+    type Spec = SecurityGroupSpec;
+    type Attributes = SecurityGroupAttributes;
+
+    fn effect(path: &str, _before: &Json, _after: &Json) -> Effect {
+        if path == "vpc_id" { Effect::ForcesReplace } else { Effect::InPlace }
+    }
+
+    fn observed(_spec: SecurityGroupSpec, attributes: &SecurityGroupAttributes) -> SecurityGroupSpec {
+        SecurityGroupSpec {
+            name: attributes.name.clone(),
+            vpc_id: Value::Known(attributes.vpc_id.clone()),
+            rules: attributes.rules.clone(),
+        }
+    }
+
+    async fn read_many(
+        context: &ReadContext<'_>,
+        known: &[(Address, String, Json)],
+    ) -> Result<BTreeMap<String, SecurityGroupAttributes>, ResourceError> {
+        let ids: Vec<String> = known.iter().map(|(_, id, _)| id.clone()).collect();
+        let mut found = BTreeMap::new();
+        for chunk in ids.chunks(AT_ONCE) {
+            for group in by_ids(context, chunk).await? {
+                found.insert(group.security_group_id.clone(), with_rules(context, group).await?);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn create(context: &Context<'_>, spec: &SecurityGroupSpec) -> Result<String, ResourceError> {
+        let call = CreateSecurityGroup {
+            region_id: context.region.to_owned(),
+            vpc_id: needed(&spec.vpc_id)?.clone(),
+            security_group_name: spec.name.clone(),
+            client_token: context.token.to_owned(),
+            tag: context.identity.tags(context.address),
+        };
+        let answer =
+            wait::while_refused(context, "create the group", BUSY, LIMIT, async || ask(context.cloud, context.region, &call).await).await?;
+        Ok(answer.security_group_id)
+    }
+
+    async fn converge(context: &Context<'_>, id: &str, spec: &SecurityGroupSpec) -> Result<SecurityGroupAttributes, ResourceError> {
+        let reading = context.reading();
+        let group =
+            by_ids(&reading, &[id.to_owned()]).await?.into_iter().next().ok_or_else(|| ResourceError::Vanished { id: id.to_owned() })?;
+        if group.security_group_name != spec.name {
+            let call = ModifySecurityGroupAttribute {
+                region_id: context.region.to_owned(),
+                security_group_id: id.to_owned(),
+                security_group_name: spec.name.clone(),
+            };
+            ask(context.cloud, context.region, &call).await?;
+        }
+        let present = permissions(&reading, id).await?;
+        let here: BTreeSet<Rule> = present.iter().map(rule).collect();
+        // First open what is missing, then close what is too much: a changed rule never shuts a port in between.
+        let missing: Vec<&Rule> = spec.rules.difference(&here).collect();
+        for chunk in missing.chunks(AT_ONCE) {
+            let permissions = chunk.iter().map(|rule| NewPermission {
+                ip_protocol: rule.protocol.to_uppercase(),
+                port_range: rule.ports.clone(),
+                source_cidr_ip: rule.source.clone(),
+                policy: rule.policy.clone(),
+                description: "made by aliform".to_owned(),
+            });
+            let call = AuthorizeSecurityGroup {
+                region_id: context.region.to_owned(),
+                security_group_id: id.to_owned(),
+                permissions: permissions.collect(),
+            };
+            ask(context.cloud, context.region, &call).await?;
+        }
+        let surplus: Vec<String> = present
+            .iter()
+            .filter(|permission| !spec.rules.contains(&rule(permission)))
+            .map(|permission| permission.security_group_rule_id.clone())
+            .collect();
+        for chunk in surplus.chunks(AT_ONCE) {
+            let call = RevokeSecurityGroup {
+                region_id: context.region.to_owned(),
+                security_group_id: id.to_owned(),
+                security_group_rule_id: chunk.to_vec(),
+            };
+            ask(context.cloud, context.region, &call).await?;
+        }
+        let group =
+            by_ids(&reading, &[id.to_owned()]).await?.into_iter().next().ok_or_else(|| ResourceError::Vanished { id: id.to_owned() })?;
+        with_rules(&reading, group).await
+    }
+
+    async fn delete(context: &Context<'_>, id: &str, _spec: &SecurityGroupSpec) -> Result<(), ResourceError> {
+        let call = DeleteSecurityGroup { region_id: context.region.to_owned(), security_group_id: id.to_owned() };
+        match wait::while_refused(context, "delete the group", LINGERING, LIMIT, async || ask(context.cloud, context.region, &call).await)
+            .await
+        {
+            Err(ResourceError::Api(error)) if error.is_not_found() => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    async fn find(context: &Context<'_>, _spec: &SecurityGroupSpec) -> Result<Option<String>, ResourceError> {
+        let found =
+            groups(&context.reading(), DescribeSecurityGroups { tag: context.identity.tags(context.address), ..Default::default() })
+                .await?;
+        Ok(found.into_iter().next().map(|group| group.security_group_id))
+    }
+}
