@@ -10,6 +10,7 @@ pub mod error;
 pub mod instance;
 pub mod kind;
 pub mod name;
+pub mod refresh;
 pub mod registry;
 pub mod release;
 pub mod script;

@@ -1,0 +1,245 @@
+//! Questions about stock, types, images and prices, asked through one trait so that answers can be cached and
+//! recorded.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use rust_decimal::Decimal;
+
+use crate::cloud::api::ask;
+use crate::cloud::call::Cloud;
+use crate::cloud::ecs::catalogue::{
+    DescribeAvailableResource, DescribeImageFromFamily, DescribeInstanceTypes, DescribePrice, DescribeRecommendInstanceType, PricedDisk,
+};
+use crate::cloud::error::ApiError;
+use crate::model::money::{Currency, Money};
+
+/// A type that fits and is in stock somewhere in the region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// `ecs.u1-c1m2.large`.
+    pub instance_type: String,
+    /// Zones that have it, in order of their names.
+    pub zones: Vec<String>,
+}
+
+/// What a type is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// `ecs.u1-c1m2.large`.
+    pub instance_type: String,
+    /// Cores as the cloud counts them.
+    pub vcpu: u32,
+    /// GiB.
+    pub memory: Decimal,
+    /// `X86` or `ARM`.
+    pub architecture: String,
+}
+
+/// An image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageFound {
+    /// Its identifier.
+    pub id: String,
+    /// `Aliyun`, `Ubuntu`, `Debian`, `CentOS`.
+    pub platform: String,
+    /// GiB that its disk needs at least.
+    pub size: u32,
+}
+
+/// An instance to be priced.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the fields are those of `resources::kind::Priced::Instance`")]
+pub struct InstancePrice {
+    pub instance_type: String,
+    pub zone: String,
+    pub disk_category: String,
+    pub disk_level: Option<String>,
+    pub disk_size: u32,
+    pub bandwidth: u32,
+}
+
+/// One part of a price.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PricePart {
+    /// What is paid for.
+    pub item: String,
+    /// For one hour.
+    pub price: Money,
+}
+
+/// Asks the cloud.
+#[async_trait]
+pub trait Lookup: Send + Sync {
+    /// Types of exactly that shape (vCPU, GiB) in stock, cheapest first by the cloud's own order.
+    async fn offers(&self, region: &str, vcpu: u32, memory: Decimal) -> Result<Vec<Offer>, ApiError>;
+    /// Every x86 shape with at least so much.
+    async fn shapes(&self, region: &str, vcpu: u32, memory: Decimal) -> Result<Vec<Shape>, ApiError>;
+    /// What a named type is made of; `None` if there is no such type.
+    async fn shape(&self, region: &str, instance_type: &str) -> Result<Option<Shape>, ApiError>;
+    /// Zones that have the type in stock.
+    async fn zones(&self, region: &str, instance_type: &str) -> Result<Vec<String>, ApiError>;
+    /// The newest image of a family; `None` if there is none.
+    async fn image(&self, region: &str, family: &str) -> Result<Option<ImageFound>, ApiError>;
+    /// The price of an hour, part by part.
+    async fn price(&self, region: &str, wanted: &InstancePrice) -> Result<Vec<PricePart>, ApiError>;
+}
+
+/// The lookup that really asks, each price once.
+pub struct CloudLookup<'a> {
+    cloud: &'a dyn Cloud,
+    prices: Mutex<BTreeMap<(String, InstancePrice), Vec<PricePart>>>,
+}
+
+impl<'a> CloudLookup<'a> {
+    /// Asks `cloud`.
+    pub fn new(cloud: &'a dyn Cloud) -> Self {
+        CloudLookup { cloud, prices: Mutex::default() }
+    }
+
+    async fn types(&self, region: &str, mut query: DescribeInstanceTypes) -> Result<Vec<Shape>, ApiError> {
+        let mut all = Vec::new();
+        loop {
+            let answer = ask(self.cloud, region, &query).await?;
+            all.extend(answer.instance_types.instance_type.into_iter().map(|found| Shape {
+                instance_type: found.instance_type_id,
+                vcpu: found.cpu_core_count,
+                memory: found.memory_size,
+                architecture: found.cpu_architecture,
+            }));
+            query.next_token = Some(answer.next_token).filter(|token| !token.is_empty());
+            if query.next_token.is_none() {
+                return Ok(all);
+            }
+        }
+    }
+}
+
+fn item(resource: &str, wanted: &InstancePrice) -> String {
+    match resource {
+        "instanceType" => wanted.instance_type.clone(),
+        "systemDisk" => {
+            let level = wanted.disk_level.as_ref().map(|level| format!(" {level}")).unwrap_or_default();
+            format!("system disk {}{level}, {} GiB", wanted.disk_category, wanted.disk_size)
+        }
+        "bandwidth" => format!("bandwidth {} Mbps", wanted.bandwidth),
+        other => other.to_owned(),
+    }
+}
+
+#[async_trait]
+impl Lookup for CloudLookup<'_> {
+    async fn offers(&self, region: &str, vcpu: u32, memory: Decimal) -> Result<Vec<Offer>, ApiError> {
+        let query = DescribeRecommendInstanceType {
+            region_id: region.to_owned(),
+            network_type: "vpc".to_owned(),
+            cores: vcpu,
+            memory,
+            instance_charge_type: "PostPaid".to_owned(),
+            priority_strategy: "PriceFirst".to_owned(),
+        };
+        let answer = ask(self.cloud, region, &query).await?;
+        let mut offers: Vec<Offer> = Vec::new();
+        for found in answer.data.recommend_instance_type {
+            let zones = found.zones.zone.into_iter().map(|zone| zone.zone_no);
+            // The real service answers a type once for each zone or with all its zones; both come to one offer.
+            match offers.iter_mut().find(|offer| offer.instance_type == found.instance_type.instance_type) {
+                Some(offer) => offer.zones.extend(zones),
+                None => offers.push(Offer { instance_type: found.instance_type.instance_type, zones: zones.collect() }),
+            }
+        }
+        for offer in &mut offers {
+            offer.zones.sort();
+            offer.zones.dedup();
+        }
+        Ok(offers)
+    }
+
+    async fn shapes(&self, region: &str, vcpu: u32, memory: Decimal) -> Result<Vec<Shape>, ApiError> {
+        let query = DescribeInstanceTypes {
+            minimum_cpu_core_count: Some(vcpu),
+            minimum_memory_size: Some(memory),
+            cpu_architecture: Some("X86".to_owned()),
+            ..Default::default()
+        };
+        self.types(region, query).await
+    }
+
+    async fn shape(&self, region: &str, instance_type: &str) -> Result<Option<Shape>, ApiError> {
+        let query = DescribeInstanceTypes { instance_types: vec![instance_type.to_owned()], ..Default::default() };
+        Ok(self.types(region, query).await?.into_iter().find(|shape| shape.instance_type == instance_type))
+    }
+
+    async fn zones(&self, region: &str, instance_type: &str) -> Result<Vec<String>, ApiError> {
+        let query = DescribeAvailableResource {
+            region_id: region.to_owned(),
+            destination_resource: "InstanceType".to_owned(),
+            instance_charge_type: "PostPaid".to_owned(),
+            instance_type: Some(instance_type.to_owned()),
+            zone_id: None,
+        };
+        let answer = ask(self.cloud, region, &query).await?;
+        let has_stock = |zone: &crate::cloud::ecs::catalogue::AvailableZone| {
+            let supported =
+                zone.available_resources.available_resource.iter().flat_map(|resource| &resource.supported_resources.supported_resource);
+            zone.status_category == "WithStock"
+                && supported.into_iter().any(|found| found.value == instance_type && found.status == "Available")
+        };
+        let mut zones: Vec<String> =
+            answer.available_zones.available_zone.iter().filter(|zone| has_stock(zone)).map(|zone| zone.zone_id.clone()).collect();
+        zones.sort();
+        Ok(zones)
+    }
+
+    async fn image(&self, region: &str, family: &str) -> Result<Option<ImageFound>, ApiError> {
+        let query = DescribeImageFromFamily { region_id: region.to_owned(), image_family: family.to_owned() };
+        let answer = ask(self.cloud, region, &query).await?;
+        Ok(answer.image.filter(|image| !image.image_id.is_empty()).map(|image| ImageFound {
+            id: image.image_id,
+            platform: image.platform,
+            size: image.size,
+        }))
+    }
+
+    async fn price(&self, region: &str, wanted: &InstancePrice) -> Result<Vec<PricePart>, ApiError> {
+        let key = (region.to_owned(), wanted.clone());
+        if let Some(parts) = self.prices.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(&key) {
+            return Ok(parts.clone());
+        }
+        let query = DescribePrice {
+            region_id: region.to_owned(),
+            resource_type: "instance".to_owned(),
+            instance_type: wanted.instance_type.clone(),
+            image_id: None,
+            system_disk: PricedDisk {
+                category: wanted.disk_category.clone(),
+                size: wanted.disk_size,
+                performance_level: wanted.disk_level.clone(),
+            },
+            internet_max_bandwidth_out: wanted.bandwidth,
+            internet_charge_type: "PayByTraffic".to_owned(),
+            zone_id: Some(wanted.zone.clone()).filter(|zone| !zone.is_empty()),
+            price_unit: "Hour".to_owned(),
+            amount: 1,
+        };
+        let price = ask(self.cloud, region, &query).await?.price_info.price;
+        let currency = match price.currency.as_str() {
+            "CNY" => Currency::Cny,
+            "USD" => Currency::Usd,
+            other => return Err(ApiError::Unreadable { action: "DescribePrice", reason: format!("unknown currency `{other}`") }),
+        };
+        let money = |amount: Decimal| Money { amount: amount.normalize(), currency };
+        let details = price.detail_infos.map(|infos| infos.detail_info).unwrap_or_default();
+        let sum: Decimal = details.iter().map(|detail| detail.trade_price).sum();
+        // The parts are shown only when they come to the whole; otherwise the whole is what will be billed.
+        let parts: Vec<PricePart> = if sum == price.trade_price {
+            let charged = details.into_iter().filter(|detail| !detail.trade_price.is_zero());
+            charged.map(|detail| PricePart { item: item(&detail.resource, wanted), price: money(detail.trade_price) }).collect()
+        } else {
+            vec![PricePart { item: item("instanceType", wanted), price: money(price.trade_price) }]
+        };
+        self.prices.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(key, parts.clone());
+        Ok(parts)
+    }
+}

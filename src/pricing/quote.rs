@@ -1,0 +1,50 @@
+//! From what a resource needs priced to the lines of its cost.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use super::lookup::{InstancePrice, Lookup};
+use super::tariff;
+use crate::model::cost::{Charge, Cost, CostLine, PriceSource};
+use crate::resources::kind::Priced;
+
+/// Prices already asked for.
+pub type Quotes = BTreeMap<Priced, Cost>;
+
+/// Prices everything in `wanted`, each different thing once, all at the same time.
+pub async fn quote_all(lookup: &dyn Lookup, region: &str, wanted: &BTreeSet<Priced>) -> Quotes {
+    let pending: FuturesUnordered<_> =
+        wanted.iter().map(|priced| async move { (priced.clone(), quote(lookup, region, priced).await) }).collect();
+    pending.collect().await
+}
+
+/// The cost of one thing. A price that can't be had becomes an unknown line with the reason.
+async fn quote(lookup: &dyn Lookup, region: &str, priced: &Priced) -> Cost {
+    match priced {
+        Priced::Eip => Cost { lines: vec![tariff::idle_address(region), tariff::internet_traffic(region)] },
+        Priced::Bucket => Cost { lines: tariff::bucket(region) },
+        Priced::Instance { instance_type, zone, disk_category, disk_level, disk_size, bandwidth } => {
+            let wanted = InstancePrice {
+                instance_type: instance_type.clone(),
+                zone: zone.clone(),
+                disk_category: disk_category.clone(),
+                disk_level: disk_level.clone(),
+                disk_size: *disk_size,
+                bandwidth: *bandwidth,
+            };
+            let mut lines = match lookup.price(region, &wanted).await {
+                Ok(parts) => parts
+                    .into_iter()
+                    .map(|part| CostLine { item: part.item, charge: Charge::Hourly { price: part.price, source: PriceSource::Quoted } })
+                    .collect(),
+                Err(error) => vec![CostLine { item: instance_type.clone(), charge: Charge::Unknown { because: error.to_string() } }],
+            };
+            if *bandwidth > 0 {
+                lines.push(tariff::internet_traffic(region));
+            }
+            Cost { lines }
+        }
+    }
+}
