@@ -7,6 +7,7 @@ pub mod address;
 pub mod change;
 pub mod clock;
 pub mod cost;
+pub mod decision;
 pub mod diagnostic;
 pub mod event;
 pub mod finding;
