@@ -63,6 +63,9 @@ mod tests {
         let before = json!({ "name": "a", "disk": { "size": 40, "level": null }, "rules": [1, 2] });
         let after = json!({ "name": "a", "disk": { "size": 50 }, "rules": [1], "new": { "$pending": "vpc.main.id" } });
         let paths: Vec<(String, Json)> = differences(&before, &after).into_iter().map(|d| (d.path, d.after)).collect();
-        assert_eq!(paths, [("disk.size".into(), json!(50)), ("new".into(), json!({ "$pending": "vpc.main.id" })), ("rules".into(), json!([1]))]);
+        assert_eq!(
+            paths,
+            [("disk.size".into(), json!(50)), ("new".into(), json!({ "$pending": "vpc.main.id" })), ("rules".into(), json!([1]))]
+        );
     }
 }

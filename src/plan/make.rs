@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use super::cost::{self, Limits};
 use super::diff::{self, Difference};
 use super::saved::{Basis, Plan, Wanted};
-use crate::graph;
+use crate::graph::{Graph, GraphError};
 use crate::model::address::Address;
 use crate::model::change::{Action, Change, Effect, FieldDiff, Reason};
 use crate::model::cost::Cost;
@@ -46,9 +46,9 @@ pub enum PlanError {
     /// A resource's data does not fit its kind.
     #[error(transparent)]
     Resource(#[from] ResourceError),
-    /// Resources need each other in a circle.
+    /// Resources need each other in a circle, or need one that is not there.
     #[error(transparent)]
-    Cycle(#[from] graph::CycleError<Address>),
+    Graph(#[from] GraphError),
 }
 
 /// What has to be priced before a plan can be made: everything that is there and everything that is wanted.
@@ -68,14 +68,15 @@ pub fn to_price(desired: &Desired, prior: &BTreeMap<Address, Remembered>, observ
 
 /// Makes the plan.
 pub fn plan(inputs: Inputs<'_>) -> Result<Plan, PlanError> {
-    let desired_order = graph::order(inputs.desired.nodes.iter().map(|(address, node)| (address.clone(), node.depends_on.iter().cloned().collect())))?;
+    let desired = Graph::build(inputs.desired.nodes.iter().map(|(address, node)| (address.clone(), node.depends_on.iter().cloned())))?;
     let mut maker = Maker { inputs: &inputs, settled: BTreeMap::new(), replaced: BTreeSet::new() };
     let mut changes = Vec::new();
-    for address in &desired_order {
+    for address in desired.order() {
         changes.push(maker.change(address)?);
     }
-    let prior_order = graph::order(inputs.prior.iter().map(|(address, remembered)| (address.clone(), remembered.depends_on.clone())))?;
-    for address in prior_order.iter().rev().filter(|address| !inputs.desired.nodes.contains_key(*address)) {
+    let prior =
+        Graph::build_among_known(inputs.prior.iter().map(|(address, remembered)| (address.clone(), remembered.depends_on.clone())))?;
+    for address in prior.order().rev().filter(|address| !inputs.desired.nodes.contains_key(*address)) {
         changes.push(maker.deletion(address)?);
     }
     let wanted = inputs

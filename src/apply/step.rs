@@ -1,0 +1,138 @@
+//! One step: a resource made, changed or taken away, with every fact in the journal before anything relies on it.
+
+use serde_json::Value as Json;
+use sha2::{Digest, Sha256};
+
+use super::world::World;
+use crate::model::address::Address;
+use crate::model::change::Action;
+use crate::model::event::Event;
+use crate::model::value;
+use crate::resources::error::ResourceError;
+use crate::resources::registry;
+use crate::state::error::StateError;
+use crate::state::record::Record;
+use crate::state::token::client_token;
+
+/// Why a step did not reach its end.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// The cloud or the resource.
+    #[error(transparent)]
+    Resource(#[from] ResourceError),
+    /// The state could not be written. Nothing may go on after that.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// What is wanted of a resource.
+pub(super) struct Making<'a> {
+    pub(super) address: &'a Address,
+    pub(super) region: &'a str,
+    /// With references; they are filled from the state.
+    pub(super) spec: &'a Json,
+    pub(super) depends_on: &'a [Address],
+}
+
+fn filled(world: &World<'_>, spec: &Json) -> Result<Json, ResourceError> {
+    let mut spec = spec.clone();
+    value::fill(&mut spec, &|reference| world.attribute(&reference.address, &reference.attribute));
+    match value::references_in(&spec).first() {
+        Some(reference) => Err(ResourceError::StillPending { reference: reference.to_string() }),
+        None => Ok(spec),
+    }
+}
+
+async fn intend(world: &World<'_>, making: &Making<'_>, action: Action, spec: &Json, generation: u64) -> Result<String, StepError> {
+    let token = client_token(&world.identity.lineage, making.address, generation);
+    let record = Record::Intent {
+        address: making.address.clone(),
+        action,
+        generation,
+        token: token.clone(),
+        region: making.region.to_owned(),
+        digest: hex(&Sha256::digest(spec.to_string())),
+        spec: spec.clone(),
+        depends_on: making.depends_on.to_vec(),
+    };
+    world.store.append(record).await?;
+    Ok(token)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+async fn fail(world: &World<'_>, address: &Address, error: ResourceError) -> StepError {
+    let record = Record::Failed { address: address.clone(), error: error.to_string() };
+    match world.store.append(record).await {
+        Ok(()) => error.into(),
+        Err(error) => error.into(),
+    }
+}
+
+/// Makes a resource that does not exist.
+pub(super) async fn create(world: &World<'_>, making: &Making<'_>) -> Result<(), StepError> {
+    let kind = registry::kind(making.address.kind);
+    let spec = filled(world, making.spec)?;
+    let earlier = world.unsettled.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(making.address);
+    let generation = earlier.unwrap_or_else(|| world.store.allocate_generation());
+    let token = intend(world, making, Action::Create, &spec, generation).await?;
+    let context = world.context(making.address, making.region, &token);
+    let created = match kind.create(&context, &spec).await {
+        // The token is known with other parameters: an earlier attempt did happen, with an earlier spec.
+        Err(ResourceError::Api(error)) if error.is(&["IdempotentParameterMismatch"]) => match kind.find(&context, &spec).await {
+            Ok(Some(id)) => Ok(id),
+            Ok(None) => Err(error.into()),
+            Err(error) => Err(error),
+        },
+        other => other,
+    };
+    let id = match created {
+        Ok(id) => id,
+        // It may have happened. The intent stays open, and the next run settles it.
+        Err(error) if error.is_uncertain() => return Err(error.into()),
+        Err(error) => return Err(fail(world, making.address, error).await),
+    };
+    world.store.append(Record::Got { address: making.address.clone(), id: id.clone() }).await?;
+    world.events.emit(Event::StepIdentified { address: making.address.clone(), id: id.clone() });
+    match kind.converge(&context, &id, &spec).await {
+        Ok(attributes) => Ok(world.store.append(Record::Done { address: making.address.clone(), attributes }).await?),
+        Err(error) => Err(fail(world, making.address, error).await),
+    }
+}
+
+/// Brings a resource that exists to its spec.
+pub(super) async fn update(world: &World<'_>, making: &Making<'_>) -> Result<(), StepError> {
+    let spec = filled(world, making.spec)?;
+    let id = identifier(world, making.address)?;
+    let token = intend(world, making, Action::Update, &spec, world.store.allocate_generation()).await?;
+    let context = world.context(making.address, making.region, &token);
+    match registry::kind(making.address.kind).converge(&context, &id, &spec).await {
+        Ok(attributes) => Ok(world.store.append(Record::Done { address: making.address.clone(), attributes }).await?),
+        Err(error) => Err(fail(world, making.address, error).await),
+    }
+}
+
+/// Takes a resource away.
+pub(super) async fn delete(world: &World<'_>, address: &Address) -> Result<(), StepError> {
+    let id = identifier(world, address)?;
+    let remembered = world.store.look(|state| {
+        state.resources.get(address).map(|resource| (resource.region.clone(), resource.spec.clone(), resource.depends_on.clone()))
+    });
+    let Some((region, spec, depends_on)) = remembered else { return Ok(()) };
+    let making = Making { address, region: &region, spec: &spec, depends_on: &depends_on };
+    let token = intend(world, &making, Action::Delete, &spec, world.store.allocate_generation()).await?;
+    let context = world.context(address, &region, &token);
+    match registry::kind(address.kind).delete(&context, &id, &spec).await {
+        Ok(()) => Ok(world.store.append(Record::Removed { address: address.clone() }).await?),
+        Err(error) => Err(fail(world, address, error).await),
+    }
+}
+
+fn identifier(world: &World<'_>, address: &Address) -> Result<String, ResourceError> {
+    world
+        .store
+        .look(|state| state.resources.get(address).map(|resource| resource.id.clone()))
+        .ok_or_else(|| ResourceError::InTheWay(format!("`{address}` is not in the state any more")))
+}
