@@ -129,7 +129,11 @@ impl Maker<'_> {
         value::fill(&mut wanted, &|reference: &Reference| self.settled.get(&reference.address)?.get(&reference.attribute).cloned());
         let remembered = self.inputs.prior.get(address);
         let Some((remembered, (attributes, present))) = remembered.zip(self.present(address)?) else {
-            let reason = if remembered.is_some() { Reason::Gone } else { Reason::NotYetCreated };
+            let reason = match remembered.map(|remembered| &remembered.unfinished) {
+                None => Reason::NotYetCreated,
+                Some(None) => Reason::Gone,
+                Some(Some(because)) => Reason::Unfinished { because: because.clone() },
+            };
             return self.creation(address, &wanted, reason);
         };
         let differences = diff::differences(&present, &wanted);

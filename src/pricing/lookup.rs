@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 use rust_decimal::Decimal;
 
+use super::existing::{self, Existing};
 use crate::cloud::api::ask;
 use crate::cloud::call::Cloud;
 use crate::cloud::ecs::catalogue::{
@@ -82,6 +83,8 @@ pub trait Lookup: Send + Sync {
     async fn zones(&self, region: &str, instance_type: &str) -> Result<Vec<String>, ApiError>;
     /// The newest image of a family; `None` if there is none.
     async fn image(&self, region: &str, family: &str) -> Result<Option<ImageFound>, ApiError>;
+    /// What exists already under an identifier; `None` if the region has none of that name.
+    async fn existing(&self, region: &str, id: &str) -> Result<Option<Existing>, ApiError>;
     /// The price of an hour, part by part.
     async fn price(&self, region: &str, wanted: &InstancePrice) -> Result<Vec<PricePart>, ApiError>;
 }
@@ -200,6 +203,10 @@ impl Lookup for CloudLookup<'_> {
             platform: image.platform,
             size: image.size,
         }))
+    }
+
+    async fn existing(&self, region: &str, id: &str) -> Result<Option<Existing>, ApiError> {
+        existing::find(self.cloud, region, id).await
     }
 
     async fn price(&self, region: &str, wanted: &InstancePrice) -> Result<Vec<PricePart>, ApiError> {

@@ -1,1 +1,86 @@
-//! (being built)
+//! From intent to resources: region, zone, type, image, network, scripts. It asks for stock, types, images and
+//! prices through [`crate::pricing::lookup::Lookup`] and creates nothing. Each choice is a decision with its reasons,
+//! taken once and then kept.
+
+pub mod app;
+pub mod bundles;
+pub mod choose;
+pub mod error;
+pub mod network;
+pub mod outputs;
+pub mod region;
+
+use std::collections::BTreeMap;
+
+use crate::manifest::Manifest;
+use crate::model::decision::Decision;
+use crate::pricing::lookup::Lookup;
+use crate::resources::desired::{Desired, Used};
+use bundles::Bundles;
+use error::ResolveError;
+
+/// What a resolution follows from besides the manifest.
+pub struct Surroundings<'a> {
+    /// Who answers questions about the cloud.
+    pub lookup: &'a dyn Lookup,
+    /// What was decided before; empty to decide everything anew.
+    pub decided: &'a BTreeMap<String, Decision>,
+    /// The lineage of the stack's state.
+    pub lineage: &'a str,
+}
+
+/// Everything wanted, and the packed sources it needs.
+#[derive(Debug)]
+pub struct Resolved {
+    /// The resources.
+    pub desired: Desired,
+    /// The packed sources.
+    pub bundles: Bundles,
+}
+
+/// What is being put together.
+pub(crate) struct Draft<'a> {
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) around: &'a Surroundings<'a>,
+    pub(crate) desired: Desired,
+    pub(crate) bundles: Bundles,
+}
+
+impl Draft<'_> {
+    /// What was decided before under `key`, taken over as it is.
+    pub(crate) fn decided(&mut self, key: &str) -> Option<String> {
+        let decision = self.around.decided.get(key)?.clone();
+        let chosen = decision.chosen.clone();
+        self.desired.decisions.insert(key.to_owned(), decision);
+        Some(chosen)
+    }
+
+    pub(crate) fn decide(&mut self, key: &str, decision: Decision) -> String {
+        let chosen = decision.chosen.clone();
+        self.desired.decisions.insert(key.to_owned(), decision);
+        chosen
+    }
+
+    pub(crate) fn uses(&mut self, what: &str, id: &str, note: String) {
+        let used = Used { what: what.to_owned(), id: id.to_owned(), note };
+        if !self.desired.used.contains(&used) {
+            self.desired.used.push(used);
+        }
+    }
+}
+
+/// Resolves the manifest.
+pub async fn resolve(manifest: &Manifest, around: &Surroundings<'_>) -> Result<Resolved, ResolveError> {
+    if let Some(job) = manifest.jobs.values().next() {
+        return Err(ResolveError::JobsNotPlanned { location: job.name.location.clone(), job: job.name.value.clone() });
+    }
+    let mut draft = Draft { manifest, around, desired: Desired::default(), bundles: Bundles::default() };
+    let projects = app::projects(manifest)?;
+    draft.desired.region = region::choose(&mut draft, &projects);
+    let network = network::network(&mut draft).await?;
+    for (name, project) in projects {
+        app::add(&mut draft, &network, &manifest.apps[&name], project).await?;
+    }
+    outputs::add(&mut draft);
+    Ok(Resolved { desired: draft.desired, bundles: draft.bundles })
+}

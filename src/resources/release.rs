@@ -160,7 +160,11 @@ impl ResourceKind for ReleaseKind {
         _context: &ReadContext<'_>,
         known: &[(Address, String, Json)],
     ) -> Result<BTreeMap<String, ReleaseAttributes>, ResourceError> {
-        Ok(known.iter().filter_map(|(_, id, attributes)| Some((id.clone(), ReleaseAttributes::deserialize(attributes).ok()?))).collect())
+        let attributes = |id: &str, attributes: &Json| {
+            // One that never came up has no attributes yet; no digest runs then.
+            ReleaseAttributes::deserialize(attributes).unwrap_or_else(|_| ReleaseAttributes { id: id.to_owned(), digest: String::new() })
+        };
+        Ok(known.iter().map(|(_, id, json)| (id.clone(), attributes(id, json))).collect())
     }
 
     async fn create(_context: &Context<'_>, spec: &ReleaseSpec) -> Result<String, ResourceError> {

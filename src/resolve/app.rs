@@ -1,0 +1,366 @@
+//! An application as resources: instances, who may reach them, the packed source, what runs on each.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use super::Draft;
+use super::choose::{self, Machine};
+use super::error::ResolveError;
+use super::network::Network;
+use crate::manifest::{App, EnvValue, InstanceChoice, Manifest, OnFailure, Source};
+use crate::model::address::{Address, Kind};
+use crate::model::finding::{Finding, Severity};
+use crate::model::runtime::Runtime;
+use crate::model::value::{Reference, Value};
+use crate::pricing::existing::Existing;
+use crate::project::bundle::{Bundle, pack};
+use crate::project::detect::detect;
+use crate::project::scripts::{AppSettings, PackageManager, Scripts, scripts};
+use crate::resources::bucket::BucketSpec;
+use crate::resources::bundle::BundleSpec;
+use crate::resources::command::CommandSpec;
+use crate::resources::desired::Node;
+use crate::resources::eip::EipSpec;
+use crate::resources::instance::{DiskSpec, InstanceSpec, Power};
+use crate::resources::name;
+use crate::resources::release::ReleaseSpec;
+use crate::resources::security_group::{Rule, SecurityGroupSpec};
+
+/// How long installing a runtime may take, in seconds.
+const SETUP_TIMEOUT: u64 = 1800;
+/// Ports by which machines are managed or databases spoken to.
+const MANAGEMENT_PORTS: &[(u16, &str)] = &[
+    (22, "SSH"),
+    (3389, "remote desktop"),
+    (3306, "MySQL"),
+    (5432, "PostgreSQL"),
+    (6379, "Redis"),
+    (27017, "MongoDB"),
+    (9200, "Elasticsearch"),
+    (1433, "SQL Server"),
+];
+
+/// What an application's source comes to: the manifest's own words first, detection for the rest.
+#[derive(Debug)]
+pub(super) struct Project {
+    pub(super) folder: PathBuf,
+    pub(super) runtime: Runtime,
+    pub(super) install: Option<String>,
+    pub(super) build: Option<String>,
+    pub(super) start: String,
+    pub(super) port: Option<u16>,
+    pub(super) bundle: Bundle,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// A spec as JSON. A spec is plain data, so this can't fail; a null would be refused by its kind.
+pub(super) fn json<T: Serialize>(spec: &T) -> Json {
+    serde_json::to_value(spec).unwrap_or_default()
+}
+
+fn project(app: &App) -> Result<Project, ResolveError> {
+    let folder = match &app.source.value {
+        Source::Folder(folder) => folder.clone(),
+        Source::Git(url) => {
+            return Err(ResolveError::Impossible {
+                location: app.source.location.clone(),
+                message: format!("the source `{url}` would have to be cloned, which this version can't"),
+                hint: "clone it beside the manifest and name the folder".to_owned(),
+            });
+        }
+    };
+    let location = || app.source.location.clone();
+    let (name, wanted) = (app.name.value.clone(), app.runtime.as_ref().map(|runtime| runtime.value));
+    let detection = detect(&folder, wanted).map_err(|source| ResolveError::Detect { location: location(), app: name.clone(), source });
+    let bundle = pack(&folder).map_err(|source| ResolveError::Pack { location: location(), app: name, source })?;
+    let (build, start) = (app.build.as_ref().map(|build| build.value.clone()), app.start.as_ref().map(|start| start.value.clone()));
+    let port = app.port.as_ref().map(|port| port.value);
+    match (detection, start, wanted) {
+        (Ok(found), start, _) => Ok(Project {
+            folder,
+            runtime: found.runtime,
+            install: found.install,
+            build: build.or(found.build),
+            start: start.unwrap_or(found.start),
+            port: port.or(app.public.is_some().then_some(found.port)),
+            findings: found.findings.into_iter().chain(bundle.findings.iter().cloned()).collect(),
+            bundle,
+        }),
+        // The user's own words need no detection to confirm them.
+        (Err(_), Some(start), Some(runtime)) => {
+            Ok(Project { folder, runtime, install: None, build, start, port, findings: bundle.findings.clone(), bundle })
+        }
+        (Err(error), ..) => Err(error),
+    }
+}
+
+/// Reads the source of every application.
+pub(super) fn projects(manifest: &Manifest) -> Result<Vec<(String, Project)>, ResolveError> {
+    manifest.apps.iter().map(|(name, app)| Ok((name.clone(), project(app)?))).collect()
+}
+
+fn package_manager(image_family: &str) -> PackageManager {
+    if image_family.contains("ubuntu") || image_family.contains("debian") {
+        PackageManager::Apt
+    } else if ["linux_2_", "centos_7", "centos_6", "anolisos_7"].iter().any(|old| image_family.contains(old)) {
+        PackageManager::Yum
+    } else {
+        PackageManager::Dnf
+    }
+}
+
+fn settings(stack: &str, app: &App, project: &Project, image_family: &str) -> AppSettings {
+    let mut environment = BTreeMap::new();
+    let mut secrets = Vec::new();
+    for (name, value) in &app.env {
+        match value {
+            EnvValue::Plain(text) => drop(environment.insert(name.clone(), text.value.clone())),
+            EnvValue::From(_) => secrets.push(name.clone()),
+        }
+    }
+    AppSettings {
+        stack: stack.to_owned(),
+        app: app.name.value.clone(),
+        runtime: project.runtime,
+        install: project.install.clone(),
+        build: project.build.clone(),
+        start: project.start.clone(),
+        stop: app.stop.as_ref().map(|stop| stop.value.clone()),
+        port: project.port,
+        environment,
+        secrets,
+        health_path: app.health.http.as_ref().map(|path| path.value.clone()),
+        within_seconds: app.health.within.seconds(),
+        package_manager: package_manager(image_family),
+    }
+}
+
+/// Adds the resources of one application.
+pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, app: &App, project: Project) -> Result<(), ResolveError> {
+    let name = app.name.value.clone();
+    let existing = match &app.instance {
+        InstanceChoice::Existing(id) => Some(id.value.clone()),
+        _ => None,
+    };
+    let (bundle, bucket) = add_bundle(draft, &name, &project);
+    let (hosts, image_family) = match &existing {
+        Some(id) => (vec![existing_host(draft, app, id).await?], String::new()),
+        None => {
+            let machine = choose::machine(draft, app, network.vswitch.as_ref().map(|(_, zone)| zone.as_str())).await?;
+            let (group, group_address) = add_security_group(draft, network, app, project.port);
+            let hosts =
+                (1..=app.replicas).map(|number| add_instance(draft, network, app, &machine, (&group, &group_address), number)).collect();
+            (hosts, machine.image_family)
+        }
+    };
+    let stack = draft.manifest.stack.value.clone();
+    let settings = settings(&stack, app, &project, &image_family);
+    let scripts = scripts(&settings).map_err(|error| ResolveError::Impossible {
+        location: app.name.location.clone(),
+        message: error.to_string(),
+        hint: "name `start:` and a `runtime:` that is supported".to_owned(),
+    })?;
+    let batch = usize::try_from(app.rollout.batch).unwrap_or(1).max(1);
+    let mut releases: Vec<Address> = Vec::new();
+    for (host, number) in hosts.into_iter().zip(1..) {
+        // A batch waits for the one before: the first failure stops the rest.
+        let before = releases.len() / batch * batch;
+        let waits = releases[before.saturating_sub(batch)..before].to_vec();
+        let name = format!("{name}-{number}");
+        releases.push(add_release(
+            draft,
+            app,
+            &project,
+            &settings,
+            &scripts,
+            Placed { host, name, waits, bundle: &bundle, bucket: &bucket },
+        ));
+    }
+    draft.desired.findings.extend(project.findings);
+    draft.bundles.keep(project.bundle.digest.clone(), project.bundle.archive.clone());
+    Ok(())
+}
+
+/// An instance to run on: its identifier, when it was started, what to wait for.
+struct Host {
+    id: Value<String>,
+    started: Value<String>,
+    depends_on: BTreeSet<Address>,
+}
+
+struct Placed<'a> {
+    host: Host,
+    name: String,
+    waits: Vec<Address>,
+    bundle: &'a Address,
+    bucket: &'a Address,
+}
+
+async fn existing_host(draft: &mut Draft<'_>, app: &App, id: &str) -> Result<Host, ResolveError> {
+    let impossible =
+        |message: String, hint: &str| ResolveError::Impossible { location: app.name.location.clone(), message, hint: hint.to_owned() };
+    let region = draft.desired.region.clone();
+    let Some(Existing::Instance { status, private_ip, public_ip, started_at, .. }) = draft.around.lookup.existing(&region, id).await?
+    else {
+        return Err(impossible(format!("there is no instance `{id}` in `{region}`"), "check the identifier and the `region`"));
+    };
+    if status != "Running" {
+        return Err(impossible(
+            format!("the instance `{id}` is `{status}`"),
+            "start it first; aliform does not change what it did not make",
+        ));
+    }
+    if app.replicas > 1 {
+        return Err(impossible(format!("{} replicas can't share the one instance `{id}`", app.replicas), "set `replicas: 1`"));
+    }
+    draft.uses("instance", id, format!("{}; only the application is put there and taken away", public_ip.as_ref().unwrap_or(&private_ip)));
+    draft.desired.findings.push(Finding {
+        id: "existing-instance".to_owned(),
+        severity: Severity::High,
+        address: None,
+        message: format!("app `{}` is put on the instance `{id}`, which aliform did not make", app.name.value),
+        evidence: None,
+        hint: Some("whatever runs there shares its ports and its memory".to_owned()),
+    });
+    let outputs = [("public_ip", public_ip.unwrap_or_default()), ("private_ip", private_ip), ("instance_id", id.to_owned())];
+    for (attribute, value) in outputs {
+        draft.desired.outputs.insert(format!("apps.{}.{attribute}", app.name.value), value);
+    }
+    Ok(Host { id: Value::Known(id.to_owned()), started: Value::Known(started_at), depends_on: BTreeSet::new() })
+}
+
+fn add_bundle(draft: &mut Draft<'_>, name: &str, project: &Project) -> (Address, Address) {
+    let bucket = Address::new(Kind::Bucket, "main");
+    let suffix: String = draft.around.lineage.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
+    let stack: String = draft.manifest.stack.value.chars().take(40).collect();
+    let spec = BucketSpec { name: format!("aliform-{stack}-{suffix}") };
+    draft.desired.nodes.entry(bucket.clone()).or_insert_with(|| Node { spec: json(&spec), depends_on: BTreeSet::new() });
+    let bundle = Address::new(Kind::Bundle, name);
+    let spec = BundleSpec {
+        bucket: Value::Pending(Reference::new(bucket.clone(), "id")),
+        app: name.to_owned(),
+        digest: project.bundle.digest.clone(),
+        size: u64::try_from(project.bundle.archive.len()).unwrap_or(u64::MAX),
+        files: project.bundle.files.iter().map(|file| (file.path.clone(), file.digest.clone())).collect(),
+    };
+    draft.desired.nodes.insert(bundle.clone(), Node { spec: json(&spec), depends_on: BTreeSet::from([bucket.clone()]) });
+    (bundle, bucket)
+}
+
+fn add_security_group(draft: &mut Draft<'_>, network: &Network, app: &App, port: Option<u16>) -> (Value<String>, Option<Address>) {
+    if let Some(id) = &network.security_group {
+        return (Value::Known(id.clone()), None);
+    }
+    let address = Address::new(Kind::SecurityGroup, &app.name.value);
+    let (vpc_id, depends_on) = network.vpc(draft);
+    let sources: Vec<String> = match &app.public {
+        Some(public) => public.allow.iter().map(|allowed| allowed.value.to_string()).collect(),
+        None => vec![network.cidr.to_string()],
+    };
+    let rules = port.into_iter().flat_map(|port| {
+        sources.iter().map(move |source| Rule {
+            protocol: "tcp".to_owned(),
+            ports: format!("{port}/{port}"),
+            source: source.clone(),
+            policy: "accept".to_owned(),
+        })
+    });
+    let spec = SecurityGroupSpec { name: name::of(&draft.manifest.stack.value, &address), vpc_id, rules: rules.collect() };
+    let world = spec.rules.iter().any(|rule| rule.source == "0.0.0.0/0");
+    if let Some((port, service)) = port.and_then(|port| MANAGEMENT_PORTS.iter().find(|(known, _)| *known == port))
+        && world
+    {
+        draft.desired.findings.push(Finding {
+            id: "management-port-open".to_owned(),
+            severity: Severity::High,
+            address: Some(address.clone()),
+            message: format!("port {port} ({service}) is open to the whole internet"),
+            evidence: None,
+            hint: Some("name the networks that may come in: `public: { allow: [203.0.113.0/24] }`".to_owned()),
+        });
+    }
+    draft.desired.nodes.insert(address.clone(), Node { spec: json(&spec), depends_on });
+    (Value::Pending(Reference::new(address.clone(), "id")), Some(address))
+}
+
+fn add_instance(
+    draft: &mut Draft<'_>,
+    network: &Network,
+    app: &App,
+    machine: &Machine,
+    group: (&Value<String>, &Option<Address>),
+    number: u32,
+) -> Host {
+    let address = Address::new(Kind::Instance, format!("{}-{number}", app.name.value));
+    let (vswitch_id, mut depends_on) = network.vswitch(draft, &machine.zone);
+    depends_on.extend(group.1.clone());
+    let bandwidth = app.public.as_ref().map_or(0, |public| u32::try_from(public.bandwidth.value.megabits()).unwrap_or(u32::MAX));
+    let elastic = app.public.as_ref().is_some_and(|public| public.eip);
+    let spec = InstanceSpec {
+        name: name::of(&draft.manifest.stack.value, &address),
+        zone: machine.zone.clone(),
+        instance_type: machine.instance_type.clone(),
+        image_id: machine.image.clone(),
+        vswitch_id,
+        security_group_id: group.0.clone(),
+        system_disk: DiskSpec {
+            category: machine.disk_category.clone(),
+            performance_level: machine.disk_level.clone(),
+            size: machine.disk_size,
+        },
+        bandwidth: if elastic { 0 } else { bandwidth },
+        power: Power::Running,
+    };
+    draft.desired.nodes.insert(address.clone(), Node { spec: json(&spec), depends_on });
+    let id = Value::Pending(Reference::new(address.clone(), "id"));
+    let mut waits = BTreeSet::from([address.clone()]);
+    if elastic {
+        let eip = Address::new(Kind::Eip, &address.name);
+        let spec = EipSpec { name: name::of(&draft.manifest.stack.value, &eip), bandwidth, instance_id: id.clone() };
+        draft.desired.nodes.insert(eip.clone(), Node { spec: json(&spec), depends_on: BTreeSet::from([address.clone()]) });
+        // Without the address the instance has no way out, and a start script may need one.
+        waits.insert(eip);
+    }
+    Host { id, started: Value::Pending(Reference::new(address, "started_at")), depends_on: waits }
+}
+
+fn add_release(
+    draft: &mut Draft<'_>,
+    app: &App,
+    project: &Project,
+    settings: &AppSettings,
+    scripts: &Scripts,
+    placed: Placed<'_>,
+) -> Address {
+    let Placed { host, name, waits, bundle, bucket } = placed;
+    let command = Address::new(Kind::Command, &name);
+    let spec = CommandSpec { instance_id: host.id.clone(), script: scripts.setup.clone(), timeout: SETUP_TIMEOUT };
+    draft.desired.nodes.insert(command.clone(), Node { spec: json(&spec), depends_on: host.depends_on.clone() });
+    let address = Address::new(Kind::Release, &name);
+    let secrets = app.env.iter().filter_map(|(name, value)| match value {
+        EnvValue::From(source) => Some((name.clone(), source.value.clone())),
+        EnvValue::Plain(_) => None,
+    });
+    let spec = ReleaseSpec {
+        app: app.name.value.clone(),
+        instance_id: host.id,
+        instance_started: host.started,
+        digest: project.bundle.digest.clone(),
+        bucket: Value::Pending(Reference::new(bucket.clone(), "id")),
+        bundle_key: Value::Pending(Reference::new(bundle.clone(), "key")),
+        port: settings.port,
+        within: settings.within_seconds,
+        secrets: secrets.collect(),
+        rollback: app.rollout.on_failure == OnFailure::Rollback,
+        start_script: scripts.start.clone(),
+        stop_script: scripts.stop.clone(),
+        verify_script: scripts.verify.clone(),
+        rollback_script: scripts.rollback.clone(),
+    };
+    let depends_on = host.depends_on.into_iter().chain([bundle.clone(), bucket.clone(), command]).chain(waits).collect();
+    draft.desired.nodes.insert(address.clone(), Node { spec: json(&spec), depends_on });
+    address
+}

@@ -1,0 +1,77 @@
+//! What can go wrong between a good manifest and a graph of resources.
+
+use crate::cloud::error::ApiError;
+use crate::model::diagnostic::Location;
+use crate::project::bundle::PackError;
+use crate::project::detect::DetectError;
+
+/// A manifest that can't be turned into resources.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolveError {
+    /// A question to the cloud failed.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// Nobody could tell how to run the source.
+    #[error("the source of app `{app}` does not say how to run it: {source}")]
+    Detect {
+        /// Where the manifest names the source.
+        location: Location,
+        /// The application.
+        app: String,
+        /// Why not.
+        source: DetectError,
+    },
+    /// The source can't be packed.
+    #[error("the source of app `{app}` can't be packed: {source}")]
+    Pack {
+        /// Where the manifest names the source.
+        location: Location,
+        /// The application.
+        app: String,
+        /// Why not.
+        source: PackError,
+    },
+    /// Something asked for can't be had.
+    #[error("{message}")]
+    Impossible {
+        /// Where the manifest asks for it.
+        location: Location,
+        /// What: a lower-case fragment.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+    /// Jobs are checked, not planned yet.
+    #[error("job `{job}` can't be planned by this version: only `apps` can")]
+    JobsNotPlanned {
+        /// Where it stands.
+        location: Location,
+        /// The job.
+        job: String,
+    },
+}
+
+impl ResolveError {
+    /// The place in the manifest it is about.
+    pub fn location(&self) -> Option<&Location> {
+        match self {
+            ResolveError::Api(_) => None,
+            ResolveError::Detect { location, .. }
+            | ResolveError::Pack { location, .. }
+            | ResolveError::Impossible { location, .. }
+            | ResolveError::JobsNotPlanned { location, .. } => Some(location),
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            ResolveError::Impossible { hint, .. } => Some(hint.clone()),
+            ResolveError::Detect { .. } => Some("name `runtime:` or `start:` in the manifest".to_owned()),
+            ResolveError::JobsNotPlanned { .. } => {
+                Some("`aliform validate` checks it; keep it in a manifest of its own until jobs are planned".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
