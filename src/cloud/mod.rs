@@ -3,4 +3,12 @@
 
 pub mod api;
 pub mod call;
+pub mod count;
+pub mod credentials;
+pub mod endpoint;
 pub mod error;
+pub mod http;
+pub mod limit;
+pub mod permission;
+pub mod retry;
+pub mod sign;
