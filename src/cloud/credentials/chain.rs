@@ -207,4 +207,4 @@ impl CredentialSource for Chain {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

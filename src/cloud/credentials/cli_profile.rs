@@ -89,7 +89,7 @@ impl Config {
 }
 
 /// The region of the profile, if there is a profile and it names one.
-pub fn region_of_profile(surroundings: &Surroundings) -> Option<String> {
+pub(super) fn region_of_profile(surroundings: &Surroundings) -> Option<String> {
     let config = load(surroundings).ok()?;
     let region = &config.chosen(surroundings).ok()?.region_id;
     Some(region.clone()).filter(|region| !region.is_empty())

@@ -243,4 +243,4 @@ impl Cloud for HttpCloud {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -51,6 +51,8 @@ impl Network {
         reqwest::Client::builder()
             .user_agent(self.user_agent.as_str())
             .connect_timeout(self.connect_limit)
+            // Shorter than the service's own: a call on a connection that it is closing would be lost.
+            .pool_idle_timeout(Duration::from_secs(15))
             .redirect(reqwest::redirect::Policy::none())
     }
 
