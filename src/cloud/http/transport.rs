@@ -131,9 +131,11 @@ mod tests {
     #[tokio::test]
     async fn a_refused_connection_sent_nothing() {
         let unused = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let failure = fetch(&format!("http://{unused}/?secret=1"), Duration::from_secs(5)).await.unwrap_err();
-        assert!(!failure.sent);
-        assert!(!failure.reason.contains("secret"), "{failure}");
+        for scheme in ["http", "https"] {
+            let failure = fetch(&format!("{scheme}://{unused}/?secret=1"), Duration::from_secs(5)).await.unwrap_err();
+            assert!(!failure.sent);
+            assert!(!failure.reason.contains("secret"), "{failure}");
+        }
     }
 
     #[tokio::test]
