@@ -1,5 +1,7 @@
 //! A call on its way to a product and the answer that came back, before anyone has given them a meaning.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -107,4 +109,15 @@ pub trait Cloud: Send + Sync {
 
     /// A link, signed for `seconds`, under which a machine inside the region can fetch an object (OSS V4 query signature).
     async fn presign(&self, region: &str, bucket: &str, key: &str, seconds: u64) -> Result<String, ApiError>;
+}
+
+#[async_trait]
+impl<C: Cloud + ?Sized> Cloud for Arc<C> {
+    async fn send(&self, call: Call) -> Result<Answer, ApiError> {
+        (**self).send(call).await
+    }
+
+    async fn presign(&self, region: &str, bucket: &str, key: &str, seconds: u64) -> Result<String, ApiError> {
+        (**self).presign(region, bucket, key, seconds).await
+    }
 }

@@ -28,6 +28,8 @@ pub enum ApiError {
         action: &'static str,
         /// What the transport said.
         reason: String,
+        /// Whether the request may have left. If not, even an unsafe call may be sent again.
+        sent: bool,
     },
     /// The answer is not of the documented form.
     #[error("{action} got an answer that can't be read: {reason}")]
@@ -61,9 +63,13 @@ impl ApiError {
         matches!(self, ApiError::Refused { status, code, .. } if *status == 404 || code.contains("NotFound") || code.starts_with("NoSuch"))
     }
 
-    /// Whether the service asks to slow down. Told by the code's prefix: the HTTP status differs between products.
+    /// Whether the service asks to slow down. Told by the code's prefix, since most
+    /// products answer it with HTTP 400; 429 says it by itself.
     pub fn is_throttling(&self) -> bool {
-        self.code().is_some_and(|code| code.starts_with("Throttling") || code == "Rejected.Throttling")
+        match self {
+            ApiError::Refused { status, code, .. } => *status == 429 || code.starts_with("Throttling") || code == "Rejected.Throttling",
+            _ => false,
+        }
     }
 
     /// Whether the service failed by itself and may answer next time.

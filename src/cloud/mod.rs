@@ -4,8 +4,16 @@
 pub mod api;
 pub mod bss;
 pub mod call;
+pub mod count;
+pub mod credentials;
 pub mod ecs;
+pub mod endpoint;
 pub mod error;
+pub mod http;
+pub mod limit;
 pub mod oss;
+pub mod permission;
+pub mod retry;
+pub mod sign;
 pub mod sts;
 pub mod vpc;
