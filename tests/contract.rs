@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aliform::cloud::api::Api;
 use aliform::cloud::call::Product;
+use aliform::cloud::ecs::{assistant, catalogue, instance, security_group};
+use aliform::cloud::{bss, sts, vpc};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value as Json;
@@ -196,7 +198,7 @@ fn leaf(kind: &str, path: &str, fields: &Fields, problems: &mut Vec<String>) {
 #[test]
 fn every_call_keeps_its_contract() {
     macro_rules! problems {
-        ($($module:ident::$call:ident,)*) => { vec![$(problems_of::<aliform::cloud::$module::$call>(),)*] };
+        ($($module:ident::$call:ident,)*) => { vec![$(problems_of::<$module::$call>(),)*] };
     }
     let problems: Vec<Vec<String>> = for_every_call!(problems);
     let problems = problems.concat();

@@ -191,9 +191,6 @@ pub struct Recommendation {
 #[serde(rename_all = "PascalCase")]
 pub struct RecommendedType {
     pub instance_type: String,
-    pub cores: u32,
-    /// GiB.
-    pub memory: f32,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
