@@ -96,7 +96,7 @@ pub struct Resource {
     /// What it was built on, as far as it is in the stack.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<Address>,
-    /// The generation of the last intent that succeeded on it.
+    /// The generation of the intent that the inputs are from.
     pub generation: u64,
     /// Where it is.
     pub region: String,

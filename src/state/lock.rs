@@ -93,6 +93,8 @@ impl Drop for Lock {
     fn drop(&mut self) {
         // An empty note says that the lock was given back. If that fails, the next one is told that this one died.
         let _ = self.file.set_len(0);
+        // Closing the file is not enough: a child process that is just being started has it open too, for a moment.
+        let _ = self.file.unlock();
     }
 }
 
@@ -100,7 +102,14 @@ impl Drop for Lock {
 pub fn look_at_lock(directory: &Path, stack: &str) -> Result<LockFound, StateError> {
     let files = Files::of(directory, stack)?;
     match File::open(&files.lock) {
-        Ok(file) => Ok(LockFound { held: !try_lock(&file, &files.lock)?, holder: read_note(&files.lock)? }),
+        Ok(file) => {
+            let held = !try_lock(&file, &files.lock)?;
+            let holder = read_note(&files.lock)?;
+            if !held {
+                file.unlock().or_fail("unlock", &files.lock)?;
+            }
+            Ok(LockFound { held, holder })
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(LockFound { held: false, holder: None }),
         Err(error) => Err(error).or_fail("open", &files.lock),
     }
