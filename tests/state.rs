@@ -311,7 +311,11 @@ fn attempt(store: &Store, (which, what): Attempt) -> Record {
             let (attributes, depends_on) = (json!({}), vec![]);
             Record::Adopted { address, id: "found".to_owned(), generation, region, spec, attributes, depends_on }
         }
-        _ => Record::Settings { region: Some("cn-hangzhou".to_owned()), manifest_digest: (which % 2 == 0).then(|| "d".to_owned()) },
+        _ => Record::Settings {
+            region: Some("cn-hangzhou".to_owned()),
+            manifest_digest: (which % 2 == 0).then(|| "d".to_owned()),
+            outputs: Default::default(),
+        },
     }
 }
 
@@ -810,7 +814,11 @@ fn decision() -> Decision {
 fn small(directory: &Path) -> Json {
     let store = open(directory).unwrap();
     let (main, subnet) = (vpc("main"), Address::new(Kind::VSwitch, "main"));
-    let settings = Record::Settings { region: Some("cn-hangzhou".to_owned()), manifest_digest: Some("sha256:00".to_owned()) };
+    let settings = Record::Settings {
+        region: Some("cn-hangzhou".to_owned()),
+        manifest_digest: Some("sha256:00".to_owned()),
+        outputs: [("url".to_owned(), "http://${instance.web-1.public_ip}".to_owned())].into(),
+    };
     append(&store, settings).unwrap();
     append(&store, Record::Decided { key: "region".to_owned(), decision: decision() }).unwrap();
     create(&store, &main, &[]);
@@ -848,7 +856,8 @@ fn a_journal_of_today_is_readable_tomorrow() {
     store.remove(&main).unwrap();
     append(&store, Record::Decided { key: "region".to_owned(), decision: decision() }).unwrap();
     append(&store, Record::Undecided { key: "region".to_owned() }).unwrap();
-    append(&store, Record::Settings { region: Some("cn-hangzhou".to_owned()), manifest_digest: None }).unwrap();
+    append(&store, Record::Settings { region: Some("cn-hangzhou".to_owned()), manifest_digest: None, outputs: Default::default() })
+        .unwrap();
     // A change here means that a journal left by a crash before an upgrade can't be settled after it.
     insta::assert_snapshot!(fs::read_to_string(journal(home.path())).unwrap());
 }

@@ -117,6 +117,7 @@ pub async fn apply(world: &World<'_>, plan: &Plan, concurrency: usize, stop: wat
     let settings = Record::Settings {
         region: Some(plan.region.clone()).filter(|region| !region.is_empty()),
         manifest_digest: Some(plan.basis.manifest_digest.clone()),
+        outputs: plan.outputs.clone(),
     };
     if !plan.is_empty() {
         world.store.append(settings).await?;

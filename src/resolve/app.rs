@@ -359,6 +359,7 @@ fn add_release(
         stop_script: scripts.stop.clone(),
         verify_script: scripts.verify.clone(),
         rollback_script: scripts.rollback.clone(),
+        logs_script: scripts.logs.clone(),
     };
     let depends_on = host.depends_on.into_iter().chain([bundle.clone(), bucket.clone(), command]).chain(waits).collect();
     draft.desired.nodes.insert(address.clone(), Node { spec: json(&spec), depends_on });

@@ -63,6 +63,17 @@ impl ResolveError {
         }
     }
 
+    /// A stable name in kebab case.
+    pub fn code(&self) -> &'static str {
+        match self {
+            ResolveError::Api(_) => "cloud",
+            ResolveError::Detect { .. } => "source-not-understood",
+            ResolveError::Pack { .. } => "source-not-packed",
+            ResolveError::Impossible { .. } => "cannot-be-had",
+            ResolveError::JobsNotPlanned { .. } => "jobs-not-planned",
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {

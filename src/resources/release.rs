@@ -56,6 +56,8 @@ pub struct ReleaseSpec {
     pub verify_script: String,
     /// Goes back to the release before.
     pub rollback_script: String,
+    /// Prints the end of its log.
+    pub logs_script: String,
 }
 
 /// What the cloud says.

@@ -34,6 +34,9 @@ pub struct State {
     /// The digest of the manifest applied last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest_digest: Option<String>,
+    /// The outputs: texts in which attributes stand as `${instance.web-1.public_ip}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, String>,
     /// What was chosen for the user, by the name of the question.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub decisions: BTreeMap<String, Decision>,
@@ -56,6 +59,7 @@ impl State {
             next_generation: 1,
             region: None,
             manifest_digest: None,
+            outputs: BTreeMap::new(),
             decisions: BTreeMap::new(),
             resources: BTreeMap::new(),
             open: BTreeMap::new(),

@@ -1,5 +1,7 @@
 //! What can happen to a state, as one closed list: the records of the journal.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -106,12 +108,14 @@ pub enum Record {
         /// The name of the question.
         key: String,
     },
-    /// What holds for the stack as a whole; both are taken as given, so `None` clears.
+    /// What holds for the stack as a whole; all of it is taken as given, so `None` clears.
     Settings {
         /// The region that was settled on.
         region: Option<String>,
         /// The digest of the manifest being applied.
         manifest_digest: Option<String>,
+        /// The outputs, references still in them.
+        outputs: BTreeMap<String, String>,
     },
 }
 

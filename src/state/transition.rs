@@ -73,7 +73,8 @@ impl State {
             Record::Renamed { from, to } => self.rename(from, to)?,
             Record::Decided { key, decision } => drop(self.decisions.insert(key.clone(), decision.clone())),
             Record::Undecided { key } => drop(self.decisions.remove(key)),
-            Record::Settings { region, manifest_digest } => {
+            Record::Settings { region, manifest_digest, outputs } => {
+                self.outputs.clone_from(outputs);
                 self.region.clone_from(region);
                 self.manifest_digest.clone_from(manifest_digest);
             }
