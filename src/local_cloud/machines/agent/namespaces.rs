@@ -66,7 +66,7 @@ fn guide(container: i32, near: UnixStream) -> Result<(i32, Vec<String>), String>
     let mut hear = |wanted: &str| -> Result<String, String> {
         let mut line = String::new();
         answers.read_line(&mut line).map_err(|error| format!("the machine can't be heard: {error}"))?;
-        match line.trim_end().split_once(' ') {
+        match line.trim_end_matches('\n').split_once(' ') {
             Some((word, rest)) if word == wanted => Ok(rest.to_owned()),
             Some(("failed", reason)) => Err(reason.to_owned()),
             _ => Err(format!("the machine ended before it was {wanted}")),
