@@ -121,6 +121,35 @@ impl Record {
     }
 }
 
+/// Kills every process that carries this variable in its environment, again and again until there is none: one may fork
+/// while it is looked for. For machines without namespaces, whose processes nothing else holds together.
+#[cfg(target_os = "linux")]
+pub(super) fn kill_carriers(variable: &[u8]) {
+    let carries = |path: &Path| {
+        let environment = std::fs::read(path.join("environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|found| found == variable)
+    };
+    for _ in 0..100 {
+        let Ok(entries) = std::fs::read_dir("/proc") else { return };
+        let mut found = false;
+        for entry in entries.flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            if carries(&entry.path())
+                && let Ok(identity) = Identity::of(pid)
+            {
+                found = true;
+                identity.kill();
+            }
+        }
+        if !found {
+            return;
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn kill_carriers(_variable: &[u8]) {}
+
 /// When a process was started; `None` if there is none, or only what its parent has not yet collected.
 #[cfg(target_os = "linux")]
 fn start_time(pid: i32) -> io::Result<Option<u64>> {

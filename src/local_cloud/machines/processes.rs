@@ -18,7 +18,7 @@ use tokio::net::UnixStream;
 use tokio::sync::OnceCell;
 
 use super::agent::ARGUMENT;
-use super::identity::Record;
+use super::identity::{Record, kill_carriers};
 use super::isolation::Isolation;
 
 use super::wire::{HostEnvironment, Launch, LaunchReport, PROTOCOL, Reply, Request, SOCKET, read_frame, write_frame};
@@ -201,6 +201,11 @@ impl Processes {
             if !record.end(END).await {
                 return Err(format!("its processes {} and {} do not end", record.init.pid, record.supervisor.pid));
             }
+        }
+        if record.init == record.supervisor {
+            let mut variable = b"ALIFORM_ROOT=".to_vec();
+            variable.extend(disk::folder(directory).as_os_str().as_encoded_bytes());
+            kill_carriers(&variable);
         }
         Record::remove(directory);
         let _ = std::fs::remove_file(directory.join(SOCKET));
