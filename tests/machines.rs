@@ -390,6 +390,36 @@ async fn a_port_that_the_host_refuses_is_told() {
 }
 
 #[tokio::test]
+async fn a_port_below_1024_answers_for_root_and_is_told_to_others() {
+    let lab = Lab::new();
+    let machine = lab.boot(&world(80)).await;
+    output(&lab.processes, &machine, &serve("low", 80)).await;
+    let first: u32 = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap().trim().parse().unwrap();
+    if rustix::process::geteuid().is_root() || first <= 80 {
+        until("the page", || page(&machine, 80)).await;
+    } else {
+        let reason = until("the refusal", async || lab.processes.status(&machine.id).await.unwrap().refused.get(&80).cloned()).await;
+        assert!(reason.contains("below 1024"), "{reason}");
+        let log = std::fs::read_to_string(lab.directory.join(&machine.id).join("agent.log")).unwrap();
+        assert!(log.contains(":80` should answer but can't"), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_command_whose_machine_is_halted_was_stopped() {
+    let lab = Lab::new();
+    let machine = lab.boot(&[]).await;
+    let mark = mark();
+    let script = command(&format!("echo begun; sleep {mark}"));
+    let halting = async {
+        until("the process", async || (marked(&mark) == 1).then_some(())).await;
+        lab.processes.halt(&machine.id).await.unwrap();
+    };
+    let (outcome, ()) = tokio::join!(run(&lab.processes, &machine, script), halting);
+    assert_eq!((outcome.ending, outcome.output.as_slice()), (Ending::Stopped, b"begun\n".as_slice()));
+}
+
+#[tokio::test]
 async fn each_machine_has_files_of_its_own_and_the_system_read_only() {
     let lab = Lab::new();
     let (one, two) = (lab.boot(&[]).await, lab.boot(&[]).await);

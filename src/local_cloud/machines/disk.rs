@@ -33,8 +33,11 @@ pub(super) fn prepare(directory: &Path, hostname: &str, hosts: &str) -> io::Resu
             _ => {}
         }
     }
-    fs::write(directory.join("etc/hostname"), format!("{hostname}\n"))?;
-    fs::write(directory.join("etc/hosts"), hosts)
+    for (name, text) in [("etc/hostname", format!("{hostname}\n").as_str()), ("etc/hosts", hosts)] {
+        fs::write(directory.join(name), text)?;
+        fs::set_permissions(directory.join(name), Permissions::from_mode(0o644))?;
+    }
+    Ok(())
 }
 
 /// Makes a folder with exactly these permissions; one that is there stays as the machine left it.

@@ -231,7 +231,14 @@ impl Processes {
         let reading = async {
             let mut output = Vec::new();
             loop {
-                match receive(&mut reader).await? {
+                let received = match receive(&mut reader).await {
+                    // It ran, and its machine ended under it.
+                    Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
+                        return Ok(CommandOutcome { ending: Ending::Stopped, output, dropped: 0 });
+                    }
+                    received => received?,
+                };
+                match received {
                     (Reply::Output, piece) => {
                         progress(&piece);
                         output.extend(piece);

@@ -113,7 +113,7 @@ mod tests {
     async fn a_message_brings_its_descriptor() {
         let (near, far) = pair().unwrap();
         let (near, far) = (Channel::new(near).unwrap(), Channel::new(far).unwrap());
-        let (mut reader, mut writer) = std::io::pipe().unwrap();
+        let (mut reader, mut writer) = io::pipe().unwrap();
         near.send(&ToMachine::Inbound { port: 8080 }, Some(reader.as_fd())).await.unwrap();
         writer.write_all(b"through").unwrap();
         drop(writer);

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +33,7 @@ pub(super) struct Commands {
     reaper: Arc<Reaper>,
     proxy: String,
     scripts: AtomicU64,
+    halting: AtomicBool,
     running: Mutex<BTreeMap<String, Arc<Running>>>,
 }
 
@@ -90,7 +91,7 @@ impl Running {
 
 impl Commands {
     pub(super) fn new(place: Arc<Place>, reaper: Arc<Reaper>, proxy: String) -> Commands {
-        Commands { place, reaper, proxy, scripts: AtomicU64::new(0), running: Mutex::default() }
+        Commands { place, reaper, proxy, scripts: AtomicU64::new(0), halting: AtomicBool::new(false), running: Mutex::default() }
     }
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Running>>> {
@@ -100,6 +101,11 @@ impl Commands {
     /// How many are under way.
     pub(super) fn count(&self) -> usize {
         self.running().values().filter(|running| running.output().ending.is_none()).count()
+    }
+
+    /// From now on, a command that ends was ended by the machine's halt.
+    pub(super) fn halt(&self) {
+        self.halting.store(true, Ordering::Relaxed);
     }
 
     /// The command of that id: the one that is there, or a new one.
@@ -128,7 +134,8 @@ impl Commands {
             Err(reason) => WireEnding::NotStarted(reason),
         };
         let _ = std::fs::remove_file(&path);
-        running.finish(ending);
+        let halted = self.halting.load(Ordering::Relaxed) && matches!(ending, WireEnding::Exited(_));
+        running.finish(if halted { WireEnding::Stopped } else { ending });
     }
 
     fn start(&self, request: &RunRequest, script: &[u8], path: &Path) -> Result<Started, String> {

@@ -152,6 +152,7 @@ impl Inside {
 
     /// Asks every process to leave and waits a little; the rest goes with this process.
     pub(super) async fn halt(&self) {
+        self.commands.halt();
         self.signal_all(Signal::TERM);
         let mut children = self.reaper.children();
         let _ = tokio::time::timeout(FAREWELL, children.wait_for(|some| !some)).await;

@@ -40,6 +40,7 @@ pub const ARGUMENT: &str = "machine-agent";
 /// Starts a machine as told on standard input, reports on standard output, and leaves the machine running.
 /// Must be called before any thread exists: it forks.
 pub fn main() -> ExitCode {
+    process::close_inherited();
     let mut text = Vec::new();
     let launched = std::io::stdin()
         .read_to_end(&mut text)

@@ -23,6 +23,17 @@ pub(super) fn fork() -> io::Result<Fork> {
     }
 }
 
+/// Closes what whoever started the server left open: a machine lives for long, and would keep pipes and locks of others.
+///
+/// Must be called first, while the process owns nothing but its standard streams.
+pub(super) fn close_inherited() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: nothing in this process has a descriptor yet besides the first three.
+    unsafe {
+        libc::syscall(libc::SYS_close_range, 3 as libc::c_uint, libc::c_uint::MAX, 0 as libc::c_uint);
+    }
+}
+
 /// Waits for a child's end.
 pub(super) fn wait_for(child: i32) {
     if let Some(pid) = rustix::process::Pid::from_raw(child) {

@@ -241,6 +241,54 @@ mod tests {
         assert_eq!(routes("").connect("localhost", port, true).await.unwrap_err().status, 403);
     }
 
+    /// A proxy that hands out one tunnel, or refuses it, and answers what it was asked.
+    async fn proxy(answer: &'static str) -> (String, tokio::task::JoinHandle<String>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://me:secret@{}", listener.local_addr().unwrap());
+        let serving = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = vec![0; 4096];
+            let length = stream.read(&mut head).await.unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            String::from_utf8(head[..length].to_vec()).unwrap()
+        });
+        (address, serving)
+    }
+
+    #[tokio::test]
+    async fn the_hosts_proxy_is_asked_for_a_tunnel_and_nothing_of_the_tunnel_is_lost() {
+        let (address, serving) = proxy("HTTP/1.1 200 OK\r\nX: y\r\n\r\nfirst bytes").await;
+        let host = HostEnvironment { https_proxy: Some(address), ..HostEnvironment::default() };
+        let routes = Routes::new(SocketAddr::from(([127, 0, 0, 1], 1)), &host);
+        let (mut stream, form) = routes.connect("example.org", 443, true).await.unwrap();
+        assert_eq!(form, Form::Origin);
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "first bytes");
+        let asked = serving.await.unwrap();
+        assert!(asked.starts_with("CONNECT example.org:443 HTTP/1.1\r\n"), "{asked}");
+        assert!(asked.contains("Proxy-Authorization: Basic bWU6c2VjcmV0\r\n"), "{asked}");
+    }
+
+    #[tokio::test]
+    async fn a_tunnel_that_the_hosts_proxy_refuses_is_refused_with_its_words() {
+        let (address, _serving) = proxy("HTTP/1.1 407 Who are you\r\n\r\n").await;
+        let host = HostEnvironment { https_proxy: Some(address), ..HostEnvironment::default() };
+        let routes = Routes::new(SocketAddr::from(([127, 0, 0, 1], 1)), &host);
+        let refusal = routes.connect("example.org", 443, true).await.unwrap_err();
+        assert_eq!(refusal.status, 502);
+        assert!(refusal.reason.contains("407 Who are you"), "{}", refusal.reason);
+    }
+
+    #[tokio::test]
+    async fn plain_requests_go_to_the_hosts_proxy_whole() {
+        let (address, _serving) = proxy("").await;
+        let host = HostEnvironment { http_proxy: Some(address), ..HostEnvironment::default() };
+        let routes = Routes::new(SocketAddr::from(([127, 0, 0, 1], 1)), &host);
+        let (_stream, form) = routes.connect("example.org", 80, false).await.unwrap();
+        assert_eq!(form, Form::Absolute { authorization: Some("Basic bWU6c2VjcmV0".to_owned()) });
+    }
+
     #[test]
     fn a_proxy_is_read_with_its_login() {
         let found = upstream("http://me:p%40ss@proxy.example:3128/").unwrap();
