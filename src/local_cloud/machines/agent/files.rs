@@ -1,0 +1,98 @@
+//! Writes a file into the machine, the way Cloud Assistant's SendFile does: whole, with owner, group and permissions.
+
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Component, Path, PathBuf};
+
+use super::users::{Identities, find_group, find_user};
+use crate::local_cloud::machines::wire::{FileRequest, WireFault};
+
+/// Writes it below `root`, which is `/` inside a machine of its own.
+pub(super) fn write(root: &Path, identities: Identities, file: &FileRequest, content: &[u8]) -> Result<(), WireFault> {
+    let path = resolve(root, &file.path)?;
+    let owner = find_user(&file.owner).ok_or(WireFault::UserGroupNotExists)?.uid;
+    let group = find_group(&file.group).ok_or(WireFault::UserGroupNotExists)?;
+    let failed = |error: io::Error| WireFault::CreateFailed(format!("`{}`: {error}", file.path));
+    match fs::symlink_metadata(&path) {
+        Ok(found) if found.is_dir() => return Err(WireFault::CreateFailed(format!("`{}` is a folder", file.path))),
+        Ok(_) if !file.overwrite => return Err(WireFault::AlreadyExists),
+        _ => {}
+    }
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Err(WireFault::PathInvalid) };
+    DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(failed)?;
+    // Beside its place and then renamed: a reader sees the old file or the new one, never half of it.
+    let mut draft_name = std::ffi::OsString::from(".");
+    draft_name.push(name);
+    draft_name.push(".sending");
+    let draft = folder.join(draft_name);
+    let written = (|| {
+        let _ = fs::remove_file(&draft);
+        let mut output = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        output.write_all(content)?;
+        if identities == Identities::All {
+            std::os::unix::fs::chown(&draft, Some(owner), Some(group))?;
+        }
+        output.set_permissions(Permissions::from_mode(file.mode & 0o7777))?;
+        fs::rename(&draft, &path)
+    })();
+    written.map_err(|error| {
+        let _ = fs::remove_file(&draft);
+        failed(error)
+    })
+}
+
+/// The path on this side of `root`. Must be absolute and climb nowhere.
+fn resolve(root: &Path, path: &str) -> Result<PathBuf, WireFault> {
+    let mut resolved = root.to_owned();
+    let mut components = Path::new(path).components();
+    if components.next() != Some(Component::RootDir) || path.ends_with('/') || path.contains('\0') {
+        return Err(WireFault::PathInvalid);
+    }
+    for component in components {
+        match component {
+            Component::Normal(name) => resolved.push(name),
+            _ => return Err(WireFault::PathInvalid),
+        }
+    }
+    if resolved == root { Err(WireFault::PathInvalid) } else { Ok(resolved) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(path: &str, overwrite: bool) -> FileRequest {
+        FileRequest { path: path.to_owned(), owner: "root".to_owned(), group: "root".to_owned(), mode: 0o640, overwrite }
+    }
+
+    #[test]
+    fn a_file_is_written_whole_and_replaced_only_when_told() {
+        let root = tempfile::tempdir().unwrap();
+        let send = |overwrite, content: &[u8]| write(root.path(), Identities::Own, &request("/opt/app/config", overwrite), content);
+        send(false, b"one").unwrap();
+        let path = root.path().join("opt/app/config");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o640);
+        assert_eq!(send(false, b"two"), Err(WireFault::AlreadyExists));
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        send(true, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read_dir(root.path().join("opt/app")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn paths_that_climb_or_name_no_file_are_refused() {
+        let root = tempfile::tempdir().unwrap();
+        for path in ["relative", "/../etc/passwd", "/opt/../../x", "/", "/opt/", ""] {
+            assert_eq!(write(root.path(), Identities::Own, &request(path, true), b""), Err(WireFault::PathInvalid), "{path}");
+        }
+    }
+
+    #[test]
+    fn an_owner_that_nobody_knows_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let file = FileRequest { owner: "no-such-user".to_owned(), ..request("/opt/x", true) };
+        assert_eq!(write(root.path(), Identities::Own, &file, b""), Err(WireFault::UserGroupNotExists));
+        assert!(!root.path().join("opt").exists());
+    }
+}
