@@ -1,0 +1,158 @@
+//! `aliform apply`: shows the plan, asks, carries it out.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, Write};
+use std::path::Path;
+use std::sync::Mutex;
+
+use aliform::apply::run::{Outcome, apply};
+use aliform::apply::world::World;
+use aliform::manifest::Manifest;
+use aliform::model::address::Kind;
+use aliform::model::finding::Severity;
+use aliform::plan::saved::Plan;
+use aliform::resources::kind::Artifacts;
+use aliform::state::store::Store;
+use tokio::sync::watch;
+
+use super::planning::{Aim, Made, Manner, basis, explain, identity, make};
+use crate::args;
+use crate::error::{CommandError, FAILED, INTERRUPTED, PARTIAL, POLICY};
+use crate::output::Output;
+use crate::workspace::{Client, Workspace};
+
+/// Risks that have to be accepted by name.
+const BY_NAME: &[&str] = &["existing-instance"];
+
+pub async fn run(workspace: &Workspace, arguments: &args::Apply, out: &Output) -> Result<u8, CommandError> {
+    let manifest = workspace.load()?;
+    let saved = arguments.plan.as_deref().map(read).transpose()?;
+    let lineage = saved.as_ref().map(|plan| plan.basis.lineage.clone());
+    let store = workspace.open(&manifest.stack.value, "apply", lineage)?;
+    let client = workspace.connect().await?;
+    let made = match saved {
+        None => make(workspace, &client, &store, &Aim::Manifest(&manifest), &super::plan::manner(&arguments.planning), out.events()).await?,
+        Some(plan) => from_saved(workspace, &client, &store, &manifest, plan, out).await?,
+    };
+    carry_out(workspace, &client, &store, made, &arguments.doing, &arguments.accept, out).await
+}
+
+fn read(file: &Path) -> Result<Plan, CommandError> {
+    let wrong = |error: &dyn std::fmt::Display| CommandError::failed(format!("`{}` is not a plan that this version can apply", file.display())).because(error);
+    let text = std::fs::read(file).map_err(|error| wrong(&error))?;
+    let plan: Plan = serde_json::from_slice(&text).map_err(|error| wrong(&error))?;
+    if plan.format != Plan::FORMAT {
+        return Err(wrong(&format!("its format is {}, this version knows {}", plan.format, Plan::FORMAT)));
+    }
+    Ok(plan)
+}
+
+/// Takes a saved plan, unless what it was made from has moved since.
+async fn from_saved(workspace: &Workspace, client: &Client, store: &Store, manifest: &Manifest, plan: Plan, out: &Output) -> Result<Made, CommandError> {
+    let nothing = Aim::Nothing;
+    let aim = if plan.basis.destroy { &nothing } else { &Aim::Manifest(manifest) };
+    let stale = |reason: &dyn std::fmt::Display| {
+        CommandError::failed("the saved plan is out of date and was not applied").because(reason).hint("make a new one with `aliform plan -o FILE` and review it")
+    };
+    plan.check(&basis(&store.state(), aim)).map_err(|reason| stale(&reason))?;
+    if !store.open_intents().is_empty() {
+        return Err(stale(&"an apply was interrupted since"));
+    }
+    let manner = Manner { decided: Some(plan.decisions.clone()), no_refresh: true, ..Manner::default() };
+    let fresh = make(workspace, client, store, aim, &manner, out.events()).await?;
+    if fresh.plan.wanted != plan.wanted {
+        return Err(stale(&"the source files or something that the manifest uses changed since"));
+    }
+    Ok(Made { plan, ..fresh })
+}
+
+/// Shows a plan, asks, does it, and says how it ended.
+pub async fn carry_out(
+    workspace: &Workspace,
+    client: &Client,
+    store: &Store,
+    made: Made,
+    doing: &args::Doing,
+    accepted: &[String],
+    out: &Output,
+) -> Result<u8, CommandError> {
+    out.plan(&made.plan);
+    if made.plan.is_empty() {
+        store.finish()?;
+        return Ok(0);
+    }
+    gate(&made.plan, accepted)?;
+    if !doing.auto_approve && !approved(&made.plan, out) {
+        return Err(CommandError::failed("not approved; nothing was changed").hint("answer `yes`, or use `--auto-approve` where nobody can answer"));
+    }
+    let outcome = perform(workspace, client, store, &made.plan, &made.bundles, made.unsettled, doing.parallelism, out).await?;
+    let state = store.state();
+    out.applied(&made.plan, &outcome, &state);
+    Ok(match () {
+        () if outcome.interrupted => INTERRUPTED,
+        () if outcome.failed.is_empty() => 0,
+        // An application that does not answer is the failure; that its machines stand is no consolation.
+        () if outcome.done == 0 || outcome.failed.iter().any(|(address, _)| address.kind == Kind::Release) => FAILED,
+        () => PARTIAL,
+    })
+}
+
+/// What must not happen even if it is approved.
+fn gate(plan: &Plan, accepted: &[String]) -> Result<(), CommandError> {
+    if let Some(exceeded) = plan.cost.exceeded.first() {
+        let message = format!("the {} budget of {} would be exceeded: {}", exceeded.period, exceeded.limit, exceeded.would_be.rounded(4));
+        return Err(CommandError::new(POLICY, message).hint("ask for less, or raise `budget` in the manifest"));
+    }
+    let open = plan.findings.iter().find(|finding| {
+        finding.severity == Severity::High && BY_NAME.contains(&finding.id.as_str()) && !accepted.iter().any(|risk| risk == &finding.id)
+    });
+    match open {
+        Some(finding) => Err(CommandError::new(POLICY, finding.message.clone()).hint(format!("accept the risk with `--accept {}`", finding.id))),
+        None => Ok(()),
+    }
+}
+
+/// Asks. Only `yes` is a yes; silence and the end of input are a no.
+fn approved(plan: &Plan, out: &Output) -> bool {
+    let question = if plan.basis.destroy { "Delete all of this? Only `yes` is a yes: " } else { "Do all of this? Only `yes` is a yes: " };
+    out.prompt(question);
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().read_line(&mut answer);
+    // The answer's own line end is the terminal's; without one the next line would run into the question.
+    if answer.is_empty() {
+        let _ = writeln!(std::io::stderr());
+    }
+    read.is_ok_and(|length| length > 0) && answer.trim() == "yes"
+}
+
+#[expect(clippy::too_many_arguments, reason = "each is a different thing, and they meet only here")]
+async fn perform(
+    workspace: &Workspace,
+    client: &Client,
+    store: &Store,
+    plan: &Plan,
+    artifacts: &dyn Artifacts,
+    unsettled: BTreeMap<aliform::model::address::Address, u64>,
+    parallelism: usize,
+    out: &Output,
+) -> Result<Outcome, CommandError> {
+    let identity = identity(&store.state());
+    let world = World { cloud: client, store, identity: &identity, events: out.events(), secrets: workspace, artifacts, explain: &explain, unsettled: Mutex::new(unsettled) };
+    let (stop, stopped) = watch::channel(false);
+    let interrupt = async {
+        loop {
+            if tokio::signal::ctrl_c().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            if stop.send_replace(true) {
+                // The second time: leave at once. Everything that matters is in the journal.
+                std::process::exit(i32::from(INTERRUPTED));
+            }
+            out.note("Stopping: what is under way is finished, nothing new is started. Press Ctrl-C again to leave at once; the next apply finishes the rest.");
+        }
+    };
+    tokio::select! {
+        outcome = apply(&world, plan, parallelism.max(1), stopped) => Ok(outcome?),
+        () = interrupt => Err(CommandError::new(INTERRUPTED, "interrupted")),
+    }
+}

@@ -1,0 +1,143 @@
+//! What plan, apply and destroy share: settle what an earlier run left open, look at the cloud, resolve, price, plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
+use aliform::apply::recover::recover;
+use aliform::apply::remember::remembered;
+use aliform::apply::world::{Explanation, World};
+use aliform::manifest::Manifest;
+use aliform::model::address::Address;
+use aliform::model::decision::Decision;
+use aliform::model::event::{Event, EventSink};
+use aliform::plan::cost::Limits;
+use aliform::plan::make::{Inputs, plan, to_price};
+use aliform::plan::saved::{Basis, Plan};
+use aliform::pricing::lookup::CloudLookup;
+use aliform::pricing::quote::quote_all;
+use aliform::project::failure::known_failure;
+use aliform::resolve::bundles::Bundles;
+use aliform::resolve::{Surroundings, resolve};
+use aliform::resources::desired::Desired;
+use aliform::resources::kind::{Artifacts, Identity};
+use aliform::resources::refresh::{Observed, observe};
+use aliform::state::contents::State;
+use aliform::state::store::Store;
+
+use crate::error::CommandError;
+use crate::workspace::{Client, Workspace, clock};
+
+/// What is planned.
+pub enum Aim<'a> {
+    /// What the manifest wants.
+    Manifest(&'a Manifest),
+    /// Nothing at all.
+    Nothing,
+}
+
+/// How it is planned.
+#[derive(Default)]
+pub struct Manner {
+    /// Decide everything anew.
+    pub reselect: bool,
+    /// Resources to make anew.
+    pub replace: BTreeSet<Address>,
+    /// Take the state's word for what is in the cloud.
+    pub no_refresh: bool,
+    /// Decisions of a saved plan, taken over.
+    pub decided: Option<BTreeMap<String, Decision>>,
+}
+
+/// A plan and the packed sources it needs.
+pub struct Made {
+    pub plan: Plan,
+    pub bundles: Bundles,
+    /// Generations that a new attempt has to use again.
+    pub unsettled: BTreeMap<Address, u64>,
+}
+
+/// The reason in an application's log.
+pub fn explain(log: &str) -> Option<Explanation> {
+    known_failure(log).map(|failure| Explanation { message: failure.message, hint: failure.hint })
+}
+
+/// What the state stands for, as a plan names it.
+pub fn basis(state: &State, aim: &Aim<'_>) -> Basis {
+    Basis {
+        stack: state.stack.clone(),
+        lineage: state.lineage.clone(),
+        serial: state.serial,
+        manifest_digest: match aim {
+            Aim::Manifest(manifest) => manifest.digest.clone(),
+            Aim::Nothing => String::new(),
+        },
+        destroy: matches!(aim, Aim::Nothing),
+    }
+}
+
+/// Whose resources the state's are.
+pub fn identity(state: &State) -> Identity {
+    Identity { stack: state.stack.clone(), lineage: state.lineage.clone() }
+}
+
+fn limits(manifest: &Manifest) -> Limits {
+    Limits { hourly: manifest.budget.hourly.as_ref().map(|money| money.value), monthly: manifest.budget.monthly.as_ref().map(|money| money.value) }
+}
+
+/// Makes a plan.
+pub async fn make(workspace: &Workspace, client: &Client, store: &Store, aim: &Aim<'_>, manner: &Manner, events: &dyn EventSink) -> Result<Made, CommandError> {
+    let identity = identity(&store.state());
+    let nothing = Bundles::default();
+    let unsettled = settle(workspace, client, store, &identity, &nothing, events).await?;
+    let state = store.state();
+    let prior = remembered(&state);
+    let observed: Observed = if manner.no_refresh {
+        prior.iter().map(|(address, known)| (address.clone(), Some(known.attributes.clone()).filter(|attributes| !attributes.is_null()))).collect()
+    } else {
+        events.emit(Event::RefreshStarted { resources: prior.len() });
+        let before = client.total();
+        let observed = observe(client, &identity, &prior).await?;
+        events.emit(Event::RefreshFinished { calls: client.total() - before });
+        observed
+    };
+    let lookup = CloudLookup::new(client);
+    let (desired, bundles, limits) = match aim {
+        Aim::Nothing => (Desired { region: state.region.clone().unwrap_or_default(), ..Desired::default() }, Bundles::default(), Limits::default()),
+        Aim::Manifest(manifest) => {
+            let none = BTreeMap::new();
+            let decided = match (&manner.decided, manner.reselect) {
+                (Some(decided), _) => decided,
+                (None, true) => &none,
+                (None, false) => &state.decisions,
+            };
+            let resolved = resolve(manifest, &Surroundings { lookup: &lookup, decided, lineage: &state.lineage }).await?;
+            (resolved.desired, resolved.bundles, limits(manifest))
+        }
+    };
+    let quotes = quote_all(&lookup, &desired.region, &to_price(&desired, &prior, &observed)?).await;
+    let inputs = Inputs {
+        desired: &desired,
+        prior: &prior,
+        observed: &observed,
+        quotes: &quotes,
+        limits,
+        replace: &manner.replace,
+        basis: basis(&state, aim),
+        now: clock().now(),
+    };
+    Ok(Made { plan: plan(inputs)?, bundles, unsettled })
+}
+
+/// Settles what an earlier run left open.
+async fn settle(
+    workspace: &Workspace,
+    client: &Client,
+    store: &Store,
+    identity: &Identity,
+    artifacts: &dyn Artifacts,
+    events: &dyn EventSink,
+) -> Result<BTreeMap<Address, u64>, CommandError> {
+    let world = World { cloud: client, store, identity, events, secrets: workspace, artifacts, explain: &explain, unsettled: Mutex::default() };
+    recover(&world).await?;
+    Ok(world.unsettled.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+}

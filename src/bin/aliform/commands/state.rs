@@ -1,0 +1,58 @@
+//! `aliform state`: looks into the state, or mends it.
+
+use aliform::state::contents::Status;
+use aliform::state::lock::break_lock;
+use aliform::state::store::Store;
+
+use crate::args;
+use crate::error::CommandError;
+use crate::output::Output;
+use crate::workspace::Workspace;
+
+pub fn run(workspace: &Workspace, arguments: &args::State, out: &Output) -> Result<u8, CommandError> {
+    let stack = workspace.stack()?;
+    let directory = workspace.state_directory();
+    let read = || Store::read(&directory, &stack)?.ok_or_else(|| CommandError::failed(format!("stack `{stack}` has no state yet")));
+    match arguments {
+        args::State::List => {
+            let state = read()?;
+            let rows = state.resources.iter().map(|(address, resource)| {
+                let status = match &resource.status {
+                    Status::Ready => "ready",
+                    Status::Unfinished { .. } => "unfinished",
+                };
+                vec![address.to_string(), resource.id.clone(), resource.region.clone(), status.to_owned()]
+            });
+            out.table(&["address", "id", "region", "status"], rows.collect());
+        }
+        args::State::Show { address: None } => out.json(&serde_json::json!(read()?)),
+        args::State::Show { address: Some(address) } => {
+            let state = read()?;
+            let resource = state.resources.get(address).ok_or_else(|| unknown(address))?;
+            out.json(&serde_json::json!(resource));
+        }
+        args::State::Mv { from, to } => {
+            workspace.open(&stack, "state mv", None)?.rename(from, to)?;
+            out.note(&format!("`{from}` is `{to}` from now on."));
+        }
+        args::State::Rm { address } => {
+            let store = workspace.open(&stack, "state rm", None)?;
+            let id = store.look(|state| state.resources.get(address).map(|resource| resource.id.clone())).ok_or_else(|| unknown(address))?;
+            store.remove(address)?;
+            out.note(&format!("`{address}` is forgotten. `{id}` goes on existing in the cloud, and costs what it costs."));
+        }
+        args::State::Unlock => {
+            let found = break_lock(&directory, &stack)?;
+            out.note(&match (found.held, found.holder) {
+                (_, None) => "Nobody held the lock.".to_owned(),
+                (true, Some(holder)) => format!("The lock of {holder} is broken; it can't write any more."),
+                (false, Some(holder)) => format!("{holder} died and left a note; it is removed."),
+            });
+        }
+    }
+    Ok(0)
+}
+
+fn unknown(address: &aliform::model::address::Address) -> CommandError {
+    CommandError::failed(format!("`{address}` is not in the state")).hint("see `aliform state list`")
+}
