@@ -95,6 +95,7 @@ impl<'a> Value<'a> {
         let quoted_number = matches!(&self.node.content, Content::Scalar { text, plain: false } if kind(text) != Kind::Text);
         let hint = match self.shape {
             Shape::Integer { .. } | Shape::Flag if quoted_number => Some("remove the quotes".to_owned()),
+            Shape::Flag => Some("write `true` or `false`".to_owned()),
             Shape::Text(_) if matches!(self.node.content, Content::Scalar { .. }) => Some("put quotes around it".to_owned()),
             Shape::Text(format) if format.example.starts_with("${") => Some(format!("write it in quotes, `\"{}\"`", format.example)),
             Shape::Table(table) | Shape::Either(_, table) => Some(format!("write it as `{}`", table.example)),
@@ -407,9 +408,10 @@ enum Kind {
     Truth,
 }
 
-/// By the core schema of YAML 1.2, and numbers a little wider, so that none is taken for a text.
+/// By the core schema of YAML 1.2, a little wider: what YAML 1.1 takes for a truth value or any parser for a number
+/// would mean one thing here and another in an editor, so it is no text without quotes.
 fn kind(text: &str) -> Kind {
-    if matches!(text, "true" | "True" | "TRUE" | "false" | "False" | "FALSE") {
+    if text.len() <= 5 && ["true", "false", "yes", "no", "on", "off", "y", "n"].contains(&text.to_ascii_lowercase().as_str()) {
         return Kind::Truth;
     }
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
