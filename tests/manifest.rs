@@ -88,6 +88,7 @@ fn every_complaint_has_a_place_and_says_what_to_do_in_the_house_style() {
             assert!(place.line >= 1 && place.column >= 1 && place.length >= 1, "{name}: {place:?}");
             let width = place.text.chars().count() as u32;
             assert!(place.column + place.length <= width + 2, "{name}: {place:?} points past its line");
+            assert!(!complaint.hints.is_empty(), "{name}: nothing to do about {}", complaint.message);
             assert!(!complaint.message.ends_with('.'), "{name}: {}", complaint.message);
             assert!(!complaint.message.starts_with(char::is_uppercase), "{name}: {}", complaint.message);
         }
@@ -408,7 +409,9 @@ fn the_parser_and_the_schema_require_the_same_keys() {
             .into_iter()
             .filter(|complaint| complaint.code == "missing-key")
             .filter_map(|complaint| complaint.message.split_once(" needs ").map(|(whole, key)| (whole.to_owned(), key.to_owned())))
-            .filter(|(whole, key)| !key.starts_with("one of") && !key.contains('.') && (table.is_empty() || whole != "the manifest") && inner(around, whole))
+            .filter(|(whole, key)| {
+                !key.starts_with("one of") && !key.contains('.') && (table.is_empty() || whole != "the manifest") && inner(around, whole)
+            })
             .map(|(_, key)| key)
             .collect();
         assert_eq!(missing, required, "{table}");

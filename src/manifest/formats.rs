@@ -22,7 +22,31 @@ pub(super) struct Format {
     /// A regular expression (ECMA 262) that every text of the kind matches.
     pub(super) pattern: &'static str,
     /// What is wrong with a text.
-    pub(super) check: fn(&str) -> Result<(), String>,
+    pub(super) check: fn(&str) -> Result<(), Wrong>,
+}
+
+/// What is wrong with a text, and what to write instead.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Wrong {
+    pub(super) message: String,
+    /// Better than the example of the format.
+    pub(super) instead: Option<String>,
+}
+
+impl From<String> for Wrong {
+    fn from(message: String) -> Self {
+        Wrong { message, instead: None }
+    }
+}
+
+impl Format {
+    /// What to do about a text that failed the check.
+    pub(super) fn hint(&self, wrong: &Wrong) -> String {
+        match &wrong.instead {
+            Some(instead) => format!("write `{instead}`"),
+            None => format!("write {} such as `{}`", self.what, self.example),
+        }
+    }
 }
 
 /// An IPv4 network.
@@ -67,132 +91,136 @@ formats! {
     SOURCE: "bad-source", "a folder or the URL of a git repository", ".", r"\S", line;
     FILE: "bad-path", "a file", "train.py", r"\S", line;
     RESULT: "bad-path", "a file or folder", "model/", r"\S", result_path;
-    TEMPLATE: "bad-template", "a text", "${apps.web.url}", r"", |text| template::parse(text).map(drop);
-    SECRET_SOURCE: "bad-secret-source", "a source of secrets", "env:API_KEY", r"^env:[A-Za-z_][A-Za-z0-9_]*$", |text| text.parse::<SecretSource>().map(drop);
+    TEMPLATE: "bad-template", "a text", "${apps.web.url}", r"", |text| Ok(template::parse(text).map(drop)?);
+    SECRET_SOURCE: "bad-secret-source", "a source of secrets", "env:API_KEY", r"^env:[A-Za-z_][A-Za-z0-9_]*$", |text| Ok(text.parse::<SecretSource>().map(drop)?);
 }
 
 /// Letters, digits and what else a name may have; `first` says which characters may begin it.
-fn named(text: &str, kind: &str, first: fn(char) -> bool, rest: fn(char) -> bool) -> Result<(), String> {
+fn named(text: &str, kind: &str, first: fn(char) -> bool, rest: fn(char) -> bool) -> Result<(), Wrong> {
     let mut characters = text.chars();
     match characters.next() {
         Some(c) if first(c) && characters.all(rest) => {}
-        _ => return Err(format!("`{text}` is not {kind}")),
+        _ => return Err(format!("`{text}` is not {kind}").into()),
     }
     match text.len() {
         1..=40 => Ok(()),
-        length => Err(format!("`{text}` has {length} characters, more than the 40 of a name")),
+        length => Err(format!("`{text}` has {length} characters, more than the 40 of a name").into()),
     }
 }
 
-fn name(text: &str) -> Result<(), String> {
+fn name(text: &str) -> Result<(), Wrong> {
     let rest = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     named(text, "a name: lower-case letters, digits and hyphens, a letter first", |c| c.is_ascii_lowercase(), rest)
 }
 
-fn output_name(text: &str) -> Result<(), String> {
+fn output_name(text: &str) -> Result<(), Wrong> {
     let rest = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     named(text, "a name: letters, digits, hyphens and underscores, a letter first", |c| c.is_ascii_alphabetic(), rest)
 }
 
-fn env_name(text: &str) -> Result<(), String> {
+fn env_name(text: &str) -> Result<(), Wrong> {
     let fits = |(i, c): (usize, char)| c == '_' || c.is_ascii_alphabetic() || (i > 0 && c.is_ascii_digit());
     match !text.is_empty() && text.chars().enumerate().all(fits) {
         true => Ok(()),
-        false => Err(format!("`{text}` is not the name of an environment variable: letters, digits and underscores, no digit first")),
+        false => {
+            Err(format!("`{text}` is not the name of an environment variable: letters, digits and underscores, no digit first").into())
+        }
     }
 }
 
 /// Reads a text by its own rules and hands on what they say against it.
-fn read<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|error: T::Err| error.to_string())
+fn read<T: FromStr<Err: Display>>(text: &str) -> Result<T, Wrong> {
+    text.parse().map_err(|error: T::Err| error.to_string().into())
 }
 
-fn money(text: &str) -> Result<(), String> {
+fn money(text: &str) -> Result<(), Wrong> {
     let money: Money = read(text)?;
     if money.amount.is_sign_negative() {
-        return Err(format!("`{text}` is negative; a budget is nothing or more"));
+        return Err(format!("`{text}` is negative; a budget is nothing or more").into());
     }
     let number = text.split_whitespace().next().unwrap_or_default();
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     match text.trim() == text && digits(whole) && digits(fraction) {
         true => Ok(()),
-        false => Err(format!("`{number}` is not an amount such as `3` or `0.25`")),
+        false => Err(format!("`{number}` is not a plain amount").into()),
     }
 }
 
-fn duration(text: &str, most: Duration) -> Result<(), String> {
+fn duration(text: &str, most: Duration) -> Result<(), Wrong> {
     let duration: Duration = read(text)?;
     match duration.seconds() {
-        0 => Err(format!("`{text}` is no time at all")),
-        seconds if seconds > most.seconds() => Err(format!("`{text}` is longer than {most}, the most that is sensible here")),
+        0 => Err(format!("`{text}` is no time at all").into()),
+        seconds if seconds > most.seconds() => Err(format!("`{text}` is longer than {most}, the most that is sensible here").into()),
         _ => Ok(()),
     }
 }
 
-fn memory(text: &str) -> Result<(), String> {
+fn memory(text: &str) -> Result<(), Wrong> {
     let size: Size = read(text)?;
     match size.mebibytes() {
-        0 => Err(format!("`{text}` is nothing at all")),
-        _ if size > Size::of(64 << 20) => Err(format!("`{text}` is more than any machine has")),
+        0 => Err(format!("`{text}` is nothing at all").into()),
+        _ if size > Size::of(64 << 20) => Err(format!("`{text}` is more than any machine has").into()),
         _ => Ok(()),
     }
 }
 
 /// The sizes that a system disk can have; Alibaba Cloud, "Elastic Block Storage, limits".
-fn disk(text: &str) -> Result<(), String> {
+fn disk(text: &str) -> Result<(), Wrong> {
     let size: Size = read(text)?;
     let (least, most) = (Size::of(20 << 10), Size::of(2 << 20));
     if size < least || size > most {
-        return Err(format!("`{text}` is not between {least} and {most}, the sizes of a system disk"));
+        return Err(format!("`{text}` is not between {least} and {most}, the sizes of a system disk").into());
     }
     match size.mebibytes().is_multiple_of(1024) {
         true => Ok(()),
-        false => Err(format!("`{text}` is not a whole number of GiB")),
+        false => Err(format!("`{text}` is not a whole number of GiB").into()),
     }
 }
 
 /// What an instance can be given; AllocatePublicIpAddress and RunInstances, `InternetMaxBandwidthOut`.
-fn bandwidth(text: &str) -> Result<(), String> {
+fn bandwidth(text: &str) -> Result<(), Wrong> {
     match read::<Bandwidth>(text)?.megabits() {
         1..=100 => Ok(()),
-        _ => Err(format!("`{text}` is not between 1Mbps and 100Mbps")),
+        _ => Err(format!("`{text}` is not between 1Mbps and 100Mbps").into()),
     }
 }
 
-fn network(text: &str) -> Result<Ipv4Net, String> {
+fn network(text: &str) -> Result<Ipv4Net, Wrong> {
     if let Ok(address) = text.parse::<std::net::Ipv4Addr>() {
-        return Err(format!("`{address}` is an address, not a network; write `{address}/32` for this address alone"));
+        let message = format!("`{address}` is an address, not a network");
+        return Err(Wrong { message, instead: Some(format!("{address}/32")) });
     }
-    let network: Ipv4Net = text.parse().map_err(|_| format!("`{text}` is not an IPv4 network such as `192.168.0.0/16`"))?;
+    let network: Ipv4Net = text.parse().map_err(|_| format!("`{text}` is not an IPv4 network"))?;
     if network.trunc() != network {
-        return Err(format!("`{text}` is an address in a network; the network itself is `{}`", network.trunc()));
+        let message = format!("`{text}` has bits after its mask, it is an address in the network `{}`", network.trunc());
+        return Err(Wrong { message, instead: Some(network.trunc().to_string()) });
     }
     Ok(network)
 }
 
-fn masked(text: &str, least: u8, most: u8, of: &str) -> Result<(), String> {
+fn masked(text: &str, least: u8, most: u8, of: &str) -> Result<(), Wrong> {
     let length = network(text)?.prefix_len();
     match (least..=most).contains(&length) {
         true => Ok(()),
-        false => Err(format!("the mask /{length} is not between /{least} and /{most}, those of {of}")),
+        false => Err(format!("the mask /{length} is not between /{least} and /{most}, those of {of}").into()),
     }
 }
 
-fn vpc_cidr(text: &str) -> Result<(), String> {
+fn vpc_cidr(text: &str) -> Result<(), Wrong> {
     let network = network(text)?;
     let private = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"];
     if !private.iter().filter_map(|range| range.parse::<Ipv4Net>().ok()).any(|range| range.contains(&network)) {
-        return Err(format!("`{text}` is not inside a private range: {}", private.map(|range| format!("`{range}`")).join(", ")));
+        return Err(format!("`{text}` is not inside a private range: {}", private.map(|range| format!("`{range}`")).join(", ")).into());
     }
     masked(text, 8, 28, "a VPC")
 }
 
-fn id(text: &str, prefix: &str, of: &str) -> Result<(), String> {
+fn id(text: &str, prefix: &str, of: &str) -> Result<(), Wrong> {
     let fits = |rest: &str| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     match text.strip_prefix(prefix).is_some_and(fits) {
         true => Ok(()),
-        false => Err(format!("`{text}` is not the identifier of {of}; one starts with `{prefix}`")),
+        false => Err(format!("`{text}` is not the identifier of {of}; one starts with `{prefix}`").into()),
     }
 }
 
@@ -201,56 +229,56 @@ fn plain_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
-fn instance_type(text: &str) -> Result<(), String> {
+fn instance_type(text: &str) -> Result<(), Wrong> {
     let parts: Vec<&str> = text.split('.').collect();
     match parts.as_slice() {
         ["ecs", family, size] if plain_word(family) && plain_word(size) => Ok(()),
-        _ => Err(format!("`{text}` is not an instance type such as `ecs.u1-c1m2.large`")),
+        _ => Err(format!("`{text}` is not an instance type").into()),
     }
 }
 
-fn zone(text: &str) -> Result<(), String> {
+fn zone(text: &str) -> Result<(), Wrong> {
     let fits = |(first, rest): (&str, &str)| !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_lowercase()) && plain_word(rest);
     match text.split_once('-').is_some_and(fits) {
         true => Ok(()),
-        false => Err(format!("`{text}` is not a zone such as `cn-hangzhou-i`")),
+        false => Err(format!("`{text}` is not a zone").into()),
     }
 }
 
-fn image_family(text: &str) -> Result<(), String> {
+fn image_family(text: &str) -> Result<(), Wrong> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b":._-".contains(&byte);
     match !text.is_empty() && text.bytes().all(fits) {
         true => Ok(()),
-        false => Err(format!("`{text}` is not an image family such as `acs:alibaba_cloud_linux_3_2104_lts_x64`")),
+        false => Err(format!("`{text}` is not an image family").into()),
     }
 }
 
-fn filled(text: &str) -> Result<(), String> {
+fn filled(text: &str) -> Result<(), Wrong> {
     match text.chars().all(char::is_whitespace) {
-        true => Err("the text is empty".to_owned()),
+        true => Err("the text is empty".to_owned().into()),
         false => Ok(()),
     }
 }
 
-fn line(text: &str) -> Result<(), String> {
+fn line(text: &str) -> Result<(), Wrong> {
     filled(text)?;
     match text.chars().any(char::is_control) {
-        true => Err("the text has a line break or another control character in it".to_owned()),
+        true => Err("the text has a line break or another control character in it".to_owned().into()),
         false => Ok(()),
     }
 }
 
-fn http_path(text: &str) -> Result<(), String> {
+fn http_path(text: &str) -> Result<(), Wrong> {
     match text.starts_with('/') && !text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         true => Ok(()),
-        false => Err(format!("`{text}` is not the path of a URL; one starts with `/` and has no spaces")),
+        false => Err(format!("`{text}` is not the path of a URL; one starts with `/` and has no spaces").into()),
     }
 }
 
-fn result_path(text: &str) -> Result<(), String> {
+fn result_path(text: &str) -> Result<(), Wrong> {
     line(text)?;
     match text.starts_with(['/', '~']) || text.split('/').any(|part| part == "..") {
-        true => Err(format!("`{text}` leads out of the folder that the job runs in")),
+        true => Err(format!("`{text}` leads out of the folder that the job runs in").into()),
         false => Ok(()),
     }
 }
@@ -268,10 +296,8 @@ mod tests {
 
     #[test]
     fn a_network_with_host_bits_names_the_network() {
-        assert_eq!(
-            (VPC_CIDR.check)("192.168.1.5/16").unwrap_err(),
-            "`192.168.1.5/16` is an address in a network; the network itself is `192.168.0.0/16`"
-        );
+        let wrong = (VPC_CIDR.check)("192.168.1.5/16").unwrap_err();
+        assert_eq!(VPC_CIDR.hint(&wrong), "write `192.168.0.0/16`");
     }
 
     #[test]

@@ -330,7 +330,7 @@ static ROLLOUT: Table = Table::new(
         field("batch", Shape::Integer { least: 1, most: 100 }, "How many machines at a time; at most the replicas.").default("1"),
         field(
             "on_failure",
-            Shape::Word { what: "what to do", code: "unknown-word", words: &["rollback", "stop"] },
+            Shape::Word { what: "an answer to a failure", code: "unknown-word", words: &["rollback", "stop"] },
             "`rollback` goes back to the release before, `stop` leaves things for a person to look at.",
         )
         .default("\"rollback\""),

@@ -362,7 +362,7 @@ pub fn parse(file: &str, text: &str, base: &Path) -> Result<Manifest, Vec<Diagno
         return Err(vec![source::too_large(file)]);
     }
     let source = source::Text::new(file, text);
-    let root = tree::build(&source).map_err(|complaint| vec![complaint])?;
+    let root = tree::build(&source).map_err(|complaint| vec![source::tidy(*complaint)])?;
     secrets::hide(&source, &root);
     let reader = reader::Reader::new(&source, files::Base::new(base));
     secrets::complain(&reader, &root);

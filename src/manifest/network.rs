@@ -34,7 +34,7 @@ fn vswitch(value: &Value<'_>, region: &Region) -> Option<NewVSwitch> {
     let fields = value.table()?;
     let zone = fields.get("zone").and_then(Value::text);
     if let (Some(zone), Region::Named(region)) = (&zone, region)
-        && !zone.strip_prefix(region.as_str()).is_some_and(|rest| !rest.is_empty())
+        && zone.strip_prefix(region.as_str()).is_none_or(str::is_empty)
     {
         let message = format!("the zone `{}` is not in the region `{}`", zone.value, region.value);
         let hint = format!("a zone of it starts with `{}`; `aliform check` lists them", region.value);

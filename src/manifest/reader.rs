@@ -10,7 +10,7 @@ use super::Located;
 use super::files::Base;
 use super::formats::Format;
 use super::language::{self, Shape, Table};
-use super::source::{Span, Text};
+use super::source::{self, Span, Text};
 use super::tree::{Content, Entry, Node};
 use crate::model::diagnostic::{Diagnostic, Location};
 use crate::model::region;
@@ -44,13 +44,13 @@ impl<'a> Reader<'a> {
         let mut complaints = self.complaints.into_inner();
         complaints.sort_by(|a, b| (&a.location, a.code, &a.message).cmp(&(&b.location, b.code, &b.message)));
         complaints.dedup();
-        complaints
+        complaints.into_iter().map(source::tidy).collect()
     }
 
     /// The document itself, if it is a map.
     pub(super) fn root(&'a self, root: &'a Node) -> Option<Fields<'a>> {
         let owner = Span { start: root.span.start, end: root.span.start + 1 };
-        Value { reader: self, node: root, owner, path: String::new(), shape: &language::DOCUMENT }.table()
+        Value { reader: self, node: root, owner, path: String::new(), shape: &language::DOCUMENT, about: "" }.table()
     }
 }
 
@@ -63,6 +63,8 @@ pub(super) struct Value<'a> {
     /// Its name from the top, `apps.web.port`.
     pub(super) path: String,
     shape: &'static Shape,
+    /// What it is for.
+    about: &'static str,
 }
 
 impl<'a> Value<'a> {
@@ -79,6 +81,11 @@ impl<'a> Value<'a> {
     /// Takes down a complaint about it.
     pub(super) fn complain(&self, code: &'static str, message: impl Into<String>, hint: Option<String>) {
         self.reader.complain(code, message.into(), self.node.span, hint.into_iter().collect());
+    }
+
+    /// What it is for, as a hint.
+    fn about(&self) -> String {
+        fragment(self.about)
     }
 
     fn wrong_type(&self) {
@@ -98,9 +105,8 @@ impl<'a> Value<'a> {
             Shape::Flag => Some("write `true` or `false`".to_owned()),
             Shape::Text(_) if matches!(self.node.content, Content::Scalar { .. }) => Some("put quotes around it".to_owned()),
             Shape::Text(format) if format.example.starts_with("${") => Some(format!("write it in quotes, `\"{}\"`", format.example)),
-            Shape::Table(table) | Shape::Either(_, table) => Some(format!("write it as `{}`", table.example)),
-            Shape::List { items: Shape::Text(format), .. } => Some(format!("write it as `[{}]`", format.example)),
-            _ => None,
+            Shape::Integer { .. } => Some(self.about()),
+            shape => Some(format!("write it as `{}`", example(shape))),
         };
         let path = if self.path.is_empty() { "the manifest".to_owned() } else { format!("`{}`", self.path) };
         self.complain("wrong-type", format!("{path} must be {}, not {found}", expected(self.shape)), hint);
@@ -141,7 +147,7 @@ impl<'a> Value<'a> {
             // `true` would be a fine name, but in YAML it is none.
             Ok(()) if plain && kind(text) != Kind::Text => self.wrong_type(),
             Ok(()) => return Some((text, format)),
-            Err(message) => self.complain(format.code, message, None),
+            Err(wrong) => self.complain(format.code, wrong.message.as_str(), Some(format.hint(&wrong))),
         }
         None
     }
@@ -157,7 +163,7 @@ impl<'a> Value<'a> {
         match text.parse() {
             Ok(value) => Some(self.located(value)),
             Err(error) => {
-                self.complain(format.code, error.to_string(), None);
+                self.complain(format.code, error.to_string(), Some(format!("write {}", expected(self.shape))));
                 None
             }
         }
@@ -184,7 +190,7 @@ impl<'a> Value<'a> {
                 None
             }
             _ => {
-                let hint = Some(hint.to_owned()).filter(|hint| !hint.is_empty());
+                let hint = Some(if hint.is_empty() { self.about() } else { hint.to_owned() });
                 self.complain(code, format!("`{}` must be {}, not `{text}`", self.path, expected(self.shape)), hint);
                 None
             }
@@ -255,7 +261,7 @@ impl<'a> Value<'a> {
         }
         let value = |(i, node): (usize, &'a Node)| {
             let path = format!("{}[{i}]", self.path);
-            Value { reader: self.reader, node, owner: node.span, path, shape }
+            Value { reader: self.reader, node, owner: node.span, path, shape, about: self.about }
         };
         items.iter().enumerate().map(value).collect()
     }
@@ -266,10 +272,13 @@ impl<'a> Value<'a> {
         let mut found = Vec::new();
         for entry in self.entries().unwrap_or_default() {
             let name = Located { value: entry.key.clone(), location: self.reader.source.location(entry.key_span) };
-            if let Err(message) = (names.check)(&entry.key) {
-                self.reader.complain(names.code, message, entry.key_span, vec![format!("write something like `{}`", names.example)]);
+            if let Err(wrong) = (names.check)(&entry.key)
+                && !self.reader.source.hides(entry.key_span)
+            {
+                let hint = names.hint(&wrong);
+                self.reader.complain(names.code, wrong.message, entry.key_span, vec![hint]);
             }
-            found.push((name, self.under(entry, values)));
+            found.push((name, self.under(entry, values, self.about)));
         }
         found
     }
@@ -310,8 +319,8 @@ impl<'a> Value<'a> {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    fn under(&self, entry: &'a Entry, shape: &'static Shape) -> Value<'a> {
-        Value { reader: self.reader, node: &entry.value, owner: entry.key_span, path: self.named(entry), shape }
+    fn under(&self, entry: &'a Entry, shape: &'static Shape, about: &'static str) -> Value<'a> {
+        Value { reader: self.reader, node: &entry.value, owner: entry.key_span, path: self.named(entry), shape, about }
     }
 
     fn fields(&self, table: &'static Table) -> Option<Fields<'a>> {
@@ -319,7 +328,7 @@ impl<'a> Value<'a> {
         for entry in self.entries()? {
             match table.field(&entry.key) {
                 Some(field) => {
-                    values.insert(field.key, self.under(entry, &field.shape));
+                    values.insert(field.key, self.under(entry, &field.shape, field.about));
                 }
                 None => self.unknown_key(table, entry),
             }
@@ -344,7 +353,7 @@ impl<'a> Value<'a> {
         let table = fields.table;
         let whole = if self.path.is_empty() { "the manifest".to_owned() } else { format!("`{}`", self.path) };
         for field in table.fields.iter().filter(|field| field.required && !fields.values.contains_key(field.key)) {
-            let hint = format!("add `{}: {}`: {}", field.key, example(&field.shape), field.about);
+            let hint = format!("add `{}: {}`: {}", field.key, example(&field.shape), fragment(field.about));
             self.reader.complain("missing-key", format!("{whole} needs the key `{}`", field.key), self.owner, vec![hint]);
         }
         let used: Vec<&str> =
@@ -352,12 +361,12 @@ impl<'a> Value<'a> {
         if used.is_empty() && table.needs_group {
             let names: Vec<String> = table.groups.iter().flat_map(|group| group.iter()).map(|key| format!("`{key}`")).collect();
             let hint = format!("write it as `{}`", table.example);
-            self.reader.complain("missing-key", format!("{whole} needs one of the keys {}", names.join(" and ")), self.owner, vec![hint]);
+            self.reader.complain("missing-key", format!("{whole} needs one of the keys {}", names.join(" or ")), self.owner, vec![hint]);
         }
         if let [first, others @ ..] = used.as_slice() {
             for other in others {
                 let span = fields.values[other].owner;
-                let hint = format!("keep one of the two; {}", table.about.to_lowercase().trim_end_matches('.'));
+                let hint = "keep one of the two".to_owned();
                 self.reader.complain("conflict", format!("`{other}` can't be used together with `{first}` in {whole}"), span, vec![hint]);
             }
         }
@@ -449,6 +458,12 @@ fn example(shape: &Shape) -> String {
         Shape::Map { names, values } => format!("{{ {}: {} }}", names.example, example(values)),
         Shape::List { items, .. } => format!("[{}]", example(items)),
     }
+}
+
+/// A sentence as a hint says it: lower case at the start, no full stop.
+fn fragment(sentence: &str) -> String {
+    let mut characters = sentence.trim_end_matches('.').chars();
+    characters.next().map(|first| first.to_lowercase().chain(characters).collect()).unwrap_or_default()
 }
 
 /// Words in a row, each in backticks.

@@ -86,12 +86,14 @@ impl<'a> Text<'a> {
     fn shown(&self, line: Span) -> String {
         let text = &self.text[line.start..line.end];
         let hidden = self.hidden.borrow();
-        let Some(spans) = &*hidden else { return secrets::conceal(text) };
+        let Some(spans) = &*hidden else { return printable(&secrets::conceal(text)) };
         if !meets(spans, line) {
-            return text.to_owned();
+            return printable(text);
         }
         let inside = |at: usize| meets(spans, Span { start: at, end: at + 1 });
-        text.char_indices().map(|(at, c)| if inside(line.start + at) && !c.is_whitespace() { '*' } else { c }).collect()
+        let starred: String =
+            text.char_indices().map(|(at, c)| if inside(line.start + at) && !c.is_whitespace() { '*' } else { c }).collect();
+        printable(&starred)
     }
 
     /// The nearest start of a character at or before `at`.
@@ -112,6 +114,23 @@ fn meets(spans: &[Span], other: Span) -> bool {
 
 fn count(text: &str) -> u32 {
     u32::try_from(text.chars().count()).unwrap_or(u32::MAX)
+}
+
+/// The text with a sign for each character that would do something to a terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+/// The complaint with words that fit a terminal: what a user wrote may be long or hold control characters.
+pub(super) fn tidy(complaint: Diagnostic) -> Diagnostic {
+    let words = |text: String| {
+        let text = printable(&text);
+        match text.char_indices().nth(400) {
+            Some((at, _)) => format!("{} ...", &text[..at]),
+            None => text,
+        }
+    };
+    Diagnostic { message: words(complaint.message), hints: complaint.hints.into_iter().map(words).collect(), ..complaint }
 }
 
 /// A complaint about a file as a whole.
@@ -141,8 +160,7 @@ pub(super) fn not_utf8(file: &str, bytes: &[u8], valid: usize) -> Diagnostic {
     let before = String::from_utf8_lossy(&bytes[..valid]);
     let line = before.rsplit(['\n', '\r']).next().unwrap_or_default();
     let rest = bytes[valid..].split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
-    // A line of text in another encoding is at most this interesting.
-    let text: String = format!("{line}{}", String::from_utf8_lossy(rest));
+    let text = format!("{line}{}", String::from_utf8_lossy(rest));
     let place = Text::new(file, &before).location(Span { start: before.len(), end: before.len() });
     let hint = match bytes {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "the file is UTF-16; save it as UTF-8",
@@ -151,7 +169,7 @@ pub(super) fn not_utf8(file: &str, bytes: &[u8], valid: usize) -> Diagnostic {
     Diagnostic {
         code: "not-utf8",
         message: format!("byte {valid} of the file is not UTF-8"),
-        location: Some(Location { text: secrets::conceal(&text), ..place }),
+        location: Some(Location { text: printable(&secrets::conceal(&text)), ..place }),
         hints: vec![hint.to_owned()],
     }
 }

@@ -53,13 +53,14 @@ pub(super) struct Entry {
 }
 
 /// Reads one document.
-pub(super) fn build(source: &Text<'_>) -> Result<Node, Diagnostic> {
+pub(super) fn build(source: &Text<'_>) -> Result<Node, Box<Diagnostic>> {
     let options = granit_parser::options! { emit_comments: false, flow_nesting_limit: MAX_DEPTH, block_nesting_limit: MAX_DEPTH };
     let mut builder = Builder { source, open: Vec::new(), anchors: BTreeMap::new(), root: None, nodes: 0, lines: 0 };
     for next in Parser::new_from_str_with_options(source.text, options) {
         let (event, span) = next.map_err(|error| builder.syntax(&error))?;
-        let span = Span { start: builder.offset(&span.start), end: builder.offset(&span.end) };
-        builder.take(event, span)?;
+        let place = |span: granit_parser::Span| Span { start: builder.offset(&span.start), end: builder.offset(&span.end) };
+        let (tag, span) = (span.tag_span().map(place), place(span));
+        builder.take(event, span, tag.unwrap_or(span))?;
     }
     builder.root.filter(|root| !root.is_nothing()).ok_or_else(|| {
         let hint = "write one with `aliform init`".to_owned();
@@ -74,8 +75,8 @@ impl Node {
     }
 }
 
-fn complaint(source: &Text<'_>, code: &'static str, message: impl Into<String>, span: Span, hint: Option<String>) -> Diagnostic {
-    Diagnostic { code, message: message.into(), location: Some(source.location(span)), hints: hint.into_iter().collect() }
+fn complaint(source: &Text<'_>, code: &'static str, message: impl Into<String>, span: Span, hint: Option<String>) -> Box<Diagnostic> {
+    Box::new(Diagnostic { code, message: message.into(), location: Some(source.location(span)), hints: hint.into_iter().collect() })
 }
 
 /// A list or map whose end has not come yet.
@@ -105,23 +106,24 @@ impl Builder<'_> {
         marker.byte_offset().unwrap_or(0).min(self.source.text.len())
     }
 
-    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Diagnostic> {
+    /// Takes an event at a place; a tag has a place of its own.
+    fn take(&mut self, event: Event<'_>, span: Span, tag_span: Span) -> Result<(), Box<Diagnostic>> {
         match event {
             Event::DocumentStart(..) if self.root.is_some() => {
                 let hint = "keep one manifest in a file; remove `---` and what follows it".to_owned();
                 Err(self.refuse("multiple-documents", "a second YAML document starts here", span, hint))
             }
             Event::Scalar(text, style, anchor, tag) => {
-                let plain = self.plain(style == ScalarStyle::Plain, tag.as_deref(), span)?;
+                let plain = self.plain(style == ScalarStyle::Plain, tag.as_deref(), tag_span)?;
                 let node = self.node(Content::Scalar { text: text.into_owned(), plain }, span, Weight::default())?;
                 self.place(node, anchor)
             }
             Event::SequenceStart(_, anchor, tag) => {
-                self.collection_tag(tag.as_deref(), "seq", span)?;
+                self.collection_tag(tag.as_deref(), "seq", tag_span)?;
                 self.open(Open { start: span, anchor, kind: Kind::List(Vec::new()) })
             }
             Event::MappingStart(_, anchor, tag) => {
-                self.collection_tag(tag.as_deref(), "map", span)?;
+                self.collection_tag(tag.as_deref(), "map", tag_span)?;
                 self.open(Open { start: span, anchor, kind: Kind::Map { entries: Vec::new(), merged: Vec::new(), key: None } })
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(span),
@@ -140,7 +142,7 @@ impl Builder<'_> {
     }
 
     /// Whether a scalar may stand for something else than text.
-    fn plain(&self, plain: bool, tag: Option<&Tag>, span: Span) -> Result<bool, Diagnostic> {
+    fn plain(&self, plain: bool, tag: Option<&Tag>, span: Span) -> Result<bool, Box<Diagnostic>> {
         let Some(tag) = tag else { return Ok(plain) };
         match tag.core_suffix() {
             Some("str") => Ok(false),
@@ -150,19 +152,19 @@ impl Builder<'_> {
         }
     }
 
-    fn collection_tag(&self, tag: Option<&Tag>, core: &str, span: Span) -> Result<(), Diagnostic> {
+    fn collection_tag(&self, tag: Option<&Tag>, core: &str, span: Span) -> Result<(), Box<Diagnostic>> {
         match tag {
             Some(tag) if tag.core_suffix() != Some(core) => Err(self.unknown_tag(tag, span)),
             _ => Ok(()),
         }
     }
 
-    fn unknown_tag(&self, tag: &Tag, span: Span) -> Diagnostic {
+    fn unknown_tag(&self, tag: &Tag, span: Span) -> Box<Diagnostic> {
         let hint = "remove it; a text that starts with `!` needs quotes".to_owned();
         self.refuse("unknown-tag", format!("the tag `{}` means nothing here", tag.original()), span, hint)
     }
 
-    fn open(&mut self, open: Open) -> Result<(), Diagnostic> {
+    fn open(&mut self, open: Open) -> Result<(), Box<Diagnostic>> {
         if self.open.len() >= MAX_DEPTH {
             return Err(self.too_deep(open.start));
         }
@@ -170,7 +172,7 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn close(&mut self, end: Span) -> Result<(), Diagnostic> {
+    fn close(&mut self, end: Span) -> Result<(), Box<Diagnostic>> {
         let Some(open) = self.open.pop() else { return Ok(()) };
         let span = Span { start: open.start.start, end: end.end.max(open.start.end) };
         let node = match open.kind {
@@ -188,14 +190,14 @@ impl Builder<'_> {
     }
 
     /// A new node of the text itself, around what weighs so much.
-    fn node(&mut self, content: Content, span: Span, inner: Weight) -> Result<Node, Diagnostic> {
+    fn node(&mut self, content: Content, span: Span, inner: Weight) -> Result<Node, Box<Diagnostic>> {
         let line = self.source.line_length(span.start);
         self.count(Weight { size: 1, depth: 0, lines: line }, span)?;
         Ok(Node { span, content, size: inner.size + 1, depth: inner.depth + 1, lines: inner.lines.saturating_add(line) })
     }
 
     /// Counts nodes that come into the tree at this place.
-    fn count(&mut self, weight: Weight, span: Span) -> Result<(), Diagnostic> {
+    fn count(&mut self, weight: Weight, span: Span) -> Result<(), Box<Diagnostic>> {
         self.nodes = self.nodes.saturating_add(weight.size);
         self.lines = self.lines.saturating_add(weight.lines);
         if self.open.len() + weight.depth > MAX_DEPTH {
@@ -212,13 +214,13 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn too_deep(&self, span: Span) -> Diagnostic {
+    fn too_deep(&self, span: Span) -> Box<Diagnostic> {
         let hint = "look for a bracket or an indentation that is not closed".to_owned();
         self.refuse("too-deep", format!("values are nested more than {MAX_DEPTH} levels deep"), span, hint)
     }
 
     /// Puts a finished node where it belongs.
-    fn place(&mut self, node: Node, anchor: usize) -> Result<(), Diagnostic> {
+    fn place(&mut self, node: Node, anchor: usize) -> Result<(), Box<Diagnostic>> {
         if anchor != 0 {
             self.anchors.insert(anchor, node.clone());
         }
@@ -250,7 +252,7 @@ impl Builder<'_> {
     }
 
     /// Marks repeated keys, then adds what `<<` brings: own keys win, then the maps in their order.
-    fn merge(&mut self, entries: &mut Vec<Entry>, merged: Vec<Node>) -> Result<(), Diagnostic> {
+    fn merge(&mut self, entries: &mut Vec<Entry>, merged: Vec<Node>) -> Result<(), Box<Diagnostic>> {
         let mut seen: BTreeMap<String, Span> = BTreeMap::new();
         for entry in entries.iter_mut() {
             match seen.get(&entry.key) {
@@ -284,22 +286,32 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn refuse(&self, code: &'static str, message: impl Into<String>, span: Span, hint: String) -> Diagnostic {
+    fn refuse(&self, code: &'static str, message: impl Into<String>, span: Span, hint: String) -> Box<Diagnostic> {
         complaint(self.source, code, message, span, Some(hint))
     }
 
     /// The complaint about a text that is not YAML.
-    fn syntax(&self, error: &ScanError) -> Diagnostic {
-        let start = self.offset(error.marker());
+    fn syntax(&self, error: &ScanError) -> Box<Diagnostic> {
+        let text = self.source.text;
+        let mark = self.offset(error.marker());
+        // The end of the text is no place to look at: what is missing is missing after the last word.
+        let mark = if text[mark..].trim().is_empty() { text.trim_end().len().saturating_sub(1) } else { mark };
+        // Nor is what stands after a tab.
+        let start = text.get(..mark).map_or(mark, |before| before.trim_end_matches('\t').len());
         let span = Span { start, end: start + 1 };
-        // A tab shows itself in several errors, some of them a line later.
-        let at_tab = self.source.text[start..].starts_with('\t');
+        // A tab shows itself in several errors.
+        let at_tab = text.get(start..).is_some_and(|rest| rest.starts_with('\t'));
         let (code, message, hint) = match error.kind() {
             ErrorKind::RecursionLimitExceeded => return self.too_deep(span),
             kind if at_tab || tab(kind) => ("tab", "a tab can't be used to indent".to_owned(), Some("indent with spaces, two a level")),
             ErrorKind::UnknownAnchor => {
                 ("unknown-alias", "the alias names no anchor".to_owned(), Some("a text that starts with `*` needs quotes"))
             }
+            ErrorKind::InvalidQuotedScalarIndent | ErrorKind::DocumentIndicatorInQuotedScalar => (
+                "yaml-syntax",
+                "a quote that was opened before is not closed up to here".to_owned(),
+                Some("close it, on the same line if you can"),
+            ),
             ErrorKind::UnclosedQuotedScalar => {
                 ("yaml-syntax", "the quote is never closed".to_owned(), Some("close it, on the same line if you can"))
             }

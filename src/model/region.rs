@@ -86,7 +86,7 @@ pub fn nearest(text: &str) -> Option<&'static PublicRegion> {
     };
     // Of equals, the first in the table and one that stays open.
     let best = REGIONS.iter().min_by_key(|region| (Reverse(likeness(region)), region.closing))?;
-    (likeness(best) >= 600).then_some(best)
+    (likeness(best) > 600).then_some(best)
 }
 
 #[cfg(test)]
