@@ -125,7 +125,7 @@ fn printable(text: &str) -> String {
 pub(super) fn tidy(complaint: Diagnostic) -> Diagnostic {
     let words = |text: String| {
         let text = printable(&text);
-        match text.char_indices().nth(400) {
+        match text.char_indices().nth(1000) {
             Some((at, _)) => format!("{} ...", &text[..at]),
             None => text,
         }
