@@ -12,6 +12,8 @@ pub mod diagnostic;
 pub mod event;
 pub mod finding;
 pub mod money;
+pub mod region;
+pub mod runtime;
 pub mod secret;
 pub mod units;
 pub mod value;

@@ -1,0 +1,73 @@
+//! One job.
+
+use super::files::Wanted;
+use super::reader::Value;
+use super::{Job, Located, Needs, Product, Work, app, document};
+
+/// The longest that Function Compute runs anything; its limits page, "asynchronous invocation".
+const FC_LONGEST_SECONDS: u64 = 86_400;
+
+/// Reads a job; `None` if it is no map or has nothing usable to run.
+pub(super) fn read(name: Located<String>, value: &Value<'_>) -> Option<Job> {
+    let fields = value.table()?;
+    let script = fields.get("script").map(script);
+    let run = fields.get("run").map(Value::text);
+    let product = fields.get("product").and_then(Value::word).and_then(product);
+    let needs = fields.get("needs").and_then(Value::table).map_or_else(Needs::default, |needs| app::needs(&needs));
+    let budget = document::budget(&fields);
+    let timeout = fields.get("timeout").and_then(Value::parsed);
+    let keep = fields.get("keep").and_then(Value::flag).unwrap_or(false);
+    let outputs = fields.get("outputs").map(Value::list).unwrap_or_default().iter().filter_map(Value::text).collect();
+    let env = document::env(&fields);
+    let job = Job {
+        name,
+        work: match (script, run) {
+            (Some(script), _) => Work::Script(script?),
+            (None, run) => Work::Run(run??),
+        },
+        product,
+        needs,
+        budget,
+        timeout,
+        keep,
+        outputs,
+        env,
+    };
+    check_function(value, &job);
+    Some(job)
+}
+
+fn script(value: &Value<'_>) -> Option<Located<std::path::PathBuf>> {
+    let text = value.text()?;
+    match value.reader.base.find(&text, Wanted::File) {
+        Ok(path) => Some(value.located(path)),
+        Err(refusal) => {
+            value.complain(refusal.code, refusal.message, Some(refusal.hint));
+            None
+        }
+    }
+}
+
+fn product(word: Located<&'static str>) -> Option<Located<Product>> {
+    let value = match word.value {
+        "ecs" => Product::Ecs,
+        "fc" => Product::Fc,
+        "ack" => Product::Ack,
+        "pai" => Product::Pai,
+        _ => return None,
+    };
+    Some(Located { value, location: word.location })
+}
+
+/// Complains about what Function Compute can't do, where it is the product by name.
+fn check_function(value: &Value<'_>, job: &Job) {
+    let is_function = job.product.as_ref().is_some_and(|product| product.value == Product::Fc);
+    if let Some(timeout) = job.timeout.as_ref().filter(|timeout| is_function && timeout.seconds() > FC_LONGEST_SECONDS) {
+        let message = format!("`fc` runs nothing longer than a day, and the timeout is {}", timeout.value);
+        value.reader.complain_at("out-of-range", message, &timeout.location, "shorten it, or take another product");
+    }
+    if let Some(product) = job.product.as_ref().filter(|_| is_function && job.keep) {
+        let message = "`fc` has no machine that `keep` could leave running".to_owned();
+        value.reader.complain_at("conflict", message, &product.location, "remove `keep`, or take another product");
+    }
+}
