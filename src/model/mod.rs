@@ -11,6 +11,7 @@ pub mod diagnostic;
 pub mod event;
 pub mod finding;
 pub mod money;
+pub mod runtime;
 pub mod secret;
 pub mod units;
 pub mod value;
