@@ -43,7 +43,7 @@ stop_own() {
   fi
   if group=$(own_group); then
     kill -s TERM -- "-$group" 2>/dev/null || true
-    left=50
+    left=$((${GRACE:-10} * 5))
     while [ "$left" -gt 0 ] && own_group >/dev/null; do
       left=$((left - 1))
       sleep 0.2
