@@ -91,20 +91,31 @@ impl Drop for Machine {
     }
 }
 
-/// Serves bytes on the loopback address, to as many as ask, until the test process ends.
+/// Serves a bundle on the loopback address, to as many as ask, until the test process ends.
 fn serve(bytes: Vec<u8>) -> String {
+    format!("{}/bundle?Signature=abc%2Bd&Expires=1", serve_files(vec![("/bundle", bytes)]))
+}
+
+/// Serves files by their paths likewise; the others are not found.
+fn serve_files(files: Vec<(&'static str, Vec<u8>)>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let mut request = [0; 2048];
-            let _ = stream.read(&mut request);
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", bytes.len());
-            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&bytes));
+            let length = stream.read(&mut request).unwrap_or(0);
+            let path = String::from_utf8_lossy(&request[..length]);
+            let path = path.split([' ', '?']).nth(1).unwrap_or_default();
+            let (status, bytes) = match files.iter().find(|(known, _)| *known == path) {
+                Some((_, bytes)) => ("200 OK", bytes.as_slice()),
+                None => ("404 Not Found", [].as_slice()),
+            };
+            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", bytes.len());
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(bytes));
         }
     });
-    format!("http://{address}/bundle?Signature=abc%2Bd&Expires=1")
+    format!("http://{address}")
 }
 
 fn free_port() -> u16 {
@@ -241,6 +252,54 @@ fn a_node_app_starts() {
     assert!(get(app.port.unwrap(), "/").unwrap().contains("\"greeting\": \"hi\""));
     machine.run("", &scripts.stop).ok();
     assert!(get(app.port.unwrap(), "/").is_none());
+}
+
+/// A folder with only the common tools in it, to be a PATH without runtimes and package managers.
+fn bare_tools() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let tools =
+        ["sh", "sed", "tar", "gzip", "curl", "mktemp", "uname", "head", "cut", "grep", "sha256sum", "mkdir", "rm", "mv", "date", "cat"];
+    let path = std::env::var_os("PATH").unwrap();
+    for tool in tools {
+        let found = std::env::split_paths(&path).map(|folder| folder.join(tool)).find(|file| file.is_file()).unwrap();
+        std::os::unix::fs::symlink(found, folder.path().join(tool)).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn a_missing_node_is_fetched_and_checked() {
+    let name = match std::env::consts::ARCH {
+        "aarch64" => "node-v22.9.0-linux-arm64",
+        _ => "node-v22.9.0-linux-x64",
+    };
+    let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+    let program = b"#!/bin/sh\n[ \"$1\" != --version ] || echo v22.9.0\n";
+    let mut header = tar::Header::new_gnu();
+    header.set_size(program.len() as u64);
+    header.set_mode(0o755);
+    archive.append_data(&mut header, format!("{name}/bin/node"), program.as_slice()).unwrap();
+    let archive = archive.into_inner().unwrap().finish().unwrap();
+    let file: &'static str = format!("/latest-v22.x/{name}.tar.gz").leak();
+    let mirror = |archive: &[u8], digest: String| {
+        let digests = format!("{}  node-v22.9.0.tar.gz\n{digest}  {name}.tar.gz\n", "0".repeat(64));
+        serve_files(vec![("/latest-v22.x/SHASUMS256.txt", digests.into_bytes()), (file, archive.to_vec())])
+    };
+    let digest = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&archive));
+    let (good, wrong) = (mirror(&archive, digest), mirror(&archive, "1".repeat(64)));
+    let setup = scripts(&settings("api", Runtime::Node, "node server.js")).setup;
+    let tools = bare_tools();
+    let before = |mirrors: &str| format!("PATH='{}'\nNODE_MIRRORS='{mirrors}'", tools.path().display());
+
+    let machine = Machine::new();
+    let ran = machine.run(&before(&wrong), &setup);
+    assert!(ran.code == Some(1) && ran.text.contains("does not match its digest"), "{}", ran.text);
+    assert!(ran.text.contains("neither dnf, yum nor apt-get is there"), "{}", ran.text);
+    assert!(!machine.root.path().join("opt/aliform/runtimes/node").exists());
+    let text = machine.run(&before(&format!("{wrong} {good}")), &setup).ok();
+    assert!(text.contains("opt/aliform/runtimes/node/bin/node, v22.9.0"), "{text}");
+    let text = machine.run(&before("http://127.0.0.1:1"), &setup).ok();
+    assert!(text.starts_with("aliform: node is "), "what is there is not fetched again: {text}");
 }
 
 #[test]

@@ -109,6 +109,9 @@ pub enum DetectError {
     },
 }
 
+/// Answers the command that brings the dependencies, given the start that was chosen.
+type Installer = Box<dyn Fn(&Source, &str) -> Option<String>>;
+
 /// What one language says about a folder that carries its marks.
 struct Found {
     runtime: Runtime,
@@ -123,7 +126,7 @@ struct Found {
     evidence: Vec<Evidence>,
     findings: Vec<Finding>,
     /// The command that brings the dependencies, given the start that was chosen.
-    install: Box<dyn Fn(&Source, &str) -> Option<String>>,
+    install: Installer,
 }
 
 impl Found {

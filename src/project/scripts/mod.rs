@@ -16,6 +16,7 @@ use super::failure::FATAL_SIGNS;
 use crate::model::runtime::Runtime;
 
 const PROCESS: &str = include_str!("process.sh");
+const STOP_OWN: &str = include_str!("stop_own.sh");
 const DOWNLOAD: &str = include_str!("download.sh");
 const FIND_PYTHON: &str = include_str!("find_python.sh");
 const LAUNCH: &str = include_str!("launch.sh");
@@ -88,7 +89,7 @@ pub fn scripts(settings: &AppSettings) -> Scripts {
         verify: verify(settings),
         logs: logs(settings),
         rollback: format!(
-            "{}{PROCESS}\n{LAUNCH}\n{}",
+            "{}{PROCESS}\n{STOP_OWN}\n{LAUNCH}\n{}",
             head(settings, "goes back to an earlier release of", "set -eu\n"),
             include_str!("rollback.sh")
         ),
@@ -214,7 +215,7 @@ fn start(settings: &AppSettings) -> String {
     let build = settings.build.as_deref().filter(|command| !command.trim().is_empty());
     let prepared = format!("{}\n{}\n{}", settings.runtime, install.unwrap_or_default(), build.unwrap_or_default());
     let mut script = head(settings, "starts", "set -eu\n");
-    let _ = write!(script, "PREPARED={}\n\n{PROCESS}\n{DOWNLOAD}\n{LAUNCH}\n", hex::encode(&Sha256::digest(prepared)[..6]));
+    let _ = write!(script, "PREPARED={}\n\n{PROCESS}\n{STOP_OWN}\n{DOWNLOAD}\n{LAUNCH}\n", hex::encode(&Sha256::digest(prepared)[..6]));
     let _ = write!(
         script,
         "# The app's plain environment.\nwrite_env() {{\n  (umask 077 && cat >\"$SETTINGS/env\") {}}}\n\n",
@@ -335,7 +336,7 @@ fn becoming(start: &str) -> String {
 
 fn stop(settings: &AppSettings) -> String {
     let mut script = head(settings, "stops", "");
-    script += PROCESS;
+    script = script + PROCESS + "\n" + STOP_OWN;
     script += include_str!("stop.sh");
     script.push('\n');
     if let Some(command) = settings.stop.as_deref().filter(|command| !command.trim().is_empty()) {
