@@ -29,6 +29,6 @@ pub mod model;
 pub mod plan;
 pub mod pricing;
 pub mod project;
-// pub mod resolve;
+pub mod resolve;
 pub mod resources;
 pub mod state;

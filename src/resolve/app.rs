@@ -158,11 +158,7 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, app: &App, pro
     };
     let stack = draft.manifest.stack.value.clone();
     let settings = settings(&stack, app, &project, &image_family);
-    let scripts = scripts(&settings).map_err(|error| ResolveError::Impossible {
-        location: app.name.location.clone(),
-        message: error.to_string(),
-        hint: "name `start:` and a `runtime:` that is supported".to_owned(),
-    })?;
+    let scripts = scripts(&settings);
     let batch = usize::try_from(app.rollout.batch).unwrap_or(1).max(1);
     let mut releases: Vec<Address> = Vec::new();
     for (host, number) in hosts.into_iter().zip(1..) {
