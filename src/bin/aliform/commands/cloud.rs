@@ -248,8 +248,6 @@ async fn stored(home: &Home) -> Result<serde_json::Value, CommandError> {
         return Ok(serde_json::json!([]));
     }
     let Some(_lock) = home.lock()? else { return Err(home.wrong("the local cloud was started just now", "try again")) };
-    let nobody = SocketAddr::from(([127, 0, 0, 1], 0));
-    let _ = nobody;
     let listed = LocalCloud::stored(&home.0, Config::default(), clock()).map_err(|error| home.wrong("the local cloud can't be read", error))?;
     Ok(serde_json::json!(listed))
 }
