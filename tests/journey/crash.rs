@@ -35,11 +35,17 @@ fn a_bad_release_goes_back_to_the_one_before() {
 #[test]
 fn killed_in_the_middle_and_applied_again_there_is_one_of_each() {
     // Killed at a different event each time.
-    for (event, address) in [("step_started", "vpc.main"), ("step_identified", "instance.web-1"), ("step_started", "instance.web-1"), ("step_started", "release.web-1")] {
+    for (event, address) in [
+        ("step_started", "vpc.main"),
+        ("step_identified", "instance.web-1"),
+        ("step_started", "instance.web-1"),
+        ("step_started", "release.web-1"),
+    ] {
         let stage = Stage::example("hello-web");
         let mut child = stage.spawn(&["apply", "--auto-approve", "--output", "ndjson"]);
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let reached = lines.map_while(Result::ok).any(|line| line.contains(&format!("\"{event}\"")) && line.contains(&format!("\"{address}\"")));
+        let reached =
+            lines.map_while(Result::ok).any(|line| line.contains(&format!("\"{event}\"")) && line.contains(&format!("\"{address}\"")));
         assert!(reached, "{event} of {address} did not come");
         child.kill().unwrap();
         child.wait().unwrap();
