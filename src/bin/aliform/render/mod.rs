@@ -1,0 +1,16 @@
+//! The views: plans, events, errors and results as text for people or JSON for programs.
+//!
+//! They turn data into text and decide nothing. Results belong on standard output, everything that only accompanies
+//! them (progress, errors, notes) on standard error; only `progress` writes by itself, the rest hands back text.
+
+pub(crate) mod diagnostic;
+pub(crate) mod json;
+mod money;
+pub(crate) mod ndjson;
+pub(crate) mod plan;
+pub(crate) mod progress;
+#[cfg(test)]
+mod samples;
+pub(crate) mod style;
+pub(crate) mod summary;
+pub(crate) mod table;

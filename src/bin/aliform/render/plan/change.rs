@@ -1,0 +1,122 @@
+//! One change of a plan: what, why, at what price, and which fields.
+
+use std::collections::BTreeSet;
+
+use aliform::model::address::{Address, Kind};
+use aliform::model::change::{Action, Change, Reason};
+use aliform::model::cost::Total;
+use aliform::plan::saved::Plan;
+
+use super::PlanOptions;
+use super::fields::{self, Field};
+use super::scripts::Scripts;
+use crate::render::money;
+use crate::render::style::{Role, Style, columns, visible};
+
+/// How far a change's own lines stand in.
+const INDENT: &str = "      ";
+
+/// The mark of an action, three wide so that addresses stand below each other, and its colour.
+fn mark(action: Action) -> (&'static str, Role) {
+    match action {
+        Action::Keep => ("   ", Role::Dim),
+        Action::Create => ("  +", Role::Added),
+        Action::Update => ("  ~", Role::Changed),
+        Action::Replace => ("-/+", Role::Replaced),
+        Action::Delete => ("  -", Role::Removed),
+    }
+}
+
+/// The change as lines.
+pub(super) fn block(change: &Change, plan: &Plan, scripts: &mut Scripts, options: &PlanOptions<'_>, style: &Style) -> String {
+    let (mark, role) = mark(change.action);
+    let mut left = style.paint(role, &format!("{mark} {}", change.address));
+    if let Some(id) = &change.id {
+        left += &format!("  {}", style.paint(Role::Dim, &visible(id)));
+    }
+    let mut lines = vec![style.edge(&left, &price(change))];
+    for reason in reasons(change, plan) {
+        lines.push(format!("{INDENT}{}", style.paint(Role::Dim, &format!("because {reason}"))));
+    }
+    for effect in &change.effects {
+        lines.push(format!("{INDENT}{}", style.paint(Role::Warning, &format!("! {}", visible(effect)))));
+    }
+    let fields = fields::of(change, scripts, options, style);
+    let label = if change.action == Action::Create { fields.iter().map(|field| columns(&field.label)).max().unwrap_or(0) + 1 } else { 0 };
+    for Field { label: name, value, forces_replace, body } in fields {
+        let forced = if forces_replace && change.action == Action::Replace {
+            style.paint(Role::Replaced, " # forces replacement")
+        } else {
+            String::new()
+        };
+        let name = format!("{name}:");
+        lines.push(format!("{INDENT}{name:label$} {value}{forced}").trim_end().to_owned());
+        lines.extend(body.into_iter().map(|line| format!("{INDENT}  {line}").trim_end().to_owned()));
+    }
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+fn price(change: &Change) -> String {
+    let (before, after): (Total, Total) = (change.cost_before.hourly(), change.cost_after.hourly());
+    match change.action {
+        Action::Delete if before.sums.is_empty() => money::rate(&before),
+        Action::Delete => format!("saves {}", money::rate(&before)),
+        Action::Update | Action::Replace if before != after => format!("{} -> {}", money::rate(&before), money::rate(&after)),
+        _ => money::rate(&after),
+    }
+}
+
+/// The reasons in words, each said once.
+fn reasons(change: &Change, plan: &Plan) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let drifted: BTreeSet<&str> = change
+        .reasons
+        .iter()
+        .filter_map(|reason| if let Reason::Drifted { path, .. } = reason { Some(group(path)) } else { None })
+        .collect();
+    for reason in &change.reasons {
+        let said = match reason {
+            // The mark says so already.
+            Reason::NotYetCreated => continue,
+            Reason::NotWanted if plan.basis.destroy => continue,
+            Reason::NotWanted => "the manifest does not want it any more".to_owned(),
+            Reason::Gone if change.action == Action::Delete => "it was deleted outside aliform; only the state has to forget it".to_owned(),
+            Reason::Gone => "it was deleted outside aliform".to_owned(),
+            Reason::Unfinished { because } => format!("the last apply did not finish: {}", visible(because)),
+            Reason::FieldChanged { path, .. } => wanted(change.address.kind, path).to_owned(),
+            Reason::Drifted { .. } => {
+                format!("someone changed it in the cloud (drift): {}", drifted.iter().copied().collect::<Vec<_>>().join(", "))
+            }
+            Reason::DependencyReplaced { address } => format!("it depends on `{address}`, which is {}", becomes(address, plan)),
+        };
+        if !words.contains(&said) {
+            words.push(said);
+        }
+    }
+    if words.is_empty() && change.action == Action::Replace {
+        words.push("it was asked for".to_owned());
+    }
+    words
+}
+
+/// The field that a path belongs to as a person names it: `files.a.js` is one of the `files`.
+fn group(path: &str) -> &str {
+    if path.starts_with("files.") { "files" } else { path }
+}
+
+/// Why another value is wanted.
+fn wanted(kind: Kind, path: &str) -> &'static str {
+    match (kind, path) {
+        (Kind::Bundle, path) if path != "bucket" => "the source changed",
+        (Kind::Release, "digest" | "bundle_key") => "the source changed",
+        (Kind::Release, "instance_started") => "its instance is started anew",
+        _ => "the manifest wants another value",
+    }
+}
+
+fn becomes(address: &Address, plan: &Plan) -> &'static str {
+    match plan.changes.iter().find(|change| change.address == *address).map(|change| change.action) {
+        Some(Action::Create) => "created",
+        _ => "replaced",
+    }
+}
