@@ -81,7 +81,9 @@ impl Home {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| Err(self.wrong("the local cloud is starting and does not get on", "no address yet")))
+        tokio::time::timeout(PATIENCE, wait)
+            .await
+            .unwrap_or_else(|_| Err(self.wrong("the local cloud is starting and does not get on", "no address yet")))
     }
 }
 
@@ -99,7 +101,11 @@ async fn start(home: &Home, state_directory: &Path) -> Result<Running, CommandEr
     let program = std::env::current_exe().map_err(|error| home.wrong("the program does not find itself", error))?;
     let directory = state_directory.parent().map_or_else(|| PathBuf::from("."), Path::to_owned);
     let directory = if directory.as_os_str().is_empty() { PathBuf::from(".") } else { directory };
-    let log = File::options().create(true).append(true).open(home.log()).map_err(|error| home.wrong("the local cloud's log can't be written", error))?;
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(home.log())
+        .map_err(|error| home.wrong("the local cloud's log can't be written", error))?;
     let mut child = tokio::process::Command::new(program)
         .arg("-C")
         .arg(directory)
@@ -124,11 +130,18 @@ pub async fn run(workspace: &Workspace, arguments: &args::Cloud, out: &Output) -
     match arguments {
         args::Cloud::Start => {
             let base = ensure_running(&workspace.state_directory()).await?;
-            out.result(&format!("The local cloud answers at {base}. Access key `local`, secret `local`."), &serde_json::json!({ "endpoint": base }));
+            out.result(
+                &format!("The local cloud answers at {base}. Access key `local`, secret `local`."),
+                &serde_json::json!({ "endpoint": base }),
+            );
         }
         args::Cloud::Stop => {
             let stopped = stop(&home).await?;
-            out.note(if stopped { "The local cloud is stopped. Its machines are off, their disks are kept." } else { "The local cloud does not run." });
+            out.note(if stopped {
+                "The local cloud is stopped. Its machines are off, their disks are kept."
+            } else {
+                "The local cloud does not run."
+            });
         }
         args::Cloud::Reset => {
             stop(&home).await?;
@@ -157,14 +170,19 @@ async fn foreground(home: &Home, listen: SocketAddr, detach: bool, out: &Output)
     let Some(lock) = home.lock()? else {
         return Err(home.wrong("a local cloud runs already", "see `aliform cloud status`"));
     };
-    let listener = TcpListener::bind(listen).await.map_err(|error| home.wrong(&format!("the local cloud can't listen on {listen}"), error))?;
+    let listener =
+        TcpListener::bind(listen).await.map_err(|error| home.wrong(&format!("the local cloud can't listen on {listen}"), error))?;
     let address = listener.local_addr().map_err(|error| home.wrong("the local cloud has no address", error))?;
     let machines = Arc::new(machines(home, address)?);
-    let cloud = LocalCloud::open(&home.0, Config::default(), clock(), machines.clone()).await.map_err(|error| home.wrong("the local cloud can't be opened", error))?;
+    let cloud = LocalCloud::open(&home.0, Config::default(), clock(), machines.clone())
+        .await
+        .map_err(|error| home.wrong("the local cloud can't be opened", error))?;
     let running = Running { address, pid: std::process::id() };
     let text = serde_json::to_vec(&running).map_err(|error| home.wrong("the address can't be written", error))?;
     let beside = home.0.join("server.json.new");
-    fs::write(&beside, text).and_then(|()| fs::rename(&beside, home.server())).map_err(|error| home.wrong("the address can't be written", error))?;
+    fs::write(&beside, text)
+        .and_then(|()| fs::rename(&beside, home.server()))
+        .map_err(|error| home.wrong("the address can't be written", error))?;
     out.text(&format!("listening on http://{address}\n"));
     if detach {
         leave_terminal(home)?;
@@ -201,7 +219,8 @@ async fn stop(home: &Home) -> Result<bool, CommandError> {
     let Some(running) = home.running().await? else { return Ok(false) };
     let pid = i32::try_from(running.pid).ok().and_then(rustix::process::Pid::from_raw);
     if let Some(pid) = pid {
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).map_err(|error| home.wrong("the local cloud can't be stopped", error))?;
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)
+            .map_err(|error| home.wrong("the local cloud can't be stopped", error))?;
     }
     let gone = async {
         while home.lock()?.is_none() {
@@ -209,7 +228,9 @@ async fn stop(home: &Home) -> Result<bool, CommandError> {
         }
         Ok::<(), CommandError>(())
     };
-    tokio::time::timeout(PATIENCE, gone).await.unwrap_or_else(|_| Err(home.wrong("the local cloud does not stop", format!("process {}", running.pid))))?;
+    tokio::time::timeout(PATIENCE, gone)
+        .await
+        .unwrap_or_else(|_| Err(home.wrong("the local cloud does not stop", format!("process {}", running.pid))))?;
     Ok(true)
 }
 
@@ -235,10 +256,17 @@ async fn status(home: &Home, out: &Output) -> Result<(), CommandError> {
         Some(running) => format!("The local cloud answers at http://{} (process {}).", running.address, running.pid),
         None => "The local cloud does not run; `--local` starts it.".to_owned(),
     }];
-    lines.push(if isolation.namespaces { "Machines are isolated by namespaces.".to_owned() } else { "Machines are plain processes: the system forbids namespaces.".to_owned() });
+    lines.push(if isolation.namespaces {
+        "Machines are isolated by namespaces.".to_owned()
+    } else {
+        "Machines are plain processes: the system forbids namespaces.".to_owned()
+    });
     lines.extend(isolation.missing.iter().map(|missing| format!("  not isolated: {missing}")));
     let endpoint = running.map(|running| format!("http://{}", running.address));
-    out.result(&lines.join("\n"), &serde_json::json!({ "endpoint": endpoint, "namespaces": isolation.namespaces, "not_isolated": isolation.missing }));
+    out.result(
+        &lines.join("\n"),
+        &serde_json::json!({ "endpoint": endpoint, "namespaces": isolation.namespaces, "not_isolated": isolation.missing }),
+    );
     Ok(())
 }
 
@@ -248,7 +276,8 @@ async fn stored(home: &Home) -> Result<serde_json::Value, CommandError> {
         return Ok(serde_json::json!([]));
     }
     let Some(_lock) = home.lock()? else { return Err(home.wrong("the local cloud was started just now", "try again")) };
-    let listed = LocalCloud::stored(&home.0, Config::default(), clock()).map_err(|error| home.wrong("the local cloud can't be read", error))?;
+    let listed =
+        LocalCloud::stored(&home.0, Config::default(), clock()).map_err(|error| home.wrong("the local cloud can't be read", error))?;
     Ok(serde_json::json!(listed))
 }
 
