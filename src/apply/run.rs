@@ -1,12 +1,13 @@
 //! The scheduler: steps as a graph, each started the moment what it waits for is done.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 
+use super::order::{self, Phase, Step};
+use super::remember;
 use super::step::{self, Making, StepError};
 use super::world::World;
 use crate::graph::{Graph, GraphError};
@@ -14,33 +15,11 @@ use crate::model::address::Address;
 use crate::model::change::{Action, Change};
 use crate::model::event::Event;
 use crate::plan::saved::Plan;
-use crate::state::contents::State;
+use crate::resources::registry;
 use crate::state::error::StateError;
-use crate::state::record::Record;
 
 /// How many steps are under way at once, unless told otherwise.
 pub const CONCURRENCY: usize = 10;
-
-/// What happens to a resource in one step. A replacement is two steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Phase {
-    /// It is taken away.
-    Remove,
-    /// It is made or changed.
-    Make,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Step {
-    address: Address,
-    phase: Phase,
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.address, if self.phase == Phase::Make { "make" } else { "remove" })
-    }
-}
 
 /// How an apply ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,63 +45,39 @@ pub enum ApplyError {
     Graph(#[from] GraphError),
 }
 
-fn phases(change: &Change) -> &'static [Phase] {
-    match change.action {
-        Action::Keep => &[],
-        Action::Create | Action::Update => &[Phase::Make],
-        Action::Replace => &[Phase::Remove, Phase::Make],
-        Action::Delete => &[Phase::Remove],
-    }
+/// What can be known to be missing before anything is made. Nothing is paid for what can't be finished.
+fn missing(world: &World<'_>, plan: &Plan) -> Vec<(Address, Action, String)> {
+    let made = plan.changes.iter().filter(|change| matches!(change.action, Action::Create | Action::Update | Action::Replace));
+    let looked = made.filter_map(|change| {
+        let spec = &plan.wanted.get(&change.address)?.spec;
+        let error = registry::kind(change.address.kind).at_hand(&change.address, spec, world.secrets, world.artifacts).err()?;
+        Some((change.address.clone(), change.action, error.to_string()))
+    });
+    looked.collect()
 }
 
-/// The steps with what each waits for.
-fn steps(plan: &Plan, state: &State) -> Result<Graph<Step>, GraphError> {
-    let all: BTreeSet<Step> = plan
-        .changes
-        .iter()
-        .flat_map(|change| phases(change).iter().map(|phase| Step { address: change.address.clone(), phase: *phase }))
-        .collect();
-    let mut waits: BTreeMap<Step, BTreeSet<Step>> = all.iter().map(|step| (step.clone(), BTreeSet::new())).collect();
-    let mut wait = |step: Step, first: Step| {
-        if all.contains(&first)
-            && let Some(list) = waits.get_mut(&step)
-        {
-            list.insert(first);
-        }
-    };
-    let make = |address: &Address| Step { address: address.clone(), phase: Phase::Make };
-    let remove = |address: &Address| Step { address: address.clone(), phase: Phase::Remove };
-    for change in &plan.changes {
-        let address = &change.address;
-        wait(make(address), remove(address));
-        for dependency in plan.wanted.get(address).map(|wanted| &wanted.depends_on).into_iter().flatten() {
-            wait(make(address), make(dependency));
-        }
-        for dependency in state.resources.get(address).map(|resource| &resource.depends_on).into_iter().flatten() {
-            // What was built on a resource goes before it, or lets go of it by its own change.
-            let stays =
-                change.action == Action::Update && !state.resources.get(dependency).is_some_and(|_| all.contains(&make(dependency)));
-            wait(remove(dependency), if stays { make(address) } else { remove(address) });
-        }
+/// Says of a plan that can't be carried out why not. Nothing was done.
+fn refuse(world: &World<'_>, graph: &Graph<Step>, missing: Vec<(Address, Action, String)>) -> Outcome {
+    for (address, action, error) in &missing {
+        world.events.emit(Event::StepFailed { address: address.clone(), action: *action, error: error.clone(), hint: None });
     }
-    Graph::build(waits)
+    let failed: Vec<(Address, String)> = missing.into_iter().map(|(address, _, error)| (address, error)).collect();
+    let skipped = graph.len().saturating_sub(failed.len());
+    world.events.emit(Event::ApplyFinished { done: 0, failed: failed.len(), skipped });
+    Outcome { failed, skipped, ..Outcome::default() }
 }
 
 /// Carries out `plan`. A failed step keeps what does not depend on it going. `stop` ends the starting of new steps;
 /// what is under way is finished.
 pub async fn apply(world: &World<'_>, plan: &Plan, concurrency: usize, stop: watch::Receiver<bool>) -> Result<Outcome, ApplyError> {
-    let graph = steps(plan, &world.store.state())?;
+    let graph = order::steps(plan, &world.store.state())?;
     let changes: BTreeMap<&Address, &Change> = plan.changes.iter().map(|change| (&change.address, change)).collect();
     world.events.emit(Event::ApplyStarted { steps: graph.len() });
-    let settings = Record::Settings {
-        region: Some(plan.region.clone()).filter(|region| !region.is_empty()),
-        manifest_digest: Some(plan.basis.manifest_digest.clone()),
-        outputs: plan.outputs.clone(),
-    };
-    if !plan.is_empty() {
-        world.store.append(settings).await?;
-        settle_decisions(world, plan).await?;
+    let missing = missing(world, plan);
+    if !missing.is_empty() {
+        return Ok(refuse(world, &graph, missing));
     }
+    remember::take_over(world.store, plan).await?;
     let mut waiting: BTreeMap<&Step, usize> = graph.nodes().map(|step| (step, graph.dependencies_of(step).len())).collect();
     let mut ready: BTreeSet<&Step> = waiting.iter().filter(|(_, count)| **count == 0).map(|(step, _)| *step).collect();
     let mut running = FuturesUnordered::new();
@@ -162,24 +117,13 @@ pub async fn apply(world: &World<'_>, plan: &Plan, concurrency: usize, stop: wat
         }
     }
     outcome.skipped += waiting.len();
+    // Whoever asked to stop when the last step was under way stopped nothing.
+    outcome.interrupted &= !waiting.is_empty();
     drop(running);
     world.events.emit(Event::ApplyFinished { done: outcome.done, failed: outcome.failed.len(), skipped: outcome.skipped });
+    remember::let_go(world.store, plan).await?;
     world.store.finish()?;
     Ok(outcome)
-}
-
-/// The decisions of the plan replace those of the state.
-async fn settle_decisions(world: &World<'_>, plan: &Plan) -> Result<(), StateError> {
-    let old = world.store.look(|state| state.decisions.clone());
-    for key in old.keys().filter(|key| !plan.decisions.contains_key(*key)) {
-        world.store.append(Record::Undecided { key: key.clone() }).await?;
-    }
-    for (key, decision) in &plan.decisions {
-        if old.get(key) != Some(decision) {
-            world.store.append(Record::Decided { key: key.clone(), decision: decision.clone() }).await?;
-        }
-    }
-    Ok(())
 }
 
 async fn perform<'a>(world: &World<'_>, plan: &Plan, change: &Change, step: &'a Step) -> (&'a Step, Result<(), StepError>) {
@@ -194,9 +138,9 @@ async fn perform<'a>(world: &World<'_>, plan: &Plan, change: &Change, step: &'a 
     let result = match plan.wanted.get(address) {
         Some(wanted) if step.phase == Phase::Make => {
             let making = Making { address, region: &plan.region, spec: &wanted.spec, depends_on: &wanted.depends_on };
-            if action == Action::Update { step::update(world, &making).await } else { recreate(world, &making).await }
+            if action == Action::Update { step::update(world, &making).await } else { step::create_anew(world, &making).await }
         }
-        _ => step::delete(world, address).await,
+        _ => step::delete(world, plan, address).await,
     };
     match &result {
         Ok(()) => {
@@ -210,19 +154,11 @@ async fn perform<'a>(world: &World<'_>, plan: &Plan, change: &Change, step: &'a 
             }
             let (reason, hint) = match explanation {
                 Some(explanation) => (format!("{error}: {}", explanation.message), Some(explanation.hint)),
-                None => (error.to_string(), None),
+                None => (error.to_string(), error.hint()),
             };
             world.events.emit(Event::StepFailed { address: address.clone(), action, error: reason, hint });
         }
         Err(StepError::State(_)) => {}
     }
     (step, result)
-}
-
-/// Creates. What the state remembers but the cloud has no more is dropped from the state first.
-async fn recreate(world: &World<'_>, making: &Making<'_>) -> Result<(), StepError> {
-    if world.store.look(|state| state.resources.contains_key(making.address)) {
-        world.store.append(Record::Forgotten { address: making.address.clone() }).await?;
-    }
-    step::create(world, making).await
 }

@@ -3,12 +3,15 @@
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
+use super::order;
 use super::world::World;
 use crate::model::address::Address;
 use crate::model::change::Action;
 use crate::model::event::Event;
 use crate::model::value;
+use crate::plan::saved::Plan;
 use crate::resources::error::ResourceError;
+use crate::resources::kind::ReadContext;
 use crate::resources::registry;
 use crate::state::error::StateError;
 use crate::state::record::Record;
@@ -51,16 +54,12 @@ async fn intend(world: &World<'_>, making: &Making<'_>, action: Action, spec: &J
         generation,
         token: token.clone(),
         region: making.region.to_owned(),
-        digest: hex(&Sha256::digest(spec.to_string())),
+        digest: hex::encode(Sha256::digest(spec.to_string())),
         spec: spec.clone(),
         depends_on: making.depends_on.to_vec(),
     };
     world.store.append(record).await?;
     Ok(token)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 async fn fail(world: &World<'_>, address: &Address, error: ResourceError) -> StepError {
@@ -71,8 +70,24 @@ async fn fail(world: &World<'_>, address: &Address, error: ResourceError) -> Ste
     }
 }
 
+/// Makes a resource that did not exist when the plan was made. If the state remembers one, the cloud is asked once
+/// more: what a list left out for a moment is brought to its spec, not made a second time and lost.
+pub(super) async fn create_anew(world: &World<'_>, making: &Making<'_>) -> Result<(), StepError> {
+    let address = making.address;
+    let Some(remembered) = world.store.look(|state| state.resources.get(address).cloned()) else { return create(world, making).await };
+    if remembered.region == making.region {
+        let context = ReadContext { cloud: world.cloud, region: making.region, identity: world.identity };
+        let known = [(address.clone(), remembered.id.clone(), remembered.attributes)];
+        if registry::kind(address.kind).read_many(&context, &known).await?.contains_key(&remembered.id) {
+            return update(world, making).await;
+        }
+    }
+    world.store.append(Record::Removed { address: address.clone() }).await?;
+    create(world, making).await
+}
+
 /// Makes a resource that does not exist.
-pub(super) async fn create(world: &World<'_>, making: &Making<'_>) -> Result<(), StepError> {
+async fn create(world: &World<'_>, making: &Making<'_>) -> Result<(), StepError> {
     let kind = registry::kind(making.address.kind);
     let spec = filled(world, making.spec)?;
     let earlier = world.unsettled.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(making.address);
@@ -114,8 +129,9 @@ pub(super) async fn update(world: &World<'_>, making: &Making<'_>) -> Result<(),
     }
 }
 
-/// Takes a resource away.
-pub(super) async fn delete(world: &World<'_>, address: &Address) -> Result<(), StepError> {
+/// Takes a resource away. What goes along with another one that goes may fail at it: nothing of it is left anyway,
+/// and a machine that does not answer must not cost money for ever.
+pub(super) async fn delete(world: &World<'_>, plan: &Plan, address: &Address) -> Result<(), StepError> {
     let id = identifier(world, address)?;
     let remembered = world.store.look(|state| {
         state.resources.get(address).map(|resource| (resource.region.clone(), resource.spec.clone(), resource.depends_on.clone()))
@@ -126,6 +142,11 @@ pub(super) async fn delete(world: &World<'_>, address: &Address) -> Result<(), S
     let context = world.context(address, &region, &token);
     match registry::kind(address.kind).delete(&context, &id, &spec).await {
         Ok(()) => Ok(world.store.append(Record::Removed { address: address.clone() }).await?),
+        Err(error) if world.store.look(|state| order::goes_along(plan, state, address)) => {
+            let status = format!("{error}; it goes with what it is on");
+            world.events.emit(Event::StepWaiting { address: address.clone(), status });
+            Ok(world.store.append(Record::Removed { address: address.clone() }).await?)
+        }
         Err(error) => Err(fail(world, address, error).await),
     }
 }

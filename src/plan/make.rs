@@ -11,7 +11,8 @@ use super::saved::{Basis, Plan, Wanted};
 use crate::graph::{Graph, GraphError};
 use crate::model::address::Address;
 use crate::model::change::{Action, Change, Effect, FieldDiff, Reason};
-use crate::model::cost::Cost;
+use crate::model::cost::{Charge, Cost, CostLine, Total};
+use crate::model::finding::{Finding, Severity};
 use crate::model::value::{self, Reference};
 use crate::pricing::quote::Quotes;
 use crate::resources::desired::Desired;
@@ -69,7 +70,7 @@ pub fn to_price(desired: &Desired, prior: &BTreeMap<Address, Remembered>, observ
 /// Makes the plan.
 pub fn plan(inputs: Inputs<'_>) -> Result<Plan, PlanError> {
     let desired = Graph::build(inputs.desired.nodes.iter().map(|(address, node)| (address.clone(), node.depends_on.iter().cloned())))?;
-    let mut maker = Maker { inputs: &inputs, settled: BTreeMap::new(), replaced: BTreeSet::new() };
+    let mut maker = Maker { inputs: &inputs, settled: BTreeMap::new(), replaced: BTreeMap::new(), seen: BTreeMap::new() };
     let mut changes = Vec::new();
     for address in desired.order() {
         changes.push(maker.change(address)?);
@@ -85,18 +86,42 @@ pub fn plan(inputs: Inputs<'_>) -> Result<Plan, PlanError> {
         .iter()
         .map(|(address, node)| (address.clone(), Wanted { spec: node.spec.clone(), depends_on: node.depends_on.iter().cloned().collect() }))
         .collect();
-    Ok(Plan {
+    let cost = cost::summarise(&changes, inputs.limits);
+    let findings = inputs.desired.findings.iter().cloned().chain(doubt(inputs.limits, &cost.after)).collect();
+    let plan = Plan {
         format: Plan::FORMAT,
+        digest: String::new(),
         basis: inputs.basis.clone(),
         made_at: inputs.now,
         region: inputs.desired.region.clone(),
-        cost: cost::summarise(&changes, inputs.limits),
+        cost,
+        observed: maker.seen,
         changes,
         wanted,
         decisions: inputs.desired.decisions.clone(),
         used: inputs.desired.used.clone(),
-        findings: inputs.desired.findings.clone(),
+        findings,
         outputs: inputs.desired.outputs.clone(),
+    };
+    Ok(plan.sealed())
+}
+
+/// A budget that can't be held against every price: an unknown one, or one in another currency.
+fn doubt(limits: Limits, after: &Total) -> Option<Finding> {
+    let limit = limits.hourly.or(limits.monthly)?;
+    let foreign = after.sums.iter().find(|sum| sum.currency != limit.currency && !sum.amount.is_zero());
+    let because = match foreign {
+        Some(sum) => format!("prices are in {}", sum.currency),
+        None if after.unknown => "the price of something is unknown".to_owned(),
+        None => return None,
+    };
+    Some(Finding {
+        id: "budget-uncertain".to_owned(),
+        severity: Severity::Warning,
+        address: None,
+        message: format!("the budget is in {}, and {because}: whether it holds is not certain", limit.currency),
+        evidence: None,
+        hint: Some("look at the prices above, and set the budget in their currency".to_owned()),
     })
 }
 
@@ -104,14 +129,20 @@ struct Maker<'a> {
     inputs: &'a Inputs<'a>,
     /// Attributes that are known already and will still hold after the apply.
     settled: BTreeMap<Address, Json>,
-    /// Resources that are made anew.
-    replaced: BTreeSet<Address>,
+    /// Resources that are made anew: created, or replaced.
+    replaced: BTreeMap<Address, Action>,
+    /// What the cloud says of resources that stay, where the state says something else.
+    seen: BTreeMap<Address, Json>,
 }
 
 impl Maker<'_> {
     fn cost(&self, address: &Address, spec: &Json) -> Result<Cost, PlanError> {
-        let priced = registry::kind(address.kind).priced(address, spec)?;
-        Ok(priced.and_then(|priced| self.inputs.quotes.get(&priced).cloned()).unwrap_or_default())
+        let Some(priced) = registry::kind(address.kind).priced(address, spec)? else { return Ok(Cost::FREE) };
+        let unknown = || {
+            let charge = Charge::Unknown { because: "nobody was asked for its price".to_owned() };
+            Cost { lines: vec![CostLine { item: address.to_string(), charge }] }
+        };
+        Ok(self.inputs.quotes.get(&priced).cloned().unwrap_or_else(unknown))
     }
 
     /// What the cloud has of a remembered resource: its attributes and its spec as it stands there.
@@ -136,15 +167,21 @@ impl Maker<'_> {
             };
             return self.creation(address, &wanted, reason);
         };
-        let differences = diff::differences(&present, &wanted);
         let mut fields: Vec<FieldDiff> = Vec::new();
         let mut reasons = Vec::new();
         if let Some(because) = &remembered.unfinished {
             reasons.push(Reason::Unfinished { because: because.clone() });
         }
-        for Difference { path, before, after } in differences {
-            let effect = kind.effect(&path, &before, &after);
-            reasons.push(self.reason(remembered, &path, &after, effect));
+        if remembered.region != self.inputs.desired.region {
+            let (path, effect) = ("region".to_owned(), Effect::ForcesReplace);
+            reasons.push(Reason::FieldChanged { path: path.clone(), effect });
+            let (before, after) = (Json::from(remembered.region.clone()), Json::from(self.inputs.desired.region.clone()));
+            fields.push(FieldDiff { path, before, after, effect });
+        }
+        for Difference { path, before, after } in diff::differences(&present, &wanted) {
+            let effect =
+                if self.can_not_let_go(address, &path, &after) { Effect::ForcesReplace } else { kind.effect(&path, &before, &after) };
+            reasons.push(self.reason(address, remembered, &path, &after, effect));
             fields.push(FieldDiff { path, before, after, effect });
         }
         let action = if fields.iter().any(|field| field.effect == Effect::ForcesReplace) || self.inputs.replace.contains(address) {
@@ -157,31 +194,69 @@ impl Maker<'_> {
         let paths: Vec<&str> = fields.iter().map(|field| field.path.as_str()).collect();
         let effects = if action == Action::Update { kind.side_effects(&paths) } else { Vec::new() };
         if action == Action::Replace {
-            self.replaced.insert(address.clone());
+            self.replaced.insert(address.clone(), action);
         } else {
+            if attributes != remembered.attributes {
+                self.seen.insert(address.clone(), attributes.clone());
+            }
             let mut settled = attributes;
             if let Some(map) = settled.as_object_mut() {
                 kind.unsettles(&paths).iter().for_each(|attribute| drop(map.remove(*attribute)));
             }
             self.settled.insert(address.clone(), settled);
         }
-        reasons.dedup();
+        let mut distinct: Vec<Reason> = Vec::new();
+        for reason in reasons {
+            if !distinct.contains(&reason) {
+                distinct.push(reason);
+            }
+        }
         let (cost_before, cost_after) = (self.cost(address, &present)?, self.cost(address, &wanted)?);
-        Ok(Change { address: address.clone(), action, reasons, id: Some(remembered.id.clone()), fields, effects, cost_before, cost_after })
+        Ok(Change {
+            address: address.clone(),
+            action,
+            reasons: distinct,
+            id: Some(remembered.id.clone()),
+            fields,
+            effects,
+            cost_before,
+            cost_after,
+        })
     }
 
-    fn reason(&self, remembered: &Remembered, path: &str, after: &Json, effect: Effect) -> Reason {
+    /// Whether the field names a resource that is replaced, and that can't go as long as this one holds it.
+    fn can_not_let_go(&self, address: &Address, path: &str, after: &Json) -> bool {
+        let replaced = value::reference_in(after).and_then(|reference| self.replaced.get(&reference.address));
+        replaced == Some(&Action::Replace) && registry::kind(address.kind).holds(path)
+    }
+
+    fn reason(&self, address: &Address, remembered: &Remembered, path: &str, after: &Json, effect: Effect) -> Reason {
         if let Some(reference) = value::reference_in(after)
-            && self.replaced.contains(&reference.address)
+            && self.replaced.contains_key(&reference.address)
         {
             return Reason::DependencyReplaced { address: reference.address };
         }
+        let applied = diff::at(&remembered.spec, path);
         let path = path.to_owned();
-        if diff::at(&remembered.spec, &path) == after { Reason::Drifted { path, effect } } else { Reason::FieldChanged { path, effect } }
+        if applied == after || self.moved_in_the_cloud(address, &path, applied, after) {
+            Reason::Drifted { path, effect }
+        } else {
+            Reason::FieldChanged { path, effect }
+        }
+    }
+
+    /// Whether the field stands for an attribute of another resource which had the value applied and has the new one
+    /// now, without anyone asking for that: an instance was started anew.
+    fn moved_in_the_cloud(&self, address: &Address, path: &str, applied: &Json, after: &Json) -> bool {
+        let Some(reference) = value::reference_in(diff::at(&self.inputs.desired.nodes[address].spec, path)) else { return false };
+        let attribute = |attributes: &Json| attributes.get(&reference.attribute).cloned();
+        let before = self.inputs.prior.get(&reference.address).and_then(|remembered| attribute(&remembered.attributes));
+        let now = self.inputs.observed.get(&reference.address).and_then(Option::as_ref).and_then(attribute);
+        before.as_ref() == Some(applied) && now.as_ref() == Some(after)
     }
 
     fn creation(&mut self, address: &Address, wanted: &Json, reason: Reason) -> Result<Change, PlanError> {
-        self.replaced.insert(address.clone());
+        self.replaced.insert(address.clone(), Action::Create);
         let fields = diff::differences(&Json::Null, wanted)
             .into_iter()
             .filter(|difference| !difference.path.is_empty())

@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use sha2::{Digest, Sha256};
+
 use super::cost::Summary;
 use crate::model::address::Address;
 use crate::model::change::{Action, Change};
@@ -44,6 +46,8 @@ pub struct Wanted {
 pub struct Plan {
     /// The format of this document.
     pub format: u32,
+    /// SHA-256 over the rest of it, in hex: what is applied is what was reviewed.
+    pub digest: String,
     /// What it was made from.
     pub basis: Basis,
     /// When it was made.
@@ -65,11 +69,18 @@ pub struct Plan {
     pub findings: Vec<Finding>,
     /// The outputs, references still in them.
     pub outputs: BTreeMap<String, String>,
+    /// What the cloud says of resources that stay, where the state says something else. An apply takes it into the
+    /// state first, since references are filled from there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub observed: BTreeMap<Address, Json>,
 }
 
 /// A saved plan that must not be applied any more.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StalePlan {
+    /// Somebody edited it, or it was cut.
+    #[error("the plan is not the one that was made: its digest does not fit")]
+    Altered,
     /// It is of another stack or another life of it.
     #[error("the plan is for stack `{plan}`, and here is `{here}`")]
     OtherStack {
@@ -105,8 +116,24 @@ impl Plan {
         self.actions().next().is_none()
     }
 
-    /// Refuses a plan that was made from something else than what is here now.
+    /// The digest that belongs to its content.
+    fn sum(&self) -> String {
+        let content = Plan { digest: String::new(), ..self.clone() };
+        // Plain data always has a JSON form; without one no digest would fit, and the plan be refused.
+        hex::encode(Sha256::digest(serde_json::to_vec(&content).unwrap_or_default()))
+    }
+
+    /// The same plan with its digest.
+    pub(super) fn sealed(mut self) -> Plan {
+        self.digest = self.sum();
+        self
+    }
+
+    /// Refuses a plan that is not as it was made, or was made from something else than what is here now.
     pub fn check(&self, here: &Basis) -> Result<(), StalePlan> {
+        if self.digest != self.sum() {
+            return Err(StalePlan::Altered);
+        }
         let plan = &self.basis;
         if plan.stack != here.stack || plan.lineage != here.lineage {
             return Err(StalePlan::OtherStack { plan: plan.stack.clone(), here: here.stack.clone() });

@@ -19,6 +19,14 @@ pub enum Existing {
 
 /// Finds it by its identifier, whose prefix says what it is; `None` if the region has none of that name.
 pub(super) async fn find(cloud: &dyn Cloud, region: &str, id: &str) -> Result<Option<Existing>, ApiError> {
+    match ask_for(cloud, region, id).await {
+        // Some lists leave out what they don't know, others refuse it.
+        Err(error) if error.is_not_found() && error.code() != Some("InvalidRegionId.NotFound") => Ok(None),
+        other => other,
+    }
+}
+
+async fn ask_for(cloud: &dyn Cloud, region: &str, id: &str) -> Result<Option<Existing>, ApiError> {
     let region_id = region.to_owned();
     if id.starts_with("vpc-") {
         let query = DescribeVpcs { region_id, vpc_id: CommaList(vec![id.to_owned()]), page_number: 1, page_size: 50, ..Default::default() };
@@ -45,7 +53,7 @@ pub(super) async fn find(cloud: &dyn Cloud, region: &str, id: &str) -> Result<Op
             status: instance.status,
             vpc_id: instance.vpc_attributes.vpc_id,
             private_ip: instance.vpc_attributes.private_ip_address.ip_address.into_iter().next().unwrap_or_default(),
-            public_ip: instance.public_ip_address.ip_address.into_iter().next().or(elastic),
+            public_ip: instance.public_ip_address.ip_address.into_iter().find(|address| !address.is_empty()).or(elastic),
             started_at: instance.start_time,
         }
     }))

@@ -197,7 +197,10 @@ impl Lookup for CloudLookup<'_> {
 
     async fn image(&self, region: &str, family: &str) -> Result<Option<ImageFound>, ApiError> {
         let query = DescribeImageFromFamily { region_id: region.to_owned(), image_family: family.to_owned() };
-        let answer = ask(self.cloud, region, &query).await?;
+        let answer = match ask(self.cloud, region, &query).await {
+            Err(error) if error.is(&["InvalidImageFamily.MissingAvailableImage"]) => return Ok(None),
+            other => other?,
+        };
         Ok(answer.image.filter(|image| !image.image_id.is_empty()).map(|image| ImageFound {
             id: image.image_id,
             platform: image.platform,

@@ -8,16 +8,27 @@ use futures_util::stream::FuturesUnordered;
 use super::lookup::{InstancePrice, Lookup};
 use super::tariff;
 use crate::model::cost::{Charge, Cost, CostLine, PriceSource};
+use crate::model::region;
 use crate::resources::kind::Priced;
 
 /// Prices already asked for.
 pub type Quotes = BTreeMap<Priced, Cost>;
 
-/// Prices everything in `wanted`, each different thing once, all at the same time.
+/// Prices everything in `wanted`, each different thing once, all at the same time. `region` is where things stand
+/// that name no zone.
 pub async fn quote_all(lookup: &dyn Lookup, region: &str, wanted: &BTreeSet<Priced>) -> Quotes {
     let pending: FuturesUnordered<_> =
         wanted.iter().map(|priced| async move { (priced.clone(), quote(lookup, region, priced).await) }).collect();
     pending.collect().await
+}
+
+/// The region that a zone lies in, as far as it is a public one: a stack that moves has instances in two regions.
+fn region_of(zone: &str) -> Option<&'static str> {
+    let lies_in = |region: &&region::PublicRegion| {
+        // `cn-hangzhou-j`, `ap-southeast-1a`.
+        zone.strip_prefix(region.id).is_some_and(|rest| rest.trim_start_matches('-').len() == 1)
+    };
+    region::REGIONS.iter().find(lies_in).map(|region| region.id)
 }
 
 /// The cost of one thing. A price that can't be had becomes an unknown line with the reason.
@@ -26,6 +37,7 @@ async fn quote(lookup: &dyn Lookup, region: &str, priced: &Priced) -> Cost {
         Priced::Eip => Cost { lines: vec![tariff::idle_address(region), tariff::internet_traffic(region)] },
         Priced::Bucket => Cost { lines: tariff::bucket(region) },
         Priced::Instance { instance_type, zone, disk_category, disk_level, disk_size, bandwidth } => {
+            let region = region_of(zone).unwrap_or(region);
             let wanted = InstancePrice {
                 instance_type: instance_type.clone(),
                 zone: zone.clone(),
@@ -45,6 +57,24 @@ async fn quote(lookup: &dyn Lookup, region: &str, priced: &Priced) -> Cost {
                 lines.push(tariff::internet_traffic(region));
             }
             Cost { lines }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_names_its_region() {
+        for (zone, region) in [
+            ("cn-hangzhou-j", Some("cn-hangzhou")),
+            ("ap-southeast-1a", Some("ap-southeast-1")),
+            ("cn-wuhan-lr-a", Some("cn-wuhan-lr")),
+            ("cn-nowhere-a", None),
+            ("", None),
+        ] {
+            assert_eq!(region_of(zone), region, "{zone}");
         }
     }
 }

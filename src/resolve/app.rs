@@ -27,6 +27,7 @@ use crate::resources::eip::EipSpec;
 use crate::resources::instance::{DiskSpec, InstanceSpec, Power};
 use crate::resources::name;
 use crate::resources::release::ReleaseSpec;
+use crate::resources::script;
 use crate::resources::security_group::{Rule, SecurityGroupSpec};
 
 /// How long installing a runtime may take, in seconds.
@@ -54,6 +55,8 @@ pub(super) struct Project {
     pub(super) port: Option<u16>,
     pub(super) bundle: Bundle,
     pub(super) findings: Vec<Finding>,
+    /// Every command it runs on its machine, with the place that it stands in or was found at.
+    pub(super) commands: Vec<(String, String)>,
 }
 
 /// A spec as JSON. A spec is plain data, so this can't fail; a null would be refused by its kind.
@@ -82,20 +85,34 @@ fn project(app: &App) -> Result<Project, ResolveError> {
     let bundle = pack(&folder).map_err(|source| ResolveError::Pack { location: location(), app: name, source: Box::new(source) })?;
     let (build, start) = (app.build.as_ref().map(|build| build.value.clone()), app.start.as_ref().map(|start| start.value.clone()));
     let port = app.port.as_ref().map(|port| port.value);
+    let said = [&app.build, &app.start].into_iter().flatten();
+    let mut commands: Vec<(String, String)> =
+        said.map(|said| (said.value.clone(), format!("{}:{}", said.location.file, said.location.line))).collect();
     match (detection, start, wanted) {
-        (Ok(found), start, _) => Ok(Project {
-            folder,
-            runtime: found.runtime,
-            install: found.install,
-            build: build.or(found.build),
-            start: start.unwrap_or(found.start),
-            port: port.or(app.public.is_some().then_some(found.port)),
-            findings: found.findings.into_iter().chain(bundle.findings.iter().cloned()).collect(),
-            bundle,
-        }),
+        (Ok(found), start, _) => {
+            let place = found.evidence.first().map_or_else(
+                || "by convention".to_owned(),
+                |evidence| if evidence.line == 0 { evidence.file.clone() } else { format!("{}:{}", evidence.file, evidence.line) },
+            );
+            let build_found = found.build.clone().filter(|_| build.is_none());
+            let start_found = Some(found.start.clone()).filter(|_| start.is_none());
+            let detected = [found.install.clone(), build_found, start_found].into_iter().flatten();
+            commands.extend(detected.map(|command| (command, place.clone())));
+            Ok(Project {
+                folder,
+                runtime: found.runtime,
+                install: found.install,
+                build: build.or(found.build),
+                start: start.unwrap_or(found.start),
+                port: port.or(app.public.is_some().then_some(found.port)),
+                findings: found.findings.into_iter().chain(bundle.findings.iter().cloned()).collect(),
+                bundle,
+                commands,
+            })
+        }
         // The user's own words need no detection to confirm them.
         (Err(_), Some(start), Some(runtime)) => {
-            Ok(Project { folder, runtime, install: None, build, start, port, findings: bundle.findings.clone(), bundle })
+            Ok(Project { folder, runtime, install: None, build, start, port, findings: bundle.findings.clone(), bundle, commands })
         }
         (Err(error), ..) => Err(error),
     }
@@ -153,7 +170,7 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, app: &App, pro
     let (hosts, image_family) = match &existing {
         Some(id) => (vec![existing_host(draft, app, id).await?], String::new()),
         None => {
-            let machine = choose::machine(draft, app, network.vswitch.as_ref().map(|(_, zone)| zone.as_str())).await?;
+            let machine = choose::machine(draft, app, &network.zones(draft)).await?;
             let (group, group_address) = add_security_group(draft, network, app, project.port);
             let hosts =
                 (1..=app.replicas).map(|number| add_instance(draft, network, app, &machine, (&group, &group_address), number)).collect();
@@ -162,7 +179,10 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, app: &App, pro
     };
     let stack = draft.manifest.stack.value.clone();
     let settings = settings(&stack, app, &project, &image_family);
-    let scripts = scripts(&settings);
+    let mut scripts = scripts(&settings);
+    // What is installed does not depend on the port; with it in the text, another port would install anew.
+    scripts.setup = self::scripts(&AppSettings { port: None, ..settings.clone() }).setup;
+    check_lengths(app, &scripts)?;
     let batch = usize::try_from(app.rollout.batch).unwrap_or(1).max(1);
     let mut releases: Vec<Address> = Vec::new();
     for (host, number) in hosts.into_iter().zip(1..) {
@@ -182,6 +202,27 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, app: &App, pro
     draft.desired.findings.extend(project.findings);
     draft.bundles.keep(project.bundle.digest.clone(), project.bundle.archive.clone());
     Ok(())
+}
+
+/// Room for what is put before a script when it is sent: the release and the link to its bundle.
+const PREFIX: usize = 2048;
+
+/// Cloud Assistant takes only so much; a script that is too long is to be said before anything is paid for.
+fn check_lengths(app: &App, scripts: &Scripts) -> Result<(), ResolveError> {
+    let named = [("setup", &scripts.setup), ("start", &scripts.start), ("stop", &scripts.stop), ("verify", &scripts.verify)];
+    let longest = script::SCRIPT_LIMIT / 4 * 3 - PREFIX;
+    match named.iter().find(|(_, text)| text.len() > longest) {
+        None => Ok(()),
+        Some((name, text)) => Err(ResolveError::Impossible {
+            location: app.name.location.clone(),
+            message: format!(
+                "the {name} script of app `{}` has {} bytes, and Cloud Assistant takes {longest} at once",
+                app.name.value,
+                text.len()
+            ),
+            hint: "put long commands and long values into files of the source, and call or read those".to_owned(),
+        }),
+    }
 }
 
 /// An instance to run on: its identifier, when it was started, what to wait for.

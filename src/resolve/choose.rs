@@ -15,6 +15,8 @@ use crate::pricing::lookup::{InstancePrice, Offer};
 const IMAGE_FAMILY: &str = "acs:alibaba_cloud_linux_3_2104_lts_x64";
 /// How many of the cheapest offers are priced: the cloud's own order is by list price, so the winner is among them.
 const PRICED: usize = 3;
+/// The architecture of that image.
+const X86: &str = "X86";
 const DISK_CATEGORY: &str = "cloud_essd";
 const DISK_LEVEL: &str = "PL0";
 const DISK_SIZE: u32 = 40;
@@ -78,7 +80,14 @@ async fn offers(draft: &Draft<'_>, needs: &Needs) -> Result<Vec<Offer>, ApiError
     Ok(Vec::new())
 }
 
-async fn by_needs(draft: &mut Draft<'_>, app: &App, needs: &Needs, disk: u32) -> Result<String, ResolveError> {
+async fn by_needs(draft: &mut Draft<'_>, app: &App, needs: &Needs, disk: u32, zones: &[String]) -> Result<String, ResolveError> {
+    if needs.gpu.is_some() {
+        return Err(impossible(
+            &app.name.location,
+            "choosing a GPU type is not supported for apps".to_owned(),
+            "name the type: `instance: { type: ecs.gn6i-c4g1.xlarge }`",
+        ));
+    }
     let wanted = format!(
         "{} vCPU, {}",
         needs.cpu.unwrap_or(2),
@@ -88,17 +97,20 @@ async fn by_needs(draft: &mut Draft<'_>, app: &App, needs: &Needs, disk: u32) ->
     if let Some(chosen) = draft.decided(&key) {
         return Ok(chosen);
     }
-    if needs.gpu.is_some() {
-        return Err(impossible(
-            &app.name.location,
-            "choosing a GPU type is not supported for apps".to_owned(),
-            "name the type: `instance: { type: ecs.gn6i-c4g1.xlarge }`",
-        ));
-    }
-    let offers = offers(draft, needs).await?;
+    let mut offers = offers(draft, needs).await?;
+    // Where a subnet decides the zone, an offer of another zone is none.
+    offers.retain(|offer| zones.is_empty() || offer.zones.iter().any(|zone| zones.contains(zone)));
     let mut priced = Vec::new();
-    for offer in offers.iter().take(PRICED) {
+    for offer in &offers {
+        // A recommendation may be of any architecture.
+        let shape = draft.around.lookup.shape(&draft.desired.region, &offer.instance_type).await?;
+        if app.image.is_none() && shape.is_some_and(|shape| shape.architecture != X86) {
+            continue;
+        }
         priced.push((price(draft, offer, disk).await, offer.instance_type.clone()));
+        if priced.len() == PRICED {
+            break;
+        }
     }
     // The cheapest; of equals the newer generation, then the name. What has no price comes last.
     priced.sort_by(|(a, left), (b, right)| {
@@ -122,23 +134,42 @@ fn impossible(location: &Location, message: String, hint: &str) -> ResolveError 
     ResolveError::Impossible { location: location.clone(), message, hint: hint.to_owned() }
 }
 
+/// Whether the type exists and can run the image: what nobody named is an x86 image.
+async fn check_type(draft: &Draft<'_>, app: &App, instance_type: &str) -> Result<(), ResolveError> {
+    let InstanceChoice::Type(named) = &app.instance else { return Ok(()) };
+    match draft.around.lookup.shape(&draft.desired.region, instance_type).await? {
+        None => Err(impossible(
+            &named.location,
+            format!("there is no instance type `{instance_type}`"),
+            "look at the spelling, or leave the choice open: `instance: { cpu: 2, memory: 4GiB }`",
+        )),
+        Some(shape) if shape.architecture != X86 && app.image.is_none() => Err(impossible(
+            &named.location,
+            format!("`{instance_type}` has {} processors, and the image `{IMAGE_FAMILY}` is for x86", shape.architecture),
+            "name an image for it with `image`, or another type",
+        )),
+        Some(_) => Ok(()),
+    }
+}
+
 /// The zone: the one decided before if the type is still of the same choice, or in stock there; else the first by
-/// name that has it. `only` limits the choice to the zone of an existing subnet.
-async fn zone(draft: &mut Draft<'_>, app: &App, instance_type: &str, only: Option<&str>) -> Result<String, ResolveError> {
+/// name that has it. `only` limits the choice, unless it is empty.
+async fn zone(draft: &mut Draft<'_>, app: &App, instance_type: &str, only: &[String]) -> Result<String, ResolveError> {
     let key = format!("apps.{}.zone", app.name.value);
     let type_key = format!("apps.{}.zone_for", app.name.value);
     if draft.decided(&type_key).as_deref() == Some(instance_type)
         && let Some(zone) = draft.decided(&key)
-        && only.is_none_or(|only| only == zone)
+        && (only.is_empty() || only.contains(&zone))
     {
         return Ok(zone);
     }
+    check_type(draft, app, instance_type).await?;
     let zones = draft.around.lookup.zones(&draft.desired.region, instance_type).await?;
-    let allowed: Vec<&String> = zones.iter().filter(|zone| only.is_none_or(|only| only == *zone)).collect();
+    let allowed: Vec<&String> = zones.iter().filter(|zone| only.is_empty() || only.contains(zone)).collect();
     let before = draft.around.decided.get(&key).map(|decision| &decision.chosen);
     let chosen = allowed.iter().find(|zone| Some(**zone) == before).or(allowed.first());
     let Some(chosen) = chosen.map(|zone| (*zone).clone()) else {
-        let place = only.unwrap_or(&draft.desired.region);
+        let place = if only.is_empty() { draft.desired.region.clone() } else { only.join("`, `") };
         return Err(impossible(
             &app.name.location,
             format!("`{instance_type}` is out of stock in `{place}`"),
@@ -150,16 +181,17 @@ async fn zone(draft: &mut Draft<'_>, app: &App, instance_type: &str, only: Optio
         Decision { chosen: instance_type.to_owned(), because: "the type that the zone was chosen for".to_owned(), rejected: Vec::new() },
     );
     let because = format!("it has `{instance_type}` in stock");
-    let rejected = zones
-        .iter()
-        .filter(|zone| **zone != chosen)
-        .map(|zone| Rejected { option: zone.clone(), because: "in stock too; later by name".to_owned() });
+    let rejected = zones.iter().filter(|zone| **zone != chosen).map(|zone| Rejected {
+        option: zone.clone(),
+        because: if only.is_empty() || only.contains(zone) { "in stock too; later by name" } else { "the network has no subnet there" }
+            .to_owned(),
+    });
     let rejected = rejected.collect();
     let decision = Decision { chosen, because, rejected };
     Ok(draft.decide(&key, decision))
 }
 
-async fn image(draft: &mut Draft<'_>, app: &App) -> Result<(String, String), ResolveError> {
+async fn image(draft: &mut Draft<'_>, app: &App, disk: u32) -> Result<(String, String), ResolveError> {
     let family = app.image.as_ref().map_or(IMAGE_FAMILY, |image| &image.value).to_owned();
     let key = format!("apps.{}.image[{family}]", app.name.value);
     if let Some(id) = draft.decided(&key) {
@@ -173,16 +205,21 @@ async fn image(draft: &mut Draft<'_>, app: &App) -> Result<(String, String), Res
             "see `aliyun ecs DescribeImages` for the families",
         ));
     };
+    if found.size > disk {
+        let location = app.disk.as_ref().map_or(&app.name.location, |disk| &disk.location);
+        let message = format!("a disk of {disk} GiB is too small for the image `{}`, which needs {} GiB", found.id, found.size);
+        return Err(impossible(location, message, "ask for a larger `disk`"));
+    }
     let decision = Decision { chosen: found.id, because: format!("the newest of family `{family}`"), rejected: Vec::new() };
     Ok((draft.decide(&key, decision), family))
 }
 
 /// Chooses type, zone and image of an application's instances.
-pub(super) async fn machine(draft: &mut Draft<'_>, app: &App, only_zone: Option<&str>) -> Result<Machine, ResolveError> {
+pub(super) async fn machine(draft: &mut Draft<'_>, app: &App, zones: &[String]) -> Result<Machine, ResolveError> {
     let disk_size = app.disk.as_ref().map_or(DISK_SIZE, |disk| u32::try_from(disk.value.mebibytes().div_ceil(1024)).unwrap_or(u32::MAX));
     let instance_type = match &app.instance {
         InstanceChoice::Type(name) => name.value.clone(),
-        InstanceChoice::Needs(needs) => by_needs(draft, app, needs, disk_size).await?,
+        InstanceChoice::Needs(needs) => by_needs(draft, app, needs, disk_size, zones).await?,
         InstanceChoice::Existing(id) => {
             return Err(impossible(
                 &id.location,
@@ -191,8 +228,8 @@ pub(super) async fn machine(draft: &mut Draft<'_>, app: &App, only_zone: Option<
             ));
         }
     };
-    let zone = zone(draft, app, &instance_type, only_zone).await?;
-    let (image, image_family) = image(draft, app).await?;
+    let zone = zone(draft, app, &instance_type, zones).await?;
+    let (image, image_family) = image(draft, app, disk_size).await?;
     Ok(Machine {
         instance_type,
         zone,

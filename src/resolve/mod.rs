@@ -44,11 +44,16 @@ pub(crate) struct Draft<'a> {
     pub(crate) around: &'a Surroundings<'a>,
     pub(crate) desired: Desired,
     pub(crate) bundles: Bundles,
+    /// Whether the decisions of before are of another region: zones, types and images of one mean nothing in another.
+    pub(crate) moved: bool,
 }
 
 impl Draft<'_> {
     /// What was decided before under `key`, taken over as it is.
     pub(crate) fn decided(&mut self, key: &str) -> Option<String> {
+        if self.moved {
+            return None;
+        }
         let decision = self.around.decided.get(key)?.clone();
         let chosen = decision.chosen.clone();
         self.desired.decisions.insert(key.to_owned(), decision);
@@ -74,9 +79,11 @@ pub async fn resolve(manifest: &Manifest, around: &Surroundings<'_>) -> Result<R
     if let Some(job) = manifest.jobs.values().next() {
         return Err(ResolveError::JobsNotPlanned { location: job.name.location.clone(), job: job.name.value.clone() });
     }
-    let mut draft = Draft { manifest, around, desired: Desired::default(), bundles: Bundles::default() };
+    let mut draft = Draft { manifest, around, desired: Desired::default(), bundles: Bundles::default(), moved: false };
     let projects = app::projects(manifest)?;
     draft.desired.region = region::choose(&mut draft, &projects);
+    let before = around.decided.get(region::KEY).map(|decision| &decision.chosen);
+    draft.moved = before.is_some_and(|before| *before != draft.desired.region);
     let network = network::network(&mut draft).await?;
     for (name, project) in projects {
         app::add(&mut draft, &network, &manifest.apps[&name], project).await?;

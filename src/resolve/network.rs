@@ -116,6 +116,16 @@ impl Network {
         (self.vpc_id.clone(), self.want_vpc(draft).into_iter().collect())
     }
 
+    /// The zones that instances may stand in: the existing subnet's, or those that every listed subnet names; empty
+    /// for any.
+    pub(super) fn zones(&self, draft: &Draft<'_>) -> Vec<String> {
+        if let Some((_, zone)) = &self.vswitch {
+            return vec![zone.clone()];
+        }
+        let listed = draft.manifest.network.vswitches.iter().map(|listed| listed.zone.as_ref().map(|zone| zone.value.clone()));
+        listed.collect::<Option<Vec<String>>>().unwrap_or_default()
+    }
+
     /// The subnet of a zone: its identifier and the resource to wait for.
     pub(super) fn vswitch(&self, draft: &mut Draft<'_>, zone: &str) -> (Value<String>, BTreeSet<Address>) {
         if let Some((id, _)) = &self.vswitch {

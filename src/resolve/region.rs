@@ -39,10 +39,12 @@ const FETCHERS: &[&str] = &[
     "git clone",
     "docker pull",
     "docker compose",
-    "curl http",
-    "wget http",
     "mvn ",
+    "mvnw",
     "gradle",
+    "dotnet restore",
+    "dotnet publish",
+    "dotnet build",
 ];
 /// Words by which a mainland mirror is known, and the files that may hold them.
 const MIRRORS: &[&str] =
@@ -50,7 +52,8 @@ const MIRRORS: &[&str] =
 const MIRROR_FILES: &[&str] =
     &["pip.conf", ".npmrc", ".yarnrc", ".yarnrc.yml", "requirements.txt", "pyproject.toml", "go.env", ".cargo/config.toml", "settings.xml"];
 
-const KEY: &str = "region";
+/// The name of the decision.
+pub(super) const KEY: &str = "region";
 
 fn mirror(folder: &Path) -> Option<String> {
     MIRROR_FILES.iter().find_map(|file| {
@@ -60,15 +63,33 @@ fn mirror(folder: &Path) -> Option<String> {
     })
 }
 
-/// Where something is fetched from overseas: the application and the command.
+/// A host of the mainland, or none that is reached over the border.
+fn is_near(host: &str) -> bool {
+    let host = host.split(':').next().unwrap_or_default();
+    host.ends_with(".cn") || host == "localhost" || host.starts_with("127.") || MIRRORS.iter().any(|mirror| host.contains(mirror))
+}
+
+/// What of a command fetches from overseas: a tool whose registry lies there, or a download from a host there.
+fn fetches(command: &str) -> Option<String> {
+    if let Some(fetcher) = FETCHERS.iter().find(|fetcher| command.contains(*fetcher)) {
+        return Some(fetcher.trim().to_owned());
+    }
+    let downloads = command.split_whitespace().any(|word| matches!(word.rsplit('/').next(), Some("curl" | "wget")));
+    let hosts = command.split("://").skip(1).filter_map(|rest| rest.split(['/', '\'', '"', ' ', '\n']).next());
+    let host = hosts.into_iter().find(|host| downloads && host.contains('.') && !is_near(host))?;
+    Some(format!("a download from {host}"))
+}
+
+/// Where something is fetched from overseas: the application, the command, and the line it stands in or comes from.
 fn fetch(projects: &[(String, Project)]) -> Option<String> {
     projects.iter().find_map(|(name, project)| {
-        let commands = [&project.install, &project.build, &Some(project.start.clone())].into_iter().flatten().cloned().collect::<Vec<_>>();
-        let command = commands.iter().find(|command| FETCHERS.iter().any(|fetcher| command.contains(fetcher)))?;
-        if MIRRORS.iter().any(|mirror| command.contains(mirror)) || mirror(&project.folder).is_some() {
-            return None;
-        }
-        Some(format!("app `{name}` runs `{}`, which fetches from hosts overseas", command.lines().next().unwrap_or(command)))
+        let found = project.commands.iter().find_map(|(command, place)| {
+            let near = MIRRORS.iter().any(|mirror| command.contains(mirror)) || mirror(&project.folder).is_some();
+            Some((fetches(command).filter(|_| !near)?, command, place))
+        });
+        let (what, command, place) = found?;
+        let line = command.lines().find(|line| line.contains(&what)).or(command.lines().next()).unwrap_or(command);
+        Some(format!("app `{name}` runs `{}` ({place}), which fetches from hosts overseas", line.trim()))
     })
 }
 

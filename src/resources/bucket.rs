@@ -63,7 +63,7 @@ impl ResourceKind for BucketKind {
     }
 
     async fn create(context: &Context<'_>, spec: &BucketSpec) -> Result<String, ResourceError> {
-        let tags: Vec<(String, String)> = context.identity.tags(context.address).into_iter().map(|tag| (tag.key, tag.value)).collect();
+        let tags: Vec<(String, String)> = context.tags().into_iter().map(|tag| (tag.key, tag.value)).collect();
         oss::put_bucket(context.cloud, context.region, &spec.name, &tags).await?;
         Ok(spec.name.clone())
     }

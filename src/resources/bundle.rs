@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::error::ResourceError;
-use super::kind::{Context, ReadContext, ResourceKind, needed};
+use super::kind::{Artifacts, Context, ReadContext, ResourceKind, needed};
 use crate::cloud::oss;
 use crate::model::address::{Address, Kind};
 use crate::model::change::Effect;
+use crate::model::secret::Secrets;
 use crate::model::value::Value;
 
 /// As many bundles stay in the bucket as releases stay on an instance.
@@ -62,6 +63,13 @@ impl ResourceKind for BundleKind {
 
     fn effect(path: &str, _before: &Json, _after: &Json) -> Effect {
         if path == "bucket" { Effect::ForcesReplace } else { Effect::InPlace }
+    }
+
+    fn at_hand(address: &Address, spec: &BundleSpec, _secrets: &dyn Secrets, artifacts: &dyn Artifacts) -> Result<(), ResourceError> {
+        match artifacts.archive(&spec.digest) {
+            Some(_) => Ok(()),
+            None => Err(ResourceError::BundleChanged { address: address.to_string(), digest: spec.digest.clone() }),
+        }
     }
 
     fn unsettles(paths: &[&str]) -> &'static [&'static str] {

@@ -45,6 +45,7 @@ fn script<'a>(spec: &'a CommandSpec, instance: &'a str) -> Script<'a> {
 #[async_trait(?Send)]
 impl ResourceKind for CommandKind {
     const KIND: Kind = Kind::Command;
+    const GOES_WITH: Option<Kind> = Some(Kind::Instance);
     type Spec = CommandSpec;
     type Attributes = CommandAttributes;
 

@@ -29,6 +29,8 @@ const BUSY: &[&str] = &[
     "IncorrectInstanceStatus",
     "InvalidBindingStatus",
     "InvalidStatus.EcsStatusNotSupport",
+    "InvalidStatus.EniStatusNotSupport",
+    "OperationFailed.EcsMigrating",
     "TaskConflict",
     "SystemBusy",
     "FrequentPurchase.EIP",
@@ -88,27 +90,42 @@ async fn read(context: &ReadContext<'_>, id: &str) -> Result<Option<EipAttribute
     Ok(describe(context, query).await?.into_iter().find(|eip| eip.id == id))
 }
 
-async fn settled(context: &Context<'_>, id: &str) -> Result<Option<EipAttributes>, ResourceError> {
-    wait::until(context, "the address", LIMIT, async || {
-        Ok(match read(&context.reading(), id).await? {
-            Some(eip) if matches!(eip.status.as_str(), "Available" | "InUse") => Look::Ready(Some(eip)),
-            Some(eip) => Look::NotYet(eip.status),
-            None => Look::Ready(None),
-        })
+/// Takes the address off whatever holds it and waits until it is free. `None` if it is gone.
+async fn unbound(context: &Context<'_>, id: &str) -> Result<Option<EipAttributes>, ResourceError> {
+    wait::until(context, "the address to be free", LIMIT, async || {
+        let Some(eip) = read(&context.reading(), id).await? else { return Ok(Look::Ready(None)) };
+        if eip.status == "Available" && eip.instance_id.is_empty() {
+            return Ok(Look::Ready(Some(eip)));
+        }
+        if eip.status == "InUse" {
+            let call = UnassociateEipAddress {
+                region_id: context.region.to_owned(),
+                allocation_id: id.to_owned(),
+                instance_id: eip.instance_id.clone(),
+                instance_type: "EcsInstance".to_owned(),
+            };
+            match ask(context.cloud, context.region, &call).await {
+                Ok(_) => {}
+                // Its instance goes away at the same moment, and the address with it becomes free.
+                Err(error) if error.is(BUSY) || error.is_not_found() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Look::NotYet(eip.status))
     })
     .await
 }
 
-async fn unbind(context: &Context<'_>, id: &str, instance: &str) -> Result<(), ResourceError> {
-    let call = UnassociateEipAddress {
-        region_id: context.region.to_owned(),
-        allocation_id: id.to_owned(),
-        instance_id: instance.to_owned(),
-        instance_type: "EcsInstance".to_owned(),
-    };
-    wait::while_refused(context, "unbind the address", BUSY, LIMIT, async || ask(context.cloud, context.region, &call).await)
-        .await
-        .map(drop)
+/// Waits until the address neither comes nor goes.
+async fn settled(context: &Context<'_>, id: &str) -> Result<EipAttributes, ResourceError> {
+    wait::until(context, "the address", LIMIT, async || {
+        Ok(match read(&context.reading(), id).await? {
+            Some(eip) if matches!(eip.status.as_str(), "Available" | "InUse") => Look::Ready(eip),
+            Some(eip) => Look::NotYet(eip.status),
+            None => Look::Absent(id.to_owned()),
+        })
+    })
+    .await
 }
 
 #[async_trait(?Send)]
@@ -149,7 +166,7 @@ impl ResourceKind for EipKind {
             internet_charge_type: "PayByTraffic".to_owned(),
             name: spec.name.clone(),
             client_token: context.token.to_owned(),
-            tag: context.identity.tags(context.address),
+            tag: context.tags(),
         };
         wait::while_refused(context, "rent the address", BUSY, LIMIT, async || ask(context.cloud, context.region, &call).await)
             .await
@@ -157,31 +174,33 @@ impl ResourceKind for EipKind {
     }
 
     async fn converge(context: &Context<'_>, id: &str, spec: &EipSpec) -> Result<EipAttributes, ResourceError> {
-        let vanished = || ResourceError::Vanished { id: id.to_owned() };
         let instance = needed(&spec.instance_id)?;
-        let mut eip = settled(context, id).await?.ok_or_else(vanished)?;
-        if !eip.instance_id.is_empty() && &eip.instance_id != instance {
-            unbind(context, id, &eip.instance_id).await?;
-            eip = settled(context, id).await?.ok_or_else(vanished)?;
+        let eip = settled(context, id).await?;
+        if eip.status == "InUse" && &eip.instance_id == instance {
+            return Ok(eip);
         }
-        if eip.instance_id.is_empty() {
-            let call = AssociateEipAddress {
-                region_id: context.region.to_owned(),
-                allocation_id: id.to_owned(),
-                instance_id: instance.clone(),
-                instance_type: "EcsInstance".to_owned(),
-            };
-            wait::while_refused(context, "bind the address", BUSY, LIMIT, async || ask(context.cloud, context.region, &call).await).await?;
-            eip = settled(context, id).await?.ok_or_else(vanished)?;
-        }
-        Ok(eip)
+        unbound(context, id).await?.ok_or_else(|| ResourceError::Vanished { id: id.to_owned() })?;
+        let call = AssociateEipAddress {
+            region_id: context.region.to_owned(),
+            allocation_id: id.to_owned(),
+            instance_id: instance.clone(),
+            instance_type: "EcsInstance".to_owned(),
+        };
+        wait::while_refused(context, "bind the address", BUSY, LIMIT, async || ask(context.cloud, context.region, &call).await).await?;
+        // The call returns first; the address is bound some moments later.
+        wait::until(context, "the address to be bound", LIMIT, async || {
+            Ok(match read(&context.reading(), id).await? {
+                Some(eip) if eip.status == "InUse" && &eip.instance_id == instance => Look::Ready(eip),
+                Some(eip) => Look::NotYet(eip.status),
+                None => Look::Absent(id.to_owned()),
+            })
+        })
+        .await
     }
 
     async fn delete(context: &Context<'_>, id: &str, _spec: &EipSpec) -> Result<(), ResourceError> {
-        let Some(eip) = settled(context, id).await? else { return Ok(()) };
-        if !eip.instance_id.is_empty() {
-            unbind(context, id, &eip.instance_id).await?;
-            settled(context, id).await?;
+        if unbound(context, id).await?.is_none() {
+            return Ok(());
         }
         let call = ReleaseEipAddress { region_id: context.region.to_owned(), allocation_id: id.to_owned() };
         match wait::while_refused(context, "give the address back", BUSY, LIMIT, async || ask(context.cloud, context.region, &call).await)
@@ -200,7 +219,7 @@ impl ResourceKind for EipKind {
     }
 
     async fn find(context: &Context<'_>, _spec: &EipSpec) -> Result<Option<String>, ResourceError> {
-        let query = DescribeEipAddresses { tag: context.identity.tags(context.address), ..Default::default() };
+        let query = DescribeEipAddresses { tag: context.tags(), ..Default::default() };
         Ok(describe(&context.reading(), query).await?.into_iter().next().map(|eip| eip.id))
     }
 }

@@ -2,6 +2,47 @@
 
 use crate::cloud::error::ApiError;
 
+/// Refusals of a call whose token is known: the call itself, sent before, is still under way.
+const IN_PROGRESS: &[&str] = &[
+    "IdempotentProcessing",
+    "LastTokenProcessing",
+    "OperationFailed.LastTokenProcessing",
+    "OperationFailed.IdempotentTokenProcessing",
+    "TOKEN_PROCESSING",
+];
+
+/// What to do about codes, by how they begin. The first that fits counts.
+const HINTS: &[(&[&str], &str)] = &[
+    (
+        &["InvalidAccountStatus.NotEnoughBalance", "InsufficientBalance", "Account.Arrearage"],
+        "top up the account (pay-as-you-go needs 100 CNY available), then run `aliform apply` again",
+    ),
+    (&["RealNameAuthenticationError"], "finish the real-name registration of the account, then run `aliform apply` again"),
+    (
+        &["QuotaExceed", "SecurityGroupInstanceLimitExceed", "InstanceDiskLimitExceeded", "TooManyBuckets"],
+        "raise the quota that the message names in the Quota Center, or ask for less",
+    ),
+    (
+        &[
+            "OperationDenied.NoStock",
+            "Zone.NotO",
+            "InvalidResourceType.NotSupported",
+            "InvalidInstanceType.ZoneNotSupported",
+            "InstanceType.Offline",
+            "InvalidInstanceType.PhasedOut",
+            "CategoryNotSupported",
+            "InvalidDiskCategory.NotSupported",
+            "NodeControllerUnavailable",
+            "OperationDenied.PaygNotAvailable",
+        ],
+        "stock ran out since the plan: choose anew with `aliform plan --reselect`, or name another type or region",
+    ),
+    (
+        &["Forbidden.RAM", "NoPermission", "Forbidden"],
+        "grant the permission that the message names to the identity that `aliform check` shows",
+    ),
+];
+
 /// A step that did not reach its end.
 #[derive(Debug, thiserror::Error)]
 pub enum ResourceError {
@@ -19,7 +60,7 @@ pub enum ResourceError {
         seconds: u64,
     },
     /// The resource went away while it was waited for.
-    #[error("`{id}` disappeared while it was being made; the cloud withdrew it, most often because stock ran out")]
+    #[error("`{id}` is not listed any more: it was deleted meanwhile, or the cloud withdrew it because stock ran out")]
     Vanished {
         /// Its identifier.
         id: String,
@@ -82,8 +123,20 @@ impl ResourceError {
         }
     }
 
-    /// Whether nobody knows if the call happened.
+    /// Whether nobody knows if the call happened: no answer came, or none that says so.
     pub fn is_uncertain(&self) -> bool {
-        matches!(self, ResourceError::Api(ApiError::Lost { .. } | ApiError::Unreadable { .. }))
+        match self {
+            ResourceError::Api(ApiError::Lost { .. } | ApiError::Unreadable { .. }) => true,
+            // A failing server may have done it, and a token that is being worked on is the token of a call that runs.
+            ResourceError::Api(error) => error.is_server_fault() || error.is(IN_PROGRESS),
+            _ => false,
+        }
+    }
+
+    /// What to do about it, where the service's code says so.
+    pub fn hint(&self) -> Option<String> {
+        let ResourceError::Api(error) = self else { return None };
+        let code = error.code()?;
+        HINTS.iter().find(|(codes, _)| codes.iter().any(|known| code.starts_with(known))).map(|(_, hint)| (*hint).to_owned())
     }
 }

@@ -16,6 +16,7 @@ use crate::cloud::ecs::instance::{
     DeleteInstance, DescribeInstances, Instance, ModifyInstanceAttribute, ModifyInstanceSpec, RunInstances, StartInstance, StopInstance,
     SystemDisk,
 };
+use crate::cloud::error::ApiError;
 use crate::model::address::{Address, Kind};
 use crate::model::change::Effect;
 use crate::model::value::Value;
@@ -31,6 +32,8 @@ const CHANGING: &[&str] = &[
     "LastRequestProcessing",
     "LastTokenProcessing",
     "OperationConflict",
+    "InvalidInstanceStatus.NotStopped",
+    "InvalidStatus.Upgrading",
 ];
 const LINGERING: &[&str] =
     &["IncorrectInstanceStatus", "IncorrectInstanceStatus.Initializing", "DependencyViolation.RouteEntry", "LastTokenProcessing"];
@@ -96,8 +99,11 @@ pub struct InstanceAttributes {
     pub image_id: String,
     /// Its subnet.
     pub vswitch_id: String,
-    /// Its first security group.
+    /// Its security group.
     pub security_group_id: String,
+    /// Security groups besides; aliform gives it one only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_security_groups: Vec<String>,
     /// Its address inside the network.
     pub private_ip: String,
     /// Its public address, its own or an elastic one; null if it has none.
@@ -114,6 +120,10 @@ pub struct InstanceKind;
 fn attributes(instance: Instance) -> InstanceAttributes {
     let first = |list: Vec<String>| list.into_iter().find(|text| !text.is_empty());
     let elastic = instance.eip_address.map(|eip| eip.ip_address).filter(|address| !address.is_empty());
+    let own = first(instance.public_ip_address.ip_address);
+    let mut groups = instance.security_group_ids.security_group_id;
+    groups.sort();
+    let mut groups = groups.into_iter();
     InstanceAttributes {
         id: instance.instance_id,
         name: instance.instance_name,
@@ -122,11 +132,21 @@ fn attributes(instance: Instance) -> InstanceAttributes {
         instance_type: instance.instance_type,
         image_id: instance.image_id,
         vswitch_id: instance.vpc_attributes.v_switch_id,
-        security_group_id: first(instance.security_group_ids.security_group_id).unwrap_or_default(),
+        security_group_id: groups.next().unwrap_or_default(),
+        more_security_groups: groups.collect(),
         private_ip: first(instance.vpc_attributes.private_ip_address.ip_address).unwrap_or_default(),
-        public_ip: first(instance.public_ip_address.ip_address).or(elastic),
-        bandwidth: instance.internet_max_bandwidth_out,
+        // With an elastic address and none of its own, the bandwidth is that of the elastic one.
+        bandwidth: if own.is_none() && elastic.is_some() { 0 } else { instance.internet_max_bandwidth_out },
+        public_ip: own.or(elastic),
         started_at: instance.start_time,
+    }
+}
+
+impl InstanceAttributes {
+    /// The group to compare with the wanted one: another one if the instance is in any other.
+    fn group_beside(&self, wanted: Option<&String>) -> &String {
+        let mut all = std::iter::once(&self.security_group_id).chain(&self.more_security_groups);
+        all.find(|group| Some(*group) != wanted).unwrap_or(&self.security_group_id)
     }
 }
 
@@ -149,20 +169,40 @@ async fn read(context: &ReadContext<'_>, id: &str) -> Result<Option<InstanceAttr
     Ok(describe(context, query).await?.into_iter().find(|instance| instance.id == id))
 }
 
-async fn in_status(context: &Context<'_>, id: &str, wanted: &str) -> Result<InstanceAttributes, ResourceError> {
-    // A new instance may be missing from the first answers; only one that was seen can vanish.
-    let mut seen = false;
-    let started = tokio::time::Instant::now();
-    wait::until(context, &format!("the instance to be {wanted}"), LIMIT, async || {
+/// Waits until it neither comes nor goes.
+async fn settled(context: &Context<'_>, id: &str) -> Result<InstanceAttributes, ResourceError> {
+    wait::until(context, "the instance", LIMIT, async || {
         Ok(match read(&context.reading(), id).await? {
-            Some(instance) if instance.status == wanted => Look::Ready(instance),
-            Some(instance) => {
-                seen = true;
-                Look::NotYet(instance.status)
-            }
-            None if seen || started.elapsed() > Duration::from_secs(30) => return Err(ResourceError::Vanished { id: id.to_owned() }),
-            None => Look::NotYet("not listed".to_owned()),
+            Some(instance) if matches!(instance.status.as_str(), "Running" | "Stopped") => Look::Ready(instance),
+            Some(instance) => Look::NotYet(instance.status),
+            None => Look::Absent(id.to_owned()),
         })
+    })
+    .await
+}
+
+/// Brings it from one of the two resting states to the other. The call is made again while the state does not move:
+/// a new instance passes through `Stopped` by itself, and then refuses the call until it runs.
+async fn power(context: &Context<'_>, id: &str, wanted: Power) -> Result<InstanceAttributes, ResourceError> {
+    let (start, stop) = (
+        StartInstance { instance_id: id.to_owned() },
+        // What is charged on keeps its public address and its place on the host.
+        StopInstance { instance_id: id.to_owned(), stopped_mode: Some("KeepCharging".to_owned()) },
+    );
+    let what = if wanted == Power::Running { "the instance to run" } else { "the instance to stop" };
+    wait::until(context, what, LIMIT, async || {
+        let Some(instance) = read(&context.reading(), id).await? else { return Ok(Look::Absent(id.to_owned())) };
+        let answer = match (instance.status.as_str(), wanted) {
+            ("Running", Power::Running) | ("Stopped", Power::Stopped) => return Ok(Look::Ready(instance)),
+            ("Stopped", Power::Running) => ask(context.cloud, context.region, &start).await,
+            ("Running", Power::Stopped) => ask(context.cloud, context.region, &stop).await,
+            _ => return Ok(Look::NotYet(instance.status)),
+        };
+        match answer {
+            Ok(_) => Ok(Look::NotYet(instance.status)),
+            Err(error) if error.is(CHANGING) => Ok(Look::NotYet(instance.status)),
+            Err(error) => Err(error.into()),
+        }
     })
     .await
 }
@@ -179,22 +219,22 @@ async fn agent_ready(context: &Context<'_>, id: &str) -> Result<(), ResourceErro
     .await
 }
 
-/// Stops the instance, gives it the other type, starts it.
+/// Stops the instance and gives it the other type. If that is refused it is started again: what ran before has to run.
 async fn change_type(context: &Context<'_>, id: &str, instance_type: &str) -> Result<(), ResourceError> {
-    let stop = StopInstance { instance_id: id.to_owned() };
-    wait::while_refused(context, "stop the instance", CHANGING, LIMIT, async || match read(&context.reading(), id).await {
-        Ok(Some(instance)) if matches!(instance.status.as_str(), "Stopped" | "Stopping") => Ok(()),
-        _ => ask(context.cloud, context.region, &stop).await.map(drop),
-    })
-    .await?;
-    in_status(context, id, "Stopped").await?;
+    power(context, id, Power::Stopped).await?;
     let modify = ModifyInstanceSpec {
         instance_id: id.to_owned(),
         instance_type: Some(instance_type.to_owned()),
         internet_max_bandwidth_out: None,
-        client_token: context.token.to_owned(),
+        client_token: context.token_of("type"),
     };
-    wait::while_refused(context, "change the type", CHANGING, LIMIT, async || ask(context.cloud, context.region, &modify).await).await?;
+    let changed =
+        wait::while_refused(context, "change the type", CHANGING, LIMIT, async || ask(context.cloud, context.region, &modify).await).await;
+    if let Err(refusal) = changed {
+        // Whether or not it comes up again, the refusal is what has to be told.
+        drop(power(context, id, Power::Running).await);
+        return Err(refusal);
+    }
     Ok(())
 }
 
@@ -221,6 +261,11 @@ impl ResourceKind for InstanceKind {
         if paths.contains(&"instance_type") || paths.contains(&"power") { &["started_at"] } else { &[] }
     }
 
+    /// A group that an instance is in can't be deleted; everything else that holds it forces a replacement anyway.
+    fn holds(path: &str) -> bool {
+        path == "security_group_id"
+    }
+
     fn observed(spec: InstanceSpec, attributes: &InstanceAttributes) -> InstanceSpec {
         InstanceSpec {
             name: attributes.name.clone(),
@@ -228,7 +273,7 @@ impl ResourceKind for InstanceKind {
             instance_type: attributes.instance_type.clone(),
             image_id: attributes.image_id.clone(),
             vswitch_id: Value::Known(attributes.vswitch_id.clone()),
-            security_group_id: Value::Known(attributes.security_group_id.clone()),
+            security_group_id: Value::Known(attributes.group_beside(spec.security_group_id.known()).clone()),
             bandwidth: attributes.bandwidth,
             power: if attributes.status.starts_with("Stop") { Power::Stopped } else { Power::Running },
             system_disk: spec.system_disk,
@@ -279,40 +324,36 @@ impl ResourceKind for InstanceKind {
             },
             amount: 1,
             client_token: context.token.to_owned(),
-            tag: context.identity.tags(context.address),
+            tag: context.tags(),
         };
         let answer =
             wait::while_refused(context, "create the instance", BUSY, LIMIT, async || ask(context.cloud, context.region, &call).await)
                 .await?;
         let ids = answer.instance_id_sets.instance_id_set;
-        ids.into_iter().next().ok_or_else(|| ResourceError::InTheWay("RunInstances answered without an instance id".to_owned()))
+        let unreadable = || ApiError::Unreadable { action: "RunInstances", reason: "it names no instance".to_owned() };
+        Ok(ids.into_iter().next().ok_or_else(unreadable)?)
     }
 
     async fn converge(context: &Context<'_>, id: &str, spec: &InstanceSpec) -> Result<InstanceAttributes, ResourceError> {
-        let present = wait::until(context, "the instance", LIMIT, async || {
-            Ok(match read(&context.reading(), id).await? {
-                Some(instance) if matches!(instance.status.as_str(), "Running" | "Stopped") => Look::Ready(instance),
-                Some(instance) => Look::NotYet(instance.status),
-                None => Look::NotYet("not listed".to_owned()),
-            })
-        })
-        .await?;
+        let present = settled(context, id).await?;
         let group = needed(&spec.security_group_id)?;
-        if present.name != spec.name || &present.security_group_id != group {
+        let (renamed, regrouped) = (present.name != spec.name, present.group_beside(Some(group)) != group);
+        if renamed || regrouped {
             let call = ModifyInstanceAttribute {
                 instance_id: id.to_owned(),
-                instance_name: Some(spec.name.clone()),
-                security_group_ids: vec![group.clone()],
+                instance_name: renamed.then(|| spec.name.clone()),
+                security_group_ids: if regrouped { vec![group.clone()] } else { Vec::new() },
             };
             wait::while_refused(context, "change the instance", CHANGING, LIMIT, async || ask(context.cloud, context.region, &call).await)
                 .await?;
         }
-        if present.bandwidth != spec.bandwidth {
+        let widened = present.bandwidth != spec.bandwidth;
+        if widened {
             let call = ModifyInstanceSpec {
                 instance_id: id.to_owned(),
                 instance_type: None,
                 internet_max_bandwidth_out: Some(spec.bandwidth),
-                client_token: format!("{}b", &context.token[..context.token.len().min(63)]),
+                client_token: context.token_of("bandwidth"),
             };
             wait::while_refused(context, "change the bandwidth", CHANGING, LIMIT, async || ask(context.cloud, context.region, &call).await)
                 .await?;
@@ -320,15 +361,25 @@ impl ResourceKind for InstanceKind {
         if present.instance_type != spec.instance_type {
             change_type(context, id, &spec.instance_type).await?;
         }
-        let now = read(&context.reading(), id).await?.ok_or_else(|| ResourceError::Vanished { id: id.to_owned() })?;
-        if now.status == "Stopped" {
-            let start = StartInstance { instance_id: id.to_owned() };
-            wait::while_refused(context, "start the instance", CHANGING, LIMIT, async || ask(context.cloud, context.region, &start).await)
-                .await?;
-        }
-        let running = in_status(context, id, "Running").await?;
+        power(context, id, Power::Running).await?;
         agent_ready(context, id).await?;
-        Ok(running)
+        // A list may lag behind, and what it says last is what the next plan compares with.
+        wait::until(context, "the changes to show", LIMIT, async || {
+            Ok(match read(&context.reading(), id).await? {
+                Some(now)
+                    if now.status == "Running"
+                        && now.name == spec.name
+                        && now.instance_type == spec.instance_type
+                        && now.group_beside(Some(group)) == group
+                        && (!widened || now.bandwidth == spec.bandwidth) =>
+                {
+                    Look::Ready(now)
+                }
+                Some(now) => Look::NotYet(now.status),
+                None => Look::Absent(id.to_owned()),
+            })
+        })
+        .await
     }
 
     async fn delete(context: &Context<'_>, id: &str, _spec: &InstanceSpec) -> Result<(), ResourceError> {
@@ -351,7 +402,7 @@ impl ResourceKind for InstanceKind {
     }
 
     async fn find(context: &Context<'_>, _spec: &InstanceSpec) -> Result<Option<String>, ResourceError> {
-        let query = DescribeInstances { tag: context.identity.tags(context.address), ..Default::default() };
+        let query = DescribeInstances { tag: context.tags(), ..Default::default() };
         Ok(describe(&context.reading(), query).await?.into_iter().next().map(|instance| instance.id))
     }
 }

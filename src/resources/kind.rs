@@ -25,6 +25,10 @@ pub const TAG_ADDRESS: &str = "aliform:address";
 /// The tag that carries the stack's lineage: two stacks of one name are told apart by it.
 pub const TAG_LINEAGE: &str = "aliform:lineage";
 
+/// The tag that carries the beginning of the attempt's token: what an interrupted creation made is told apart by it
+/// from what an earlier one of the same address left.
+pub const TAG_ATTEMPT: &str = "aliform:attempt";
+
 /// Whose resources these are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -69,6 +73,20 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
+    /// The tags of what this attempt creates.
+    pub fn tags(&self) -> Vec<Tag> {
+        let mut tags = self.identity.tags(self.address);
+        tags.push(Tag { key: TAG_ATTEMPT.to_owned(), value: self.token.chars().take(16).collect() });
+        tags
+    }
+
+    /// The token of one of several calls of this attempt; no two of them may share one.
+    pub fn token_of(&self, call: &str) -> String {
+        let room = 64usize.saturating_sub(call.len() + 1);
+        let start: String = self.token.chars().take(room).collect();
+        format!("{start}-{call}")
+    }
+
     /// The part of it that reading needs.
     pub fn reading(&self) -> ReadContext<'a> {
         ReadContext { cloud: self.cloud, region: self.region, identity: self.identity }
@@ -119,8 +137,26 @@ pub trait ResourceKind: Send + Sync + 'static {
     /// What the cloud says.
     type Attributes: Serialize + DeserializeOwned + Send + Sync;
 
+    /// The kind that takes it along when it goes: what lives inside an instance needs no farewell to be gone with it.
+    const GOES_WITH: Option<Kind> = None;
+
     /// What changing a field does. Fields are named by their path in the spec.
     fn effect(path: &str, before: &Json, after: &Json) -> Effect;
+
+    /// Whether the resource that this field names can't be taken away as long as this one has it.
+    fn holds(_path: &str) -> bool {
+        false
+    }
+
+    /// Whether both can't exist at the same time, so that one has to go before the other comes.
+    fn excludes(_coming: &Self::Spec, _going: &Self::Spec) -> bool {
+        false
+    }
+
+    /// What has to be at hand before anything is made: nothing is paid for what can't be finished.
+    fn at_hand(_address: &Address, _spec: &Self::Spec, _secrets: &dyn Secrets, _artifacts: &dyn Artifacts) -> Result<(), ResourceError> {
+        Ok(())
+    }
 
     /// What an update of these fields does besides, in words.
     fn side_effects(_paths: &[&str]) -> Vec<String> {
@@ -165,6 +201,10 @@ pub trait ResourceKind: Send + Sync + 'static {
 #[expect(missing_docs, reason = "each method is the erased form of the one of the same name in `ResourceKind`")]
 pub trait AnyKind: Send + Sync {
     fn kind(&self) -> Kind;
+    fn goes_with(&self) -> Option<Kind>;
+    fn holds(&self, path: &str) -> bool;
+    fn excludes(&self, address: &Address, coming: &Json, going: &Json) -> Result<bool, ResourceError>;
+    fn at_hand(&self, address: &Address, spec: &Json, secrets: &dyn Secrets, artifacts: &dyn Artifacts) -> Result<(), ResourceError>;
     fn effect(&self, path: &str, before: &Json, after: &Json) -> Effect;
     fn side_effects(&self, paths: &[&str]) -> Vec<String>;
     fn unsettles(&self, paths: &[&str]) -> &'static [&'static str];
@@ -209,6 +249,22 @@ fn json<T: Serialize>(what: &'static str, address: &Address, value: &T) -> Resul
 impl<K: ResourceKind> AnyKind for Erased<K> {
     fn kind(&self) -> Kind {
         K::KIND
+    }
+
+    fn goes_with(&self) -> Option<Kind> {
+        K::GOES_WITH
+    }
+
+    fn holds(&self, path: &str) -> bool {
+        K::holds(path)
+    }
+
+    fn excludes(&self, address: &Address, coming: &Json, going: &Json) -> Result<bool, ResourceError> {
+        Ok(K::excludes(&typed("spec", address, coming)?, &typed("spec", address, going)?))
+    }
+
+    fn at_hand(&self, address: &Address, spec: &Json, secrets: &dyn Secrets, artifacts: &dyn Artifacts) -> Result<(), ResourceError> {
+        K::at_hand(address, &typed("spec", address, spec)?, secrets, artifacts)
     }
 
     fn effect(&self, path: &str, before: &Json, after: &Json) -> Effect {

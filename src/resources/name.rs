@@ -6,5 +6,7 @@ use crate::model::address::Address;
 pub fn of(stack: &str, address: &Address) -> String {
     let mut name = format!("aliform-{stack}-{}", address.name);
     name.truncate(64);
+    // A host name must not end with one.
+    name.truncate(name.trim_end_matches('-').len());
     name
 }

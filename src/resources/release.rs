@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::error::ResourceError;
-use super::kind::{Context, ReadContext, ResourceKind, needed};
+use super::kind::{Artifacts, Context, ReadContext, ResourceKind, needed};
 use super::script::{self, File, Script};
 use crate::model::address::{Address, Kind};
 use crate::model::change::Effect;
-use crate::model::event::Event;
-use crate::model::secret::SecretSource;
+use crate::model::event::{Event, EventSink};
+use crate::model::secret::{Secret, SecretSource, Secrets};
 use crate::model::value::Value;
 
 /// How long a link to a bundle is good for, in seconds.
@@ -87,16 +87,55 @@ fn check(line: &str) -> Option<Check<'_>> {
 /// The kind.
 pub struct ReleaseKind;
 
+/// Takes the application's secrets out of what it writes: an application may log its own key.
+struct Hiding<'a> {
+    events: &'a dyn EventSink,
+    secrets: Vec<Secret>,
+}
+
+/// Shorter ones would turn every text into stars and are no secrets.
+const SHORTEST_HIDDEN: usize = 4;
+
+impl Hiding<'_> {
+    fn hide(&self, text: String) -> String {
+        let secrets = self.secrets.iter().map(|secret| secret.reveal().trim()).filter(|secret| secret.len() >= SHORTEST_HIDDEN);
+        secrets.fold(text, |text, secret| text.replace(secret, "***"))
+    }
+
+    fn hide_in(&self, error: ResourceError) -> ResourceError {
+        match error {
+            ResourceError::Script { what, instance, ending, output } => {
+                ResourceError::Script { what, instance, ending: self.hide(ending), output: self.hide(output) }
+            }
+            other => other,
+        }
+    }
+}
+
+impl EventSink for Hiding<'_> {
+    fn emit(&self, event: Event) {
+        self.events.emit(match event {
+            Event::StepOutput { address, text } => Event::StepOutput { address, text: self.hide(text) },
+            Event::StepChecked { address, check, passed, detail } => {
+                Event::StepChecked { address, check, passed, detail: self.hide(detail) }
+            }
+            other => other,
+        });
+    }
+}
+
+fn secret(secrets: &dyn Secrets, source: &SecretSource, address: &Address) -> Result<Secret, ResourceError> {
+    let missing = || ResourceError::SecretMissing { variable: source.variable.clone(), address: address.to_string() };
+    secrets.read(source).ok_or_else(missing)
+}
+
 async fn send_secrets(context: &Context<'_>, spec: &ReleaseSpec, instance: &str) -> Result<(), ResourceError> {
     if spec.secrets.is_empty() {
         return Ok(());
     }
     let mut content = String::new();
     for (name, source) in &spec.secrets {
-        let secret = context
-            .secrets
-            .read(source)
-            .ok_or_else(|| ResourceError::SecretMissing { variable: source.variable.clone(), address: context.address.to_string() })?;
+        let secret = secret(context.secrets, source, context.address)?;
         content += &format!("{name}={}\n", base64::engine::general_purpose::STANDARD.encode(secret.reveal()));
     }
     // A tmpfs: a secret reaches no disk.
@@ -143,14 +182,44 @@ async fn verify(context: &Context<'_>, spec: &ReleaseSpec, instance: &str) -> Re
     Err(script::failure(&script, ending, ran.output))
 }
 
+/// Starts the release before again, if this one has taken its place already. Gives back what became of it, in words.
+async fn go_back(context: &Context<'_>, spec: &ReleaseSpec, instance: &str) -> String {
+    let text = format!(
+        "if [ \"$(readlink \"${{ALIFORM_ROOT:-}}/opt/aliform/{stack}/{app}/current\")\" != 'releases/{digest}' ]; then\n  \
+         echo 'aliform: the release before was not touched'\n  exit 0\nfi\n{script}",
+        stack = context.identity.stack,
+        app = spec.app,
+        digest = spec.digest,
+        script = spec.rollback_script
+    );
+    let what = "the way back to the release before";
+    match script::run(context, &Script { what, text: &text, timeout: START_LIMIT, instance, step: "rollback", tell: true }).await {
+        Ok(_) => "the release before runs again".to_owned(),
+        Err(ResourceError::Script { output, .. }) if output.contains("there is no release before") => {
+            "there is no release before it to go back to".to_owned()
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
 #[async_trait(?Send)]
 impl ResourceKind for ReleaseKind {
     const KIND: Kind = Kind::Release;
+    const GOES_WITH: Option<Kind> = Some(Kind::Instance);
     type Spec = ReleaseSpec;
     type Attributes = ReleaseAttributes;
 
     fn effect(path: &str, _before: &Json, _after: &Json) -> Effect {
         if matches!(path, "instance_id" | "app") { Effect::ForcesReplace } else { Effect::InPlace }
+    }
+
+    /// Two applications can't listen on one port of an instance.
+    fn excludes(coming: &ReleaseSpec, going: &ReleaseSpec) -> bool {
+        coming.instance_id == going.instance_id && coming.port.is_some() && coming.port == going.port
+    }
+
+    fn at_hand(address: &Address, spec: &ReleaseSpec, secrets: &dyn Secrets, _artifacts: &dyn Artifacts) -> Result<(), ResourceError> {
+        spec.secrets.values().try_for_each(|source| secret(secrets, source, address).map(drop))
     }
 
     fn observed(spec: ReleaseSpec, attributes: &ReleaseAttributes) -> ReleaseSpec {
@@ -175,21 +244,22 @@ impl ResourceKind for ReleaseKind {
 
     async fn converge(context: &Context<'_>, id: &str, spec: &ReleaseSpec) -> Result<ReleaseAttributes, ResourceError> {
         let instance = needed(&spec.instance_id)?;
+        let known = spec.secrets.values().filter_map(|source| context.secrets.read(source));
+        let hiding = Hiding { events: context.events, secrets: known.collect() };
+        let context = &Context { events: &hiding, ..*context };
         send_secrets(context, spec, instance).await?;
-        start(context, spec, instance).await?;
-        if let Err(failure) = verify(context, spec, instance).await {
-            if spec.rollback {
-                let back = Script {
-                    what: "the way back to the release before",
-                    text: &spec.rollback_script,
-                    timeout: START_LIMIT,
-                    instance,
-                    step: "rollback",
-                    tell: true,
-                };
-                script::run(context, &back).await?;
+        let started = match start(context, spec, instance).await {
+            Ok(()) => verify(context, spec, instance).await,
+            Err(error) => Err(error),
+        };
+        match started {
+            Ok(()) => {}
+            // Only what the machine itself says is a reason to go back; an answer that got lost is none.
+            Err(ResourceError::Script { what, instance: on, ending, output }) if spec.rollback => {
+                let ending = format!("{ending}; {}", go_back(context, spec, instance).await);
+                return Err(hiding.hide_in(ResourceError::Script { what, instance: on, ending, output }));
             }
-            return Err(failure);
+            Err(error) => return Err(hiding.hide_in(error)),
         }
         Ok(ReleaseAttributes { id: id.to_owned(), digest: spec.digest.clone() })
     }

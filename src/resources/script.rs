@@ -16,7 +16,11 @@ use crate::model::event::Event;
 pub const SCRIPT_LIMIT: usize = 24 * 1024;
 /// How much of a failed script's output an error carries.
 const TAIL: usize = 8 * 1024;
-const BUSY: &[&str] = &["IdempotentProcessing", "Invocation.Busy"];
+/// The most bytes of a file after Base64 that SendFile takes.
+pub const FILE_LIMIT: usize = 32 * 1024;
+const BUSY: &[&str] = &["IdempotentProcessing"];
+/// How far the list of runs may lag behind the call that began one.
+const LISTED_WITHIN: Duration = Duration::from_secs(30);
 
 /// A script to run.
 pub struct Script<'a> {
@@ -42,11 +46,6 @@ pub struct Ran {
     pub output: String,
 }
 
-fn token(context: &Context<'_>, step: &str) -> String {
-    let room = 64usize.saturating_sub(step.len() + 1).min(context.token.len());
-    format!("{}-{step}", &context.token[..room])
-}
-
 /// Starts the script and gives back the identifier of the run.
 pub async fn start(context: &Context<'_>, script: &Script<'_>) -> Result<String, ResourceError> {
     let content = STANDARD.encode(script.text);
@@ -64,8 +63,8 @@ pub async fn start(context: &Context<'_>, script: &Script<'_>) -> Result<String,
         timeout: script.timeout.as_secs().max(10),
         working_dir: None,
         termination_mode: Some("ProcessTree".to_owned()),
-        client_token: token(context, script.step),
-        tag: context.identity.tags(context.address),
+        client_token: context.token_of(script.step),
+        tag: context.tags(),
     };
     let answer = wait::while_refused(context, "run the script", BUSY, Duration::from_secs(60), async || {
         ask(context.cloud, context.region, &call).await
@@ -83,8 +82,12 @@ fn text(result: &InvocationResult) -> String {
 pub async fn follow(context: &Context<'_>, script: &Script<'_>, run: &str) -> Result<Ran, ResourceError> {
     let query = DescribeInvocationResults { region_id: context.region.to_owned(), invoke_id: run.to_owned(), max_results: 10 };
     let mut told = 0;
+    let begun = tokio::time::Instant::now();
     let result = wait::until(context, script.what, script.timeout + Duration::from_secs(120), async || {
-        let answer = ask(context.cloud, context.region, &query).await?;
+        let answer = match ask(context.cloud, context.region, &query).await {
+            Err(error) if error.is_not_found() && begun.elapsed() < LISTED_WITHIN => return Ok(Look::NotYet("not listed".to_owned())),
+            other => other?,
+        };
         let Some(result) =
             answer.invocation.invocation_results.invocation_result.into_iter().find(|result| result.instance_id == script.instance)
         else {
@@ -157,22 +160,34 @@ pub struct File<'a> {
 
 /// Writes a file on an instance, over one that is there.
 pub async fn send_file(context: &Context<'_>, file: &File<'_>) -> Result<(), ResourceError> {
+    let content = STANDARD.encode(file.content);
+    if content.len() > FILE_LIMIT {
+        let reason = format!("`{}` is {} bytes long after Base64; Cloud Assistant takes {FILE_LIMIT}", file.name, content.len());
+        return Err(ResourceError::InTheWay(reason));
+    }
     let call = SendFile {
         region_id: context.region.to_owned(),
         instance_id: vec![file.instance.to_owned()],
         name: file.name.to_owned(),
         target_dir: file.folder.to_owned(),
-        content: STANDARD.encode(file.content),
+        content,
         content_type: "Base64".to_owned(),
         file_mode: file.mode.to_owned(),
         overwrite: true,
         timeout: 60,
-        client_token: token(context, file.step),
+        client_token: context.token_of(file.step),
     };
-    let sent = ask(context.cloud, context.region, &call).await?;
+    let sent = wait::while_refused(context, "send a file", BUSY, Duration::from_secs(60), async || {
+        ask(context.cloud, context.region, &call).await
+    })
+    .await?;
     let query = DescribeSendFileResults { region_id: context.region.to_owned(), invoke_id: sent.invoke_id, max_results: 10 };
+    let begun = tokio::time::Instant::now();
     wait::until(context, "a file to arrive", Duration::from_secs(120), async || {
-        let answer = ask(context.cloud, context.region, &query).await?;
+        let answer = match ask(context.cloud, context.region, &query).await {
+            Err(error) if error.is_not_found() && begun.elapsed() < LISTED_WITHIN => return Ok(Look::NotYet("not listed".to_owned())),
+            other => other?,
+        };
         let targets = answer.invocations.invocation.into_iter().flat_map(|sent| sent.invoke_instances.invoke_instance);
         let Some(target) = targets.into_iter().find(|target| target.instance_id == file.instance) else {
             return Ok(Look::NotYet("not listed".to_owned()));

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use super::error::ResourceError;
 use super::kind::{Context, ReadContext, ResourceKind, needed};
-use super::wait;
+use super::wait::{self, Look};
 use crate::cloud::api::{JsonList, ask};
 use crate::cloud::ecs::security_group::{
     AuthorizeSecurityGroup, CreateSecurityGroup, DeleteSecurityGroup, DescribeSecurityGroupAttribute, DescribeSecurityGroups,
@@ -22,7 +22,7 @@ use crate::model::value::Value;
 /// The most identifiers of a DescribeSecurityGroups and the most rules of a change.
 const AT_ONCE: usize = 100;
 const LIMIT: Duration = Duration::from_secs(180);
-const BUSY: &[&str] = &["OperationConflict", "IncorrectVpcStatus", "LastTokenProcessing"];
+const BUSY: &[&str] = &["OperationConflict", "IncorrectVpcStatus", "LastTokenProcessing", "IdempotentProcessing"];
 const LINGERING: &[&str] = &["DependencyViolation", "OperationConflict", "LastTokenProcessing"];
 
 /// One opening to the inside.
@@ -65,11 +65,17 @@ pub struct SecurityGroupAttributes {
 /// The kind.
 pub struct SecurityGroupKind;
 
+/// The network that a rule lets in; a single address is a network of one.
+fn source(permission: &Permission) -> String {
+    let text = &permission.source_cidr_ip;
+    if text.is_empty() || text.contains('/') { text.clone() } else { format!("{text}/32") }
+}
+
 fn rule(permission: &Permission) -> Rule {
     Rule {
         protocol: permission.ip_protocol.to_lowercase(),
         ports: permission.port_range.clone(),
-        source: permission.source_cidr_ip.clone(),
+        source: source(permission),
         policy: permission.policy.to_lowercase(),
     }
 }
@@ -92,9 +98,45 @@ async fn permissions(context: &ReadContext<'_>, id: &str) -> Result<Vec<Permissi
     }
 }
 
-async fn with_rules(context: &ReadContext<'_>, group: SecurityGroup) -> Result<SecurityGroupAttributes, ResourceError> {
-    let rules = permissions(context, &group.security_group_id).await?.iter().map(rule).collect();
-    Ok(SecurityGroupAttributes { id: group.security_group_id, name: group.security_group_name, vpc_id: group.vpc_id, rules })
+fn attributes(group: SecurityGroup, permissions: &[Permission]) -> SecurityGroupAttributes {
+    let rules = permissions.iter().map(rule).collect();
+    SecurityGroupAttributes { id: group.security_group_id, name: group.security_group_name, vpc_id: group.vpc_id, rules }
+}
+
+/// First opens what is missing, then closes what is too much: a changed rule never shuts a port in between.
+async fn change_rules(context: &Context<'_>, id: &str, wanted: &BTreeSet<Rule>, present: &[Permission]) -> Result<(), ResourceError> {
+    let here: BTreeSet<Rule> = present.iter().map(rule).collect();
+    let missing: Vec<&Rule> = wanted.difference(&here).collect();
+    for chunk in missing.chunks(AT_ONCE) {
+        let permissions = chunk.iter().map(|rule| NewPermission {
+            ip_protocol: rule.protocol.to_uppercase(),
+            port_range: rule.ports.clone(),
+            source_cidr_ip: rule.source.clone(),
+            policy: rule.policy.clone(),
+            description: "made by aliform".to_owned(),
+        });
+        let call = AuthorizeSecurityGroup {
+            region_id: context.region.to_owned(),
+            security_group_id: id.to_owned(),
+            permissions: permissions.collect(),
+        };
+        wait::while_refused(context, "open a port", BUSY, LIMIT, async || ask(context.cloud, context.region, &call).await).await?;
+    }
+    let surplus = present.iter().filter(|permission| !wanted.contains(&rule(permission)));
+    let surplus: Vec<String> = surplus.map(|permission| permission.security_group_rule_id.clone()).collect();
+    for chunk in surplus.chunks(AT_ONCE) {
+        let call = RevokeSecurityGroup {
+            region_id: context.region.to_owned(),
+            security_group_id: id.to_owned(),
+            security_group_rule_id: chunk.to_vec(),
+        };
+        match wait::while_refused(context, "close a port", BUSY, LIMIT, async || ask(context.cloud, context.region, &call).await).await {
+            // A call repeated after a lost answer finds the rule gone; who reads again sees what is left.
+            Err(ResourceError::Api(error)) if error.is(&["InvalidParam.SecurityGroupRuleId"]) => {}
+            other => drop(other?),
+        }
+    }
+    Ok(())
 }
 
 async fn groups(context: &ReadContext<'_>, mut query: DescribeSecurityGroups) -> Result<Vec<SecurityGroup>, ResourceError> {
@@ -141,7 +183,8 @@ impl ResourceKind for SecurityGroupKind {
         let mut found = BTreeMap::new();
         for chunk in ids.chunks(AT_ONCE) {
             for group in by_ids(context, chunk).await? {
-                found.insert(group.security_group_id.clone(), with_rules(context, group).await?);
+                let permissions = permissions(context, &group.security_group_id).await?;
+                found.insert(group.security_group_id.clone(), attributes(group, &permissions));
             }
         }
         Ok(found)
@@ -153,7 +196,7 @@ impl ResourceKind for SecurityGroupKind {
             vpc_id: needed(&spec.vpc_id)?.clone(),
             security_group_name: spec.name.clone(),
             client_token: context.token.to_owned(),
-            tag: context.identity.tags(context.address),
+            tag: context.tags(),
         };
         let answer =
             wait::while_refused(context, "create the group", BUSY, LIMIT, async || ask(context.cloud, context.region, &call).await).await?;
@@ -162,51 +205,27 @@ impl ResourceKind for SecurityGroupKind {
 
     async fn converge(context: &Context<'_>, id: &str, spec: &SecurityGroupSpec) -> Result<SecurityGroupAttributes, ResourceError> {
         let reading = context.reading();
-        let group =
-            by_ids(&reading, &[id.to_owned()]).await?.into_iter().next().ok_or_else(|| ResourceError::Vanished { id: id.to_owned() })?;
-        if group.security_group_name != spec.name {
-            let call = ModifySecurityGroupAttribute {
-                region_id: context.region.to_owned(),
-                security_group_id: id.to_owned(),
-                security_group_name: spec.name.clone(),
-            };
-            ask(context.cloud, context.region, &call).await?;
-        }
-        let present = permissions(&reading, id).await?;
-        let here: BTreeSet<Rule> = present.iter().map(rule).collect();
-        // First open what is missing, then close what is too much: a changed rule never shuts a port in between.
-        let missing: Vec<&Rule> = spec.rules.difference(&here).collect();
-        for chunk in missing.chunks(AT_ONCE) {
-            let permissions = chunk.iter().map(|rule| NewPermission {
-                ip_protocol: rule.protocol.to_uppercase(),
-                port_range: rule.ports.clone(),
-                source_cidr_ip: rule.source.clone(),
-                policy: rule.policy.clone(),
-                description: "made by aliform".to_owned(),
-            });
-            let call = AuthorizeSecurityGroup {
-                region_id: context.region.to_owned(),
-                security_group_id: id.to_owned(),
-                permissions: permissions.collect(),
-            };
-            ask(context.cloud, context.region, &call).await?;
-        }
-        let surplus: Vec<String> = present
-            .iter()
-            .filter(|permission| !spec.rules.contains(&rule(permission)))
-            .map(|permission| permission.security_group_rule_id.clone())
-            .collect();
-        for chunk in surplus.chunks(AT_ONCE) {
-            let call = RevokeSecurityGroup {
-                region_id: context.region.to_owned(),
-                security_group_id: id.to_owned(),
-                security_group_rule_id: chunk.to_vec(),
-            };
-            ask(context.cloud, context.region, &call).await?;
-        }
-        let group =
-            by_ids(&reading, &[id.to_owned()]).await?.into_iter().next().ok_or_else(|| ResourceError::Vanished { id: id.to_owned() })?;
-        with_rules(&reading, group).await
+        let listed = async || by_ids(&reading, &[id.to_owned()]).await.map(|found| found.into_iter().next());
+        wait::until(context, "the group", LIMIT, async || {
+            let Some(group) = listed().await? else { return Ok(Look::Absent(id.to_owned())) };
+            if group.security_group_name != spec.name {
+                let call = ModifySecurityGroupAttribute {
+                    region_id: context.region.to_owned(),
+                    security_group_id: id.to_owned(),
+                    security_group_name: spec.name.clone(),
+                };
+                ask(context.cloud, context.region, &call).await?;
+                return Ok(Look::NotYet("renamed".to_owned()));
+            }
+            let present = permissions(&reading, id).await?;
+            if present.iter().map(rule).collect::<BTreeSet<_>>() != spec.rules {
+                change_rules(context, id, &spec.rules, &present).await?;
+                // Read again: a list may lag behind, and what it says last is what the next plan compares with.
+                return Ok(Look::NotYet("rules changed".to_owned()));
+            }
+            Ok(Look::Ready(attributes(group, &present)))
+        })
+        .await
     }
 
     async fn delete(context: &Context<'_>, id: &str, _spec: &SecurityGroupSpec) -> Result<(), ResourceError> {
@@ -220,9 +239,7 @@ impl ResourceKind for SecurityGroupKind {
     }
 
     async fn find(context: &Context<'_>, _spec: &SecurityGroupSpec) -> Result<Option<String>, ResourceError> {
-        let found =
-            groups(&context.reading(), DescribeSecurityGroups { tag: context.identity.tags(context.address), ..Default::default() })
-                .await?;
+        let found = groups(&context.reading(), DescribeSecurityGroups { tag: context.tags(), ..Default::default() }).await?;
         Ok(found.into_iter().next().map(|group| group.security_group_id))
     }
 }

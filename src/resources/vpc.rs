@@ -18,7 +18,15 @@ use crate::model::change::Effect;
 /// The most identifiers that one DescribeVpcs takes.
 const IDS_A_CALL: usize = 20;
 const LIMIT: Duration = Duration::from_secs(120);
-const BUSY: &[&str] = &["TaskConflict", "OperationConflict", "IncorrectVpcStatus", "LastTokenProcessing", "SystemBusy"];
+const BUSY: &[&str] = &[
+    "TaskConflict",
+    "OperationConflict",
+    "IncorrectStatus",
+    "IncorrectVpcStatus",
+    "LastTokenProcessing",
+    "OperationFailed.LastTokenProcessing",
+    "SystemBusy",
+];
 /// Refusals of a deletion that pass: a dependency that is gone is still remembered for up to a minute.
 const LINGERING: &[&str] = &[
     "DependencyViolation",
@@ -109,7 +117,7 @@ impl ResourceKind for VpcKind {
             cidr_block: spec.cidr.clone(),
             vpc_name: spec.name.clone(),
             client_token: context.token.to_owned(),
-            tag: context.identity.tags(context.address),
+            tag: context.tags(),
         };
         wait::while_refused(context, "create the network", BUSY, LIMIT, async || ask(context.cloud, context.region, &call).await)
             .await
@@ -122,7 +130,7 @@ impl ResourceKind for VpcKind {
                 Ok(match read(context, id).await? {
                     Some(vpc) if vpc.status == "Available" => Look::Ready(vpc),
                     Some(vpc) => Look::NotYet(vpc.status),
-                    None => return Err(ResourceError::Vanished { id: id.to_owned() }),
+                    None => Look::Absent(id.to_owned()),
                 })
             })
             .await
@@ -133,7 +141,14 @@ impl ResourceKind for VpcKind {
         }
         let call = ModifyVpcAttribute { region_id: context.region.to_owned(), vpc_id: id.to_owned(), vpc_name: spec.name.clone() };
         wait::while_refused(context, "rename the network", BUSY, LIMIT, async || ask(context.cloud, context.region, &call).await).await?;
-        available().await
+        wait::until(context, "its new name", LIMIT, async || {
+            Ok(match read(context, id).await? {
+                Some(vpc) if vpc.name == spec.name => Look::Ready(vpc),
+                Some(vpc) => Look::NotYet(vpc.status),
+                None => Look::Absent(id.to_owned()),
+            })
+        })
+        .await
     }
 
     async fn delete(context: &Context<'_>, id: &str, _spec: &VpcSpec) -> Result<(), ResourceError> {
@@ -154,13 +169,8 @@ impl ResourceKind for VpcKind {
     }
 
     async fn find(context: &Context<'_>, _spec: &VpcSpec) -> Result<Option<String>, ResourceError> {
-        let query = DescribeVpcs {
-            region_id: context.region.to_owned(),
-            tag: context.identity.tags(context.address),
-            page_number: 1,
-            page_size: 50,
-            ..Default::default()
-        };
+        let query =
+            DescribeVpcs { region_id: context.region.to_owned(), tag: context.tags(), page_number: 1, page_size: 50, ..Default::default() };
         let answer = ask(context.cloud, context.region, &query).await?;
         Ok(answer.vpcs.vpc.into_iter().next().map(|vpc| vpc.vpc_id))
     }

@@ -30,6 +30,12 @@ const BUSY: &[&str] = &[
     "OperationFailed.DistibuteLock",
     "OperationFailed.NotifyCenCreate",
     "LastTokenProcessing",
+    "OperationFailed.LastTokenProcessing",
+    "IncorrectStatus.VSwitch",
+    "IncorrectStatus.VpcRouteEntry",
+    "IncorrectRouteEntryStatus",
+    "OperationDenied.OtherSubnetProcessing",
+    "SystemBusy",
 ];
 const LINGERING: &[&str] = &[
     "DependencyViolation",
@@ -125,6 +131,15 @@ impl ResourceKind for VSwitchKind {
         if path == "name" { Effect::InPlace } else { Effect::ForcesReplace }
     }
 
+    /// Two ranges of one network must not overlap.
+    fn excludes(coming: &VSwitchSpec, going: &VSwitchSpec) -> bool {
+        let range = |spec: &VSwitchSpec| spec.cidr.parse::<ipnet::Ipv4Net>();
+        match (range(coming), range(going)) {
+            (Ok(coming), Ok(going)) => coming.contains(&going) || going.contains(&coming),
+            _ => true,
+        }
+    }
+
     fn observed(_spec: VSwitchSpec, attributes: &VSwitchAttributes) -> VSwitchSpec {
         VSwitchSpec {
             name: attributes.name.clone(),
@@ -163,7 +178,7 @@ impl ResourceKind for VSwitchKind {
             cidr_block: spec.cidr.clone(),
             v_switch_name: spec.name.clone(),
             client_token: context.token.to_owned(),
-            tag: context.identity.tags(context.address),
+            tag: context.tags(),
         };
         wait::while_refused(context, "create the subnet", BUSY, LIMIT, async || ask(context.cloud, context.region, &call).await)
             .await
@@ -176,7 +191,7 @@ impl ResourceKind for VSwitchKind {
                 Ok(match read(&context.reading(), id).await? {
                     Some(switch) if switch.status == "Available" => Look::Ready(switch),
                     Some(switch) => Look::NotYet(switch.status),
-                    None => return Err(ResourceError::Vanished { id: id.to_owned() }),
+                    None => Look::Absent(id.to_owned()),
                 })
             })
             .await
@@ -188,7 +203,14 @@ impl ResourceKind for VSwitchKind {
         let call =
             ModifyVSwitchAttribute { region_id: context.region.to_owned(), v_switch_id: id.to_owned(), v_switch_name: spec.name.clone() };
         wait::while_refused(context, "rename the subnet", BUSY, LIMIT, async || ask(context.cloud, context.region, &call).await).await?;
-        available().await
+        wait::until(context, "its new name", LIMIT, async || {
+            Ok(match read(&context.reading(), id).await? {
+                Some(switch) if switch.name == spec.name => Look::Ready(switch),
+                Some(switch) => Look::NotYet(switch.status),
+                None => Look::Absent(id.to_owned()),
+            })
+        })
+        .await
     }
 
     async fn delete(context: &Context<'_>, id: &str, _spec: &VSwitchSpec) -> Result<(), ResourceError> {
@@ -209,7 +231,7 @@ impl ResourceKind for VSwitchKind {
     }
 
     async fn find(context: &Context<'_>, _spec: &VSwitchSpec) -> Result<Option<String>, ResourceError> {
-        let found = tagged(&context.reading(), context.identity.tags(context.address)).await?;
+        let found = tagged(&context.reading(), context.tags()).await?;
         Ok(found.into_iter().next().map(|switch| switch.v_switch_id))
     }
 }

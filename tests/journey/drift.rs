@@ -55,7 +55,7 @@ async fn a_rule_added_by_hand_is_drift_and_is_mended() {
 async fn an_instance_stopped_by_hand_is_started_with_its_application() {
     let stage = Stage::example("hello-web");
     stage.apply();
-    let call = StopInstance { instance_id: id(&stage, "instance.web-1") };
+    let call = StopInstance { instance_id: id(&stage, "instance.web-1"), ..Default::default() };
     ask(&client(&stage), REGION, &call).await.unwrap();
     assert!(get(&stage.output("url")).is_err());
     assert_eq!(stage.planned().keys().collect::<Vec<_>>(), ["instance.web-1", "release.web-1"]);

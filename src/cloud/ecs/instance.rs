@@ -169,6 +169,8 @@ pub struct StartInstance {
 #[serde(rename_all = "PascalCase")]
 pub struct StopInstance {
     pub instance_id: String,
+    /// `KeepCharging` or `StopCharging`; without it the account's own setting, which may give the public address away.
+    pub stopped_mode: Option<String>,
 }
 
 /// Deletes an instance with its system disk; `force` also a running one.

@@ -5,6 +5,7 @@ use std::io::{BufRead, Write};
 use std::path::Path;
 use std::sync::Mutex;
 
+use aliform::apply::remember::take_over;
 use aliform::apply::run::{Outcome, apply};
 use aliform::apply::world::World;
 use aliform::manifest::Manifest;
@@ -91,6 +92,8 @@ pub async fn carry_out(
 ) -> Result<u8, CommandError> {
     out.plan(&made.plan);
     if made.plan.is_empty() {
+        // Without a step there can still be something new: another output, another decision.
+        take_over(store, &made.plan).await?;
         store.finish()?;
         return Ok(0);
     }

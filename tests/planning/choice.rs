@@ -1,0 +1,93 @@
+//! What is chosen for the user, and that it stays chosen.
+
+use crate::stage::{Stage, Type, actions, address, change, web};
+
+fn spec(stage: &Stage, field: &str) -> String {
+    stage.plan().wanted[&address("instance.web-1")].spec[field].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_cheapest_type_wins_then_the_newer_then_the_name() {
+    let mut stage = Stage::new(&web("port: 8080\ninstance: { cpu: 2, memory: 4GiB }"));
+    // Three at one price; the one for another architecture is cheaper and can't run the image.
+    assert_eq!(spec(&stage, "instance_type"), "ecs.c7.large");
+    stage.lookup.types.push(Type("ecs.t1.large", 2, 4, "X86", Some("0.2"), vec!["cn-hangzhou-j"]));
+    stage.lookup.types.rotate_right(1);
+    assert_eq!(spec(&stage, "instance_type"), "ecs.t1.large");
+    assert_eq!(spec(&stage, "zone"), "cn-hangzhou-j");
+}
+
+#[test]
+fn a_size_that_nobody_sells_is_rounded_up() {
+    let stage = Stage::new(&web("port: 8080\ninstance: { cpu: 3, memory: 5GiB }"));
+    assert_eq!(spec(&stage, "instance_type"), "ecs.c7.xlarge");
+}
+
+#[test]
+fn a_choice_stays_when_prices_move_and_goes_when_it_is_opened() {
+    let mut stage = Stage::new(&web("port: 8080\ninstance: { cpu: 2, memory: 4GiB }"));
+    stage.applied();
+    stage.lookup.types[1].4 = Some("0.01");
+    assert_eq!(actions(&stage.plan()), Vec::<String>::new());
+    stage.decided.clear();
+    let plan = stage.plan();
+    assert_eq!(change(&plan, "instance.web-1").fields[0].after, "ecs.e-c1m2.large");
+}
+
+#[test]
+fn what_cannot_be_had_is_said_before_anything_is_made() {
+    for (lines, said) in [
+        ("instance: { type: ecs.nothing.large }", "there is no instance type `ecs.nothing.large`"),
+        ("instance: { type: ecs.c8y.large }", "`ecs.c8y.large` has ARM processors"),
+        ("instance: { cpu: 64, memory: 512GiB }", "no instance type with 64 vCPU, 512GiB is in stock in `cn-hangzhou`"),
+        ("image: no-such-family", "there is no image of family `no-such-family` in `cn-hangzhou`"),
+        ("instance: { cpu: 2, gpu: { count: 1 } }", "choosing a GPU type is not supported for apps"),
+        ("source: https://example.com/shop.git", "the source `https://example.com/shop.git` would have to be cloned"),
+    ] {
+        let lines = if lines.starts_with("source") { web("").replace("source: web", lines) } else { web(lines) };
+        let refusal = Stage::new(&lines).refusal();
+        assert!(refusal.starts_with(said), "{refusal}");
+    }
+    let mut stage = Stage::new(&web("port: 8080\ninstance: { type: ecs.g7.large }"));
+    stage.lookup.image_size = 60;
+    assert!(stage.refusal().starts_with("a disk of 40 GiB is too small for the image `m-cn-hangzhou`"), "{}", stage.refusal());
+}
+
+#[test]
+fn the_region_follows_from_what_is_fetched() {
+    let region = |manifest: &str, files: &[(&str, &str)]| {
+        let mut stage = Stage::new(manifest);
+        stage.lookup.types.push(Type("ecs.x.large", 2, 4, "X86", Some("0.2"), vec!["ap-southeast-1a", "cn-hangzhou-h"]));
+        files.iter().for_each(|(name, text)| stage.write(name, text));
+        let plan = stage.plan();
+        (plan.region.clone(), plan.decisions["region"].because.clone())
+    };
+    let auto = |lines: &str| web(lines).replace("region: cn-hangzhou\n", "");
+    let python = ("web/requirements.txt", "flask==3.0.0\n");
+    let app = ("web/app.py", "from flask import Flask\napp = Flask(__name__)\n");
+    assert_eq!(region(&auto("port: 8080"), &[]), ("cn-hangzhou".to_owned(), "nothing is fetched from hosts overseas".to_owned()));
+    let (chosen, because) = region(&auto("port: 8080"), &[python, app]);
+    assert_eq!(chosen, "ap-southeast-1");
+    assert!(because.starts_with("app `web` runs `") && because.contains(".py:") || because.contains(".txt:"), "{because}");
+    let mirror = ("web/pip.conf", "[global]\nindex-url = https://mirrors.aliyun.com/pypi/simple/\n");
+    assert_eq!(region(&auto("port: 8080"), &[python, app, mirror]).0, "cn-hangzhou");
+    let (chosen, because) = region(&auto("port: 8080\nbuild: curl -fsSLO https://example.com/model.bin"), &[]);
+    assert_eq!(
+        (chosen.as_str(), because.as_str()),
+        (
+            "ap-southeast-1",
+            "app `web` runs `curl -fsSLO https://example.com/model.bin` (aliform.yaml:7), which fetches from hosts overseas"
+        )
+    );
+    assert_eq!(region(&auto("port: 8080\nbuild: curl -fsSLO https://mirrors.aliyun.com/model.bin"), &[]).0, "cn-hangzhou");
+    assert_eq!(region(&web("port: 8080"), &[python, app]), ("cn-hangzhou".to_owned(), "named at aliform.yaml:3".to_owned()));
+}
+
+#[test]
+fn a_region_once_chosen_stays() {
+    let mut stage = Stage::new(&web("port: 8080").replace("region: cn-hangzhou\n", ""));
+    stage.applied();
+    stage.write("web/style.css", "p { color: blue }");
+    stage.manifest(&web("port: 8080\nbuild: git clone https://github.com/a/b").replace("region: cn-hangzhou\n", ""));
+    assert_eq!(stage.plan().region, "cn-hangzhou");
+}
