@@ -70,23 +70,28 @@ pub struct PricePart {
     pub price: Money,
 }
 
+/// A question that got no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(transparent)]
+pub struct LookupError(#[from] ApiError);
+
 /// Asks the cloud.
 #[async_trait]
 pub trait Lookup: Send + Sync {
     /// Types of exactly that shape (vCPU, GiB) in stock, cheapest first by the cloud's own order.
-    async fn offers(&self, region: &str, vcpu: u32, memory: Decimal) -> Result<Vec<Offer>, ApiError>;
+    async fn offers(&self, region: &str, vcpu: u32, memory: Decimal) -> Result<Vec<Offer>, LookupError>;
     /// Every x86 shape with at least so much.
-    async fn shapes(&self, region: &str, vcpu: u32, memory: Decimal) -> Result<Vec<Shape>, ApiError>;
+    async fn shapes(&self, region: &str, vcpu: u32, memory: Decimal) -> Result<Vec<Shape>, LookupError>;
     /// What a named type is made of; `None` if there is no such type.
-    async fn shape(&self, region: &str, instance_type: &str) -> Result<Option<Shape>, ApiError>;
+    async fn shape(&self, region: &str, instance_type: &str) -> Result<Option<Shape>, LookupError>;
     /// Zones that have the type in stock.
-    async fn zones(&self, region: &str, instance_type: &str) -> Result<Vec<String>, ApiError>;
+    async fn zones(&self, region: &str, instance_type: &str) -> Result<Vec<String>, LookupError>;
     /// The newest image of a family; `None` if there is none.
-    async fn image(&self, region: &str, family: &str) -> Result<Option<ImageFound>, ApiError>;
+    async fn image(&self, region: &str, family: &str) -> Result<Option<ImageFound>, LookupError>;
     /// What exists already under an identifier; `None` if the region has none of that name.
-    async fn existing(&self, region: &str, id: &str) -> Result<Option<Existing>, ApiError>;
+    async fn existing(&self, region: &str, id: &str) -> Result<Option<Existing>, LookupError>;
     /// The price of an hour, part by part.
-    async fn price(&self, region: &str, wanted: &InstancePrice) -> Result<Vec<PricePart>, ApiError>;
+    async fn price(&self, region: &str, wanted: &InstancePrice) -> Result<Vec<PricePart>, LookupError>;
 }
 
 /// The lookup that really asks, each price once.
@@ -133,7 +138,7 @@ fn item(resource: &str, wanted: &InstancePrice) -> String {
 
 #[async_trait]
 impl Lookup for CloudLookup<'_> {
-    async fn offers(&self, region: &str, vcpu: u32, memory: Decimal) -> Result<Vec<Offer>, ApiError> {
+    async fn offers(&self, region: &str, vcpu: u32, memory: Decimal) -> Result<Vec<Offer>, LookupError> {
         let query = DescribeRecommendInstanceType {
             region_id: region.to_owned(),
             network_type: "vpc".to_owned(),
@@ -159,22 +164,22 @@ impl Lookup for CloudLookup<'_> {
         Ok(offers)
     }
 
-    async fn shapes(&self, region: &str, vcpu: u32, memory: Decimal) -> Result<Vec<Shape>, ApiError> {
+    async fn shapes(&self, region: &str, vcpu: u32, memory: Decimal) -> Result<Vec<Shape>, LookupError> {
         let query = DescribeInstanceTypes {
             minimum_cpu_core_count: Some(vcpu),
             minimum_memory_size: Some(memory),
             cpu_architecture: Some("X86".to_owned()),
             ..Default::default()
         };
-        self.types(region, query).await
+        Ok(self.types(region, query).await?)
     }
 
-    async fn shape(&self, region: &str, instance_type: &str) -> Result<Option<Shape>, ApiError> {
+    async fn shape(&self, region: &str, instance_type: &str) -> Result<Option<Shape>, LookupError> {
         let query = DescribeInstanceTypes { instance_types: vec![instance_type.to_owned()], ..Default::default() };
         Ok(self.types(region, query).await?.into_iter().find(|shape| shape.instance_type == instance_type))
     }
 
-    async fn zones(&self, region: &str, instance_type: &str) -> Result<Vec<String>, ApiError> {
+    async fn zones(&self, region: &str, instance_type: &str) -> Result<Vec<String>, LookupError> {
         let query = DescribeAvailableResource {
             region_id: region.to_owned(),
             destination_resource: "InstanceType".to_owned(),
@@ -195,7 +200,7 @@ impl Lookup for CloudLookup<'_> {
         Ok(zones)
     }
 
-    async fn image(&self, region: &str, family: &str) -> Result<Option<ImageFound>, ApiError> {
+    async fn image(&self, region: &str, family: &str) -> Result<Option<ImageFound>, LookupError> {
         let query = DescribeImageFromFamily { region_id: region.to_owned(), image_family: family.to_owned() };
         let answer = match ask(self.cloud, region, &query).await {
             Err(error) if error.is(&["InvalidImageFamily.MissingAvailableImage"]) => return Ok(None),
@@ -208,11 +213,11 @@ impl Lookup for CloudLookup<'_> {
         }))
     }
 
-    async fn existing(&self, region: &str, id: &str) -> Result<Option<Existing>, ApiError> {
-        existing::find(self.cloud, region, id).await
+    async fn existing(&self, region: &str, id: &str) -> Result<Option<Existing>, LookupError> {
+        Ok(existing::find(self.cloud, region, id).await?)
     }
 
-    async fn price(&self, region: &str, wanted: &InstancePrice) -> Result<Vec<PricePart>, ApiError> {
+    async fn price(&self, region: &str, wanted: &InstancePrice) -> Result<Vec<PricePart>, LookupError> {
         let key = (region.to_owned(), wanted.clone());
         if let Some(parts) = self.prices.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(&key) {
             return Ok(parts.clone());
@@ -237,7 +242,7 @@ impl Lookup for CloudLookup<'_> {
         let currency = match price.currency.as_str() {
             "CNY" => Currency::Cny,
             "USD" => Currency::Usd,
-            other => return Err(ApiError::Unreadable { action: "DescribePrice", reason: format!("unknown currency `{other}`") }),
+            other => return Err(ApiError::Unreadable { action: "DescribePrice", reason: format!("unknown currency `{other}`") }.into()),
         };
         let money = |amount: Decimal| Money { amount: amount.normalize(), currency };
         let details = price.detail_infos.map(|infos| infos.detail_info).unwrap_or_default();

@@ -4,12 +4,11 @@ use rust_decimal::Decimal;
 
 use super::Draft;
 use super::error::ResolveError;
-use crate::cloud::error::ApiError;
 use crate::manifest::{App, InstanceChoice, Needs};
 use crate::model::decision::{Decision, Rejected};
 use crate::model::diagnostic::Location;
 use crate::model::money::Money;
-use crate::pricing::lookup::{InstancePrice, Offer};
+use crate::pricing::lookup::{InstancePrice, LookupError, Offer};
 
 /// The image that nothing else asks for.
 const IMAGE_FAMILY: &str = "acs:alibaba_cloud_linux_3_2104_lts_x64";
@@ -59,7 +58,7 @@ async fn price(draft: &Draft<'_>, offer: &Offer, disk: u32) -> Option<Money> {
 }
 
 /// The shape to look for: exactly what is needed, or the smallest that has at least that.
-async fn offers(draft: &Draft<'_>, needs: &Needs) -> Result<Vec<Offer>, ApiError> {
+async fn offers(draft: &Draft<'_>, needs: &Needs) -> Result<Vec<Offer>, LookupError> {
     let vcpu = needs.cpu.unwrap_or(2);
     let memory = needs.memory.map_or_else(|| Decimal::from(vcpu * 2), |memory| memory.gibibytes());
     let (lookup, region) = (draft.around.lookup, &draft.desired.region);

@@ -1,7 +1,7 @@
 //! What can go wrong between a good manifest and a graph of resources.
 
-use crate::cloud::error::ApiError;
 use crate::model::diagnostic::Location;
+use crate::pricing::lookup::LookupError;
 use crate::project::bundle::PackError;
 use crate::project::detect::DetectError;
 
@@ -10,7 +10,7 @@ use crate::project::detect::DetectError;
 pub enum ResolveError {
     /// A question to the cloud failed.
     #[error(transparent)]
-    Api(#[from] ApiError),
+    Lookup(#[from] LookupError),
     /// Nobody could tell how to run the source.
     #[error("the source of app `{app}` does not say how to run it: {source}")]
     Detect {
@@ -55,7 +55,7 @@ impl ResolveError {
     /// The place in the manifest it is about.
     pub fn location(&self) -> Option<&Location> {
         match self {
-            ResolveError::Api(_) => None,
+            ResolveError::Lookup(_) => None,
             ResolveError::Detect { location, .. }
             | ResolveError::Pack { location, .. }
             | ResolveError::Impossible { location, .. }
@@ -66,7 +66,7 @@ impl ResolveError {
     /// A stable name in kebab case.
     pub fn code(&self) -> &'static str {
         match self {
-            ResolveError::Api(_) => "cloud",
+            ResolveError::Lookup(_) => "cloud",
             ResolveError::Detect { .. } => "source-not-understood",
             ResolveError::Pack { .. } => "source-not-packed",
             ResolveError::Impossible { .. } => "cannot-be-had",

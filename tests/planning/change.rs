@@ -31,7 +31,7 @@ fn nothing_is_left_to_do_after_an_apply() {
 #[test]
 fn another_page_is_another_bundle_and_another_release_and_nothing_else() {
     let stage = applied("port: 8080\nreplicas: 2\npublic: {}");
-    stage.write("web/index.html", "<p>other</p>");
+    stage.write("web/index.html", "<p>another page, with more words and other words</p>");
     let plan = stage.plan();
     assert_eq!(actions(&plan), ["update bundle.web", "update release.web-1", "update release.web-2"]);
     assert_eq!(paths(change(&plan, "bundle.web")), ["digest", "files.index.html", "size"]);
@@ -119,12 +119,7 @@ fn what_is_asked_for_is_made_anew_and_with_it_what_cannot_let_go() {
     // A security group can't be deleted as long as an instance is in it.
     stage.replace = [address("security_group.web")].into();
     let plan = stage.plan();
-    assert_eq!(actions(&plan), [
-        "replace security_group.web",
-        "replace instance.web-1",
-        "replace command.web-1",
-        "replace release.web-1"
-    ]);
+    assert_eq!(actions(&plan), ["replace security_group.web", "replace instance.web-1", "replace command.web-1", "replace release.web-1"]);
     assert_eq!(change(&plan, "instance.web-1").reasons, [Reason::DependencyReplaced { address: address("security_group.web") }]);
     assert_eq!(change(&plan, "instance.web-1").fields[0].effect, Effect::ForcesReplace);
 }

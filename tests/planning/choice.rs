@@ -68,7 +68,7 @@ fn the_region_follows_from_what_is_fetched() {
     assert_eq!(region(&auto("port: 8080"), &[]), ("cn-hangzhou".to_owned(), "nothing is fetched from hosts overseas".to_owned()));
     let (chosen, because) = region(&auto("port: 8080"), &[python, app]);
     assert_eq!(chosen, "ap-southeast-1");
-    assert!(because.starts_with("app `web` runs `") && because.contains(".py:") || because.contains(".txt:"), "{because}");
+    assert!(because.starts_with("app `web` runs `pip install -r requirements.txt gunicorn` (requirements.txt), which"), "{because}");
     let mirror = ("web/pip.conf", "[global]\nindex-url = https://mirrors.aliyun.com/pypi/simple/\n");
     assert_eq!(region(&auto("port: 8080"), &[python, app, mirror]).0, "cn-hangzhou");
     let (chosen, because) = region(&auto("port: 8080\nbuild: curl -fsSLO https://example.com/model.bin"), &[]);

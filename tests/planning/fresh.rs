@@ -94,7 +94,8 @@ fn a_secret_is_there_by_the_name_of_its_source_only() {
 
 #[test]
 fn outputs_name_what_is_not_known_yet() {
-    let text = web("port: 80\npublic: {}") + "outputs:\n  where: \"at ${apps.web.url} (${apps.web.private_ip})\"\n  again: ${outputs.where}\n";
+    let text =
+        web("port: 80\npublic: {}") + "outputs:\n  where: \"at ${apps.web.url} (${apps.web.private_ip})\"\n  again: ${outputs.where}\n";
     let plan = Stage::new(&text).plan();
     let where_ = "at http://${instance.web-1.public_ip} (${instance.web-1.private_ip})";
     assert_eq!(plan.outputs["where"], where_);

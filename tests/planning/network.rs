@@ -9,8 +9,7 @@ fn with_existing(manifest: &str) -> Stage {
     let mut stage = Stage::new(manifest);
     let text = str::to_owned;
     stage.lookup.existing.insert("vpc-0aaaaaaaaaaaaaaaaaaaa", Existing::Vpc { cidr: text("10.0.0.0/8") });
-    let switch =
-        Existing::VSwitch { vpc_id: text("vpc-0aaaaaaaaaaaaaaaaaaaa"), zone: text("cn-hangzhou-j"), cidr: text("10.1.0.0/24") };
+    let switch = Existing::VSwitch { vpc_id: text("vpc-0aaaaaaaaaaaaaaaaaaaa"), zone: text("cn-hangzhou-j"), cidr: text("10.1.0.0/24") };
     stage.lookup.existing.insert("vsw-0aaaaaaaaaaaaaaaaaaaa", switch);
     stage.lookup.existing.insert("sg-0aaaaaaaaaaaaaaaaaaaa", Existing::SecurityGroup { vpc_id: text("vpc-0bbbbbbbbbbbbbbbbbbbb") });
     let instance = |status: &str| Existing::Instance {

@@ -17,7 +17,7 @@ use aliform::plan::cost::Limits;
 use aliform::plan::make::{Inputs, plan, to_price};
 use aliform::plan::saved::{Basis, Plan};
 use aliform::pricing::existing::Existing;
-use aliform::pricing::lookup::{ImageFound, InstancePrice, Lookup, Offer, PricePart, Shape};
+use aliform::pricing::lookup::{ImageFound, InstancePrice, Lookup, LookupError, Offer, PricePart, Shape};
 use aliform::pricing::quote::quote_all;
 use aliform::resolve::error::ResolveError;
 use aliform::resolve::{Resolved, Surroundings, resolve};
@@ -28,9 +28,9 @@ use rust_decimal::Decimal;
 use serde_json::{Value as Json, json};
 
 /// A type of the table: name, vCPU, GiB, architecture, price of an hour, zones that have it.
-pub struct Type(pub &'static str, pub u32, pub u32, pub &'static str, pub Option<&'static str>, pub Vec<&'static str>);
+pub(crate) struct Type(pub &'static str, pub u32, pub u32, pub &'static str, pub Option<&'static str>, pub Vec<&'static str>);
 
-pub struct FakeLookup {
+pub(crate) struct FakeLookup {
     pub types: Vec<Type>,
     pub image_size: u32,
     pub currency: Currency,
@@ -81,48 +81,48 @@ fn zones(known: &Type, region: &str) -> Vec<String> {
 
 #[async_trait]
 impl Lookup for FakeLookup {
-    async fn offers(&self, region: &str, vcpu: u32, memory: Decimal) -> Result<Vec<Offer>, ApiError> {
+    async fn offers(&self, region: &str, vcpu: u32, memory: Decimal) -> Result<Vec<Offer>, LookupError> {
         self.ask("offers");
         let fitting = self.types.iter().filter(|known| known.1 == vcpu && Decimal::from(known.2) == memory);
         let offers = fitting.map(|known| Offer { instance_type: known.0.to_owned(), zones: zones(known, region) });
         Ok(offers.filter(|offer| !offer.zones.is_empty()).collect())
     }
 
-    async fn shapes(&self, _region: &str, vcpu: u32, memory: Decimal) -> Result<Vec<Shape>, ApiError> {
+    async fn shapes(&self, _region: &str, vcpu: u32, memory: Decimal) -> Result<Vec<Shape>, LookupError> {
         let large = self.types.iter().filter(|known| known.1 >= vcpu && Decimal::from(known.2) >= memory && known.3 == "X86");
         Ok(large.map(shape).collect())
     }
 
-    async fn shape(&self, _region: &str, instance_type: &str) -> Result<Option<Shape>, ApiError> {
+    async fn shape(&self, _region: &str, instance_type: &str) -> Result<Option<Shape>, LookupError> {
         Ok(self.find(instance_type).map(shape))
     }
 
-    async fn zones(&self, region: &str, instance_type: &str) -> Result<Vec<String>, ApiError> {
+    async fn zones(&self, region: &str, instance_type: &str) -> Result<Vec<String>, LookupError> {
         self.ask("zones");
         Ok(self.find(instance_type).map(|known| zones(known, region)).unwrap_or_default())
     }
 
-    async fn image(&self, region: &str, family: &str) -> Result<Option<ImageFound>, ApiError> {
+    async fn image(&self, region: &str, family: &str) -> Result<Option<ImageFound>, LookupError> {
         self.ask("image");
         let image = ImageFound { id: format!("m-{region}"), platform: "Aliyun".to_owned(), size: self.image_size };
         Ok((family != "no-such-family").then_some(image))
     }
 
-    async fn existing(&self, _region: &str, id: &str) -> Result<Option<Existing>, ApiError> {
+    async fn existing(&self, _region: &str, id: &str) -> Result<Option<Existing>, LookupError> {
         Ok(self.existing.get(id).cloned())
     }
 
-    async fn price(&self, _region: &str, wanted: &InstancePrice) -> Result<Vec<PricePart>, ApiError> {
+    async fn price(&self, _region: &str, wanted: &InstancePrice) -> Result<Vec<PricePart>, LookupError> {
         let price = self.find(&wanted.instance_type).and_then(|known| known.4);
         let Some(price) = price else {
-            return Err(ApiError::Unreadable { action: "DescribePrice", reason: "no price".to_owned() });
+            return Err(ApiError::Unreadable { action: "DescribePrice", reason: "no price".to_owned() }.into());
         };
         let price = Money { amount: price.parse().unwrap(), currency: self.currency };
         Ok(vec![PricePart { item: wanted.instance_type.clone(), price }])
     }
 }
 
-pub struct Stage {
+pub(crate) struct Stage {
     folder: tempfile::TempDir,
     pub lookup: FakeLookup,
     pub decided: BTreeMap<String, Decision>,
@@ -131,12 +131,12 @@ pub struct Stage {
     pub replace: BTreeSet<Address>,
 }
 
-pub fn address(text: &str) -> Address {
+pub(crate) fn address(text: &str) -> Address {
     text.parse().unwrap()
 }
 
 /// A manifest with one application and these lines in it.
-pub fn web(lines: &str) -> String {
+pub(crate) fn web(lines: &str) -> String {
     format!("version: 1\nstack: shop\nregion: cn-hangzhou\napps:\n  web:\n    source: web\n{}", indent(lines))
 }
 
@@ -144,11 +144,11 @@ fn indent(lines: &str) -> String {
     lines.lines().map(|line| format!("    {line}\n")).collect()
 }
 
-pub const PUBLIC: &str = "port: 8080\npublic: { bandwidth: 5Mbps }";
+pub(crate) const PUBLIC: &str = "port: 8080\npublic: { bandwidth: 5Mbps }";
 
 impl Stage {
     /// A stage with a site in `web` and another in `api`.
-    pub fn new(manifest: &str) -> Self {
+    pub(crate) fn new(manifest: &str) -> Self {
         let stage = Stage {
             folder: tempfile::tempdir().unwrap(),
             lookup: FakeLookup::default(),
@@ -164,21 +164,21 @@ impl Stage {
         stage
     }
 
-    pub fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.folder.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
-    pub fn delete(&self, name: &str) {
+    pub(crate) fn delete(&self, name: &str) {
         fs::remove_file(self.folder.path().join(name)).unwrap();
     }
 
-    pub fn manifest(&self, text: &str) {
+    pub(crate) fn manifest(&self, text: &str) {
         self.write("aliform.yaml", text);
     }
 
-    pub fn try_resolve(&self) -> Result<(Resolved, Limits), ResolveError> {
+    pub(crate) fn try_resolve(&self) -> Result<(Resolved, Limits), ResolveError> {
         let text = fs::read_to_string(self.folder.path().join("aliform.yaml")).unwrap();
         let manifest = manifest::parse("aliform.yaml", &text, self.folder.path()).unwrap_or_else(|errors| panic!("{errors:#?}"));
         let around = Surroundings { lookup: &self.lookup, decided: &self.decided, lineage: "0123456789abcdef0123456789abcdef" };
@@ -188,24 +188,24 @@ impl Stage {
     }
 
     #[track_caller]
-    pub fn resolve(&self) -> Resolved {
+    pub(crate) fn resolve(&self) -> Resolved {
         self.try_resolve().unwrap_or_else(|error| panic!("{error}")).0
     }
 
     /// What is wrong with the wishes.
     #[track_caller]
-    pub fn refusal(&self) -> String {
+    pub(crate) fn refusal(&self) -> String {
         let error = self.try_resolve().map(|_| ()).unwrap_err();
         format!("{error}; {}", error.hint().unwrap_or_default())
     }
 
     #[track_caller]
-    pub fn plan(&self) -> Plan {
+    pub(crate) fn plan(&self) -> Plan {
         let (resolved, limits) = self.try_resolve().unwrap_or_else(|error| panic!("{error}"));
         self.plan_for(&resolved.desired, limits, false)
     }
 
-    pub fn destroy(&self) -> Plan {
+    pub(crate) fn destroy(&self) -> Plan {
         let region = self.prior.values().next().map(|remembered| remembered.region.clone()).unwrap_or_default();
         self.plan_for(&Desired { region, ..Desired::default() }, Limits::default(), true)
     }
@@ -220,13 +220,7 @@ impl Stage {
             quotes: &quotes,
             limits,
             replace: &self.replace,
-            basis: Basis {
-                stack: "shop".to_owned(),
-                lineage: "0123".to_owned(),
-                serial: 3,
-                manifest_digest: "00".to_owned(),
-                destroy,
-            },
+            basis: Basis { stack: "shop".to_owned(), lineage: "0123".to_owned(), serial: 3, manifest_digest: "00".to_owned(), destroy },
             now: "2026-01-02T03:04:05Z".parse().unwrap(),
         })
         .unwrap()
@@ -234,7 +228,7 @@ impl Stage {
 
     /// What an apply of the present wishes leaves behind.
     #[track_caller]
-    pub fn applied(&mut self) {
+    pub(crate) fn applied(&mut self) {
         let desired = self.resolve().desired;
         self.decided.clone_from(&desired.decisions);
         self.prior.clear();
@@ -262,17 +256,17 @@ impl Stage {
     }
 
     /// Somebody else changes what the cloud has.
-    pub fn drift(&mut self, name: &str, attribute: &str, value: Json) {
+    pub(crate) fn drift(&mut self, name: &str, attribute: &str, value: Json) {
         self.observed.get_mut(&address(name)).unwrap().as_mut().unwrap()[attribute] = value;
     }
 
     /// Somebody else deletes it.
-    pub fn lose(&mut self, name: &str) {
+    pub(crate) fn lose(&mut self, name: &str) {
         self.observed.insert(address(name), None);
     }
 
     /// The last apply did not finish it; without attributes it never was.
-    pub fn unfinished(&mut self, name: &str, attributes: Option<Json>) {
+    pub(crate) fn unfinished(&mut self, name: &str, attributes: Option<Json>) {
         let known = self.prior.get_mut(&address(name)).unwrap();
         known.unfinished = Some("it rained".to_owned());
         if let Some(attributes) = attributes {
@@ -307,23 +301,23 @@ fn attributes(address: &Address, spec: &Json) -> Json {
     said
 }
 
-pub fn wait<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
 /// The change of a resource.
 #[track_caller]
-pub fn change<'a>(plan: &'a Plan, name: &str) -> &'a Change {
+pub(crate) fn change<'a>(plan: &'a Plan, name: &str) -> &'a Change {
     plan.changes.iter().find(|change| change.address == address(name)).unwrap_or_else(|| panic!("{name} is not in the plan"))
 }
 
 /// What happens, `update release.web-1`, in the order of the plan.
-pub fn actions(plan: &Plan) -> Vec<String> {
+pub(crate) fn actions(plan: &Plan) -> Vec<String> {
     plan.actions().map(|change| format!("{} {}", word(change.action), change.address)).collect()
 }
 
 /// The fields of a change.
-pub fn paths(change: &Change) -> Vec<&str> {
+pub(crate) fn paths(change: &Change) -> Vec<&str> {
     change.fields.iter().map(|field| field.path.as_str()).collect()
 }
 
@@ -338,7 +332,7 @@ fn word(action: Action) -> &'static str {
 }
 
 /// A plan as a person would sum it up, without the texts of scripts.
-pub fn outline(plan: &Plan) -> String {
+pub(crate) fn outline(plan: &Plan) -> String {
     let mut text = String::new();
     for change in &plan.changes {
         let _ = writeln!(text, "{} {}", word(change.action), change.address);
