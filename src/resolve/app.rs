@@ -74,8 +74,12 @@ fn project(app: &App) -> Result<Project, ResolveError> {
     };
     let location = || app.source.location.clone();
     let (name, wanted) = (app.name.value.clone(), app.runtime.as_ref().map(|runtime| runtime.value));
-    let detection = detect(&folder, wanted).map_err(|source| ResolveError::Detect { location: location(), app: name.clone(), source });
-    let bundle = pack(&folder).map_err(|source| ResolveError::Pack { location: location(), app: name, source })?;
+    let detection = detect(&folder, wanted).map_err(|source| ResolveError::Detect {
+        location: location(),
+        app: name.clone(),
+        source: Box::new(source),
+    });
+    let bundle = pack(&folder).map_err(|source| ResolveError::Pack { location: location(), app: name, source: Box::new(source) })?;
     let (build, start) = (app.build.as_ref().map(|build| build.value.clone()), app.start.as_ref().map(|start| start.value.clone()));
     let port = app.port.as_ref().map(|port| port.value);
     match (detection, start, wanted) {

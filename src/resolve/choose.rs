@@ -154,7 +154,8 @@ async fn zone(draft: &mut Draft<'_>, app: &App, instance_type: &str, only: Optio
         .iter()
         .filter(|zone| **zone != chosen)
         .map(|zone| Rejected { option: zone.clone(), because: "in stock too; later by name".to_owned() });
-    let decision = Decision { chosen, because, rejected: rejected.collect() };
+    let rejected = rejected.collect();
+    let decision = Decision { chosen, because, rejected };
     Ok(draft.decide(&key, decision))
 }
 

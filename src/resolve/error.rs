@@ -19,7 +19,7 @@ pub enum ResolveError {
         /// The application.
         app: String,
         /// Why not.
-        source: DetectError,
+        source: Box<DetectError>,
     },
     /// The source can't be packed.
     #[error("the source of app `{app}` can't be packed: {source}")]
@@ -29,7 +29,7 @@ pub enum ResolveError {
         /// The application.
         app: String,
         /// Why not.
-        source: PackError,
+        source: Box<PackError>,
     },
     /// Something asked for can't be had.
     #[error("{message}")]

@@ -76,7 +76,10 @@ impl Workspace {
             (Some(stack), true) => Ok(stack),
             (None, _) => Err(CommandError::failed(format!("there is no manifest `{}` and no state beside it", self.manifest.display()))
                 .hint("run `aliform init` in the folder of your application, or name the manifest with `-f FILE`")),
-            (Some(_), false) => Err(CommandError::failed("there is no manifest, and several stacks have a state here").hint("name the manifest with `-f FILE`")),
+            (Some(_), false) => {
+                Err(CommandError::failed("there is no manifest, and several stacks have a state here")
+                    .hint("name the manifest with `-f FILE`"))
+            }
         }
     }
 
@@ -134,7 +137,8 @@ pub fn random_hex() -> Result<String, CommandError> {
 /// Every stack that has a state in the folder.
 fn stacks(directory: &Path) -> Vec<String> {
     let names = std::fs::read_dir(directory).into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    let mut stacks: Vec<String> = names.filter_map(|name| Some(name.strip_suffix(".state.json").or(name.strip_suffix(".journal"))?.to_owned())).collect();
+    let mut stacks: Vec<String> =
+        names.filter_map(|name| Some(name.strip_suffix(".state.json").or(name.strip_suffix(".journal"))?.to_owned())).collect();
     stacks.sort();
     stacks.dedup();
     stacks

@@ -31,14 +31,18 @@ pub async fn run(workspace: &Workspace, arguments: &args::Apply, out: &Output) -
     let store = workspace.open(&manifest.stack.value, "apply", lineage)?;
     let client = workspace.connect().await?;
     let made = match saved {
-        None => make(workspace, &client, &store, &Aim::Manifest(&manifest), &super::plan::manner(&arguments.planning), out.events()).await?,
+        None => {
+            make(workspace, &client, &store, &Aim::Manifest(&manifest), &super::plan::manner(&arguments.planning), out.events()).await?
+        }
         Some(plan) => from_saved(workspace, &client, &store, &manifest, plan, out).await?,
     };
     carry_out(workspace, &client, &store, made, &arguments.doing, &arguments.accept, out).await
 }
 
 fn read(file: &Path) -> Result<Plan, CommandError> {
-    let wrong = |error: &dyn std::fmt::Display| CommandError::failed(format!("`{}` is not a plan that this version can apply", file.display())).because(error);
+    let wrong = |error: &dyn std::fmt::Display| {
+        CommandError::failed(format!("`{}` is not a plan that this version can apply", file.display())).because(error)
+    };
     let text = std::fs::read(file).map_err(|error| wrong(&error))?;
     let plan: Plan = serde_json::from_slice(&text).map_err(|error| wrong(&error))?;
     if plan.format != Plan::FORMAT {
@@ -48,11 +52,20 @@ fn read(file: &Path) -> Result<Plan, CommandError> {
 }
 
 /// Takes a saved plan, unless what it was made from has moved since.
-async fn from_saved(workspace: &Workspace, client: &Client, store: &Store, manifest: &Manifest, plan: Plan, out: &Output) -> Result<Made, CommandError> {
+async fn from_saved(
+    workspace: &Workspace,
+    client: &Client,
+    store: &Store,
+    manifest: &Manifest,
+    plan: Plan,
+    out: &Output,
+) -> Result<Made, CommandError> {
     let nothing = Aim::Nothing;
     let aim = if plan.basis.destroy { &nothing } else { &Aim::Manifest(manifest) };
     let stale = |reason: &dyn std::fmt::Display| {
-        CommandError::failed("the saved plan is out of date and was not applied").because(reason).hint("make a new one with `aliform plan -o FILE` and review it")
+        CommandError::failed("the saved plan is out of date and was not applied")
+            .because(reason)
+            .hint("make a new one with `aliform plan -o FILE` and review it")
     };
     plan.check(&basis(&store.state(), aim)).map_err(|reason| stale(&reason))?;
     if !store.open_intents().is_empty() {
@@ -83,7 +96,9 @@ pub async fn carry_out(
     }
     gate(&made.plan, accepted)?;
     if !doing.auto_approve && !approved(&made.plan, out) {
-        return Err(CommandError::failed("not approved; nothing was changed").hint("answer `yes`, or use `--auto-approve` where nobody can answer"));
+        return Err(
+            CommandError::failed("not approved; nothing was changed").hint("answer `yes`, or use `--auto-approve` where nobody can answer")
+        );
     }
     let outcome = perform(workspace, client, store, &made.plan, &made.bundles, made.unsettled, doing.parallelism, out).await?;
     let state = store.state();
@@ -107,7 +122,9 @@ fn gate(plan: &Plan, accepted: &[String]) -> Result<(), CommandError> {
         finding.severity == Severity::High && BY_NAME.contains(&finding.id.as_str()) && !accepted.iter().any(|risk| risk == &finding.id)
     });
     match open {
-        Some(finding) => Err(CommandError::new(POLICY, finding.message.clone()).hint(format!("accept the risk with `--accept {}`", finding.id))),
+        Some(finding) => {
+            Err(CommandError::new(POLICY, finding.message.clone()).hint(format!("accept the risk with `--accept {}`", finding.id)))
+        }
         None => Ok(()),
     }
 }
@@ -137,7 +154,16 @@ async fn perform(
     out: &Output,
 ) -> Result<Outcome, CommandError> {
     let identity = identity(&store.state());
-    let world = World { cloud: client, store, identity: &identity, events: out.events(), secrets: workspace, artifacts, explain: &explain, unsettled: Mutex::new(unsettled) };
+    let world = World {
+        cloud: client,
+        store,
+        identity: &identity,
+        events: out.events(),
+        secrets: workspace,
+        artifacts,
+        explain: &explain,
+        unsettled: Mutex::new(unsettled),
+    };
     let (stop, stopped) = watch::channel(false);
     let interrupt = async {
         loop {

@@ -30,7 +30,8 @@ pub async fn run(workspace: &Workspace, out: &Output) -> Result<u8, CommandError
     let regions = ask(&client, REGION, &DescribeRegions { accept_language: "en-US".to_owned() }).await;
     row("ECS", regions.map(|answer| format!("{} regions", answer.regions.region.len())).map_err(|error| error.to_string()));
     let balance = ask(&client, REGION, &QueryAccountBalance {}).await;
-    let balance = balance.map(|answer| answer.data.map_or_else(|| "not told".to_owned(), |data| format!("{} {}", data.available_amount, data.currency)));
+    let balance = balance
+        .map(|answer| answer.data.map_or_else(|| "not told".to_owned(), |data| format!("{} {}", data.available_amount, data.currency)));
     row("balance", balance.map_err(|error| error.to_string()));
     out.table(&["check", "result", "detail"], rows);
     Ok(if failed { FAILED } else { 0 })

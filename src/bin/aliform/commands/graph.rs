@@ -20,7 +20,9 @@ pub async fn run(workspace: &Workspace, arguments: &args::Graph, out: &Output) -
         None => State::new(&manifest.stack.value, random_hex()?),
     };
     let client = workspace.connect().await?;
-    let resolved = resolve(&manifest, &Surroundings { lookup: &CloudLookup::new(&client), decided: &state.decisions, lineage: &state.lineage }).await?;
+    let resolved =
+        resolve(&manifest, &Surroundings { lookup: &CloudLookup::new(&client), decided: &state.decisions, lineage: &state.lineage })
+            .await?;
     let nodes: BTreeMap<_, _> = resolved.desired.nodes.iter().map(|(address, node)| (address.clone(), node.depends_on.clone())).collect();
     let graph = Graph::build(nodes).map_err(|error| CommandError::failed(error.to_string()))?;
     out.text(&match arguments.format {

@@ -14,13 +14,16 @@ pub fn run(workspace: &Workspace, arguments: &args::Init, out: &Output) -> Resul
     }
     let folder = &workspace.directory;
     let found = detect(folder, None).map_err(|error| CommandError::failed("the folder does not say how to run it").because(error))?;
-    let name = stack_name(&std::path::absolute(folder).ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned())).unwrap_or_default());
+    let name = stack_name(
+        &std::path::absolute(folder).ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned())).unwrap_or_default(),
+    );
     let text = format!(
         "version: 1\nstack: {name}\nregion: auto\napps:\n  web:\n    source: .\n    runtime: {runtime}\n    port: {port}\n    instance: {{ cpu: 2, memory: 4GiB }}\n    public: {{ bandwidth: 5Mbps }}\noutputs: {{ url: \"${{apps.web.url}}\" }}\n",
         runtime = found.runtime,
         port = found.port,
     );
-    std::fs::write(manifest, &text).map_err(|error| CommandError::failed(format!("`{}` can't be written", manifest.display())).because(error))?;
+    std::fs::write(manifest, &text)
+        .map_err(|error| CommandError::failed(format!("`{}` can't be written", manifest.display())).because(error))?;
     let mut lines = vec![format!("`{}` is written: a {} application, started with `{}`.", manifest.display(), found.runtime, found.start)];
     lines.extend(found.evidence.iter().map(|evidence| format!("  {}:{}: {}", evidence.file, evidence.line, evidence.text)));
     lines.push("Next: `aliform plan --local` shows what it comes to.".to_owned());

@@ -11,7 +11,8 @@ pub async fn run(workspace: &Workspace, arguments: &Logs, out: &Output) -> Resul
     let state = state(workspace)?;
     let running = releases(&state, arguments.app.as_deref());
     if running.is_empty() {
-        let message = arguments.app.as_ref().map_or_else(|| "nothing runs".to_owned(), |app| format!("no release of app `{app}` is in the state"));
+        let message =
+            arguments.app.as_ref().map_or_else(|| "nothing runs".to_owned(), |app| format!("no release of app `{app}` is in the state"));
         return Err(CommandError::failed(message).hint("see `aliform status`"));
     }
     let client = workspace.connect().await?;

@@ -13,14 +13,22 @@ use crate::workspace::Workspace;
 
 pub fn run(workspace: &Workspace, arguments: &OutputName, out: &Output) -> Result<u8, CommandError> {
     let stack = workspace.stack()?;
-    let state = Store::read(&workspace.state_directory(), &stack)?.ok_or_else(|| CommandError::failed(format!("stack `{stack}` has no state yet")).hint("run `aliform apply` first"))?;
+    let state = Store::read(&workspace.state_directory(), &stack)?
+        .ok_or_else(|| CommandError::failed(format!("stack `{stack}` has no state yet")).hint("run `aliform apply` first"))?;
     let values = values(&state);
     match &arguments.name {
-        None => out.result(&values.iter().map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join("\n"), &serde_json::json!(values)),
+        None => out.result(
+            &values.iter().map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join("\n"),
+            &serde_json::json!(values),
+        ),
         Some(name) => {
             let value = values.get(name).ok_or_else(|| {
                 let names = values.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-                CommandError::failed(format!("there is no output `{name}`")).hint(if names.is_empty() { "nothing is applied yet".to_owned() } else { format!("there are {names}") })
+                CommandError::failed(format!("there is no output `{name}`")).hint(if names.is_empty() {
+                    "nothing is applied yet".to_owned()
+                } else {
+                    format!("there are {names}")
+                })
             })?;
             out.result(value, &serde_json::json!(value));
         }

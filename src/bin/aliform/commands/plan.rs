@@ -35,11 +35,17 @@ pub async fn run(workspace: &Workspace, arguments: &args::Plan, out: &Output) ->
 
 /// The planning that the options ask for.
 pub fn manner(planning: &args::Planning) -> Manner {
-    Manner { reselect: planning.reselect, replace: planning.replace.iter().cloned().collect(), no_refresh: planning.no_refresh, decided: None }
+    Manner {
+        reselect: planning.reselect,
+        replace: planning.replace.iter().cloned().collect(),
+        no_refresh: planning.no_refresh,
+        decided: None,
+    }
 }
 
 fn save(file: &Path, plan: &Plan) -> Result<(), CommandError> {
-    let wrong = |error: &dyn std::fmt::Display| CommandError::failed(format!("the plan can't be saved to `{}`", file.display())).because(error);
+    let wrong =
+        |error: &dyn std::fmt::Display| CommandError::failed(format!("the plan can't be saved to `{}`", file.display())).because(error);
     let text = serde_json::to_string_pretty(plan).map_err(|error| wrong(&error))?;
     std::fs::write(file, text + "\n").map_err(|error| wrong(&error))
 }

@@ -81,18 +81,31 @@ pub fn identity(state: &State) -> Identity {
 }
 
 fn limits(manifest: &Manifest) -> Limits {
-    Limits { hourly: manifest.budget.hourly.as_ref().map(|money| money.value), monthly: manifest.budget.monthly.as_ref().map(|money| money.value) }
+    Limits {
+        hourly: manifest.budget.hourly.as_ref().map(|money| money.value),
+        monthly: manifest.budget.monthly.as_ref().map(|money| money.value),
+    }
 }
 
 /// Makes a plan.
-pub async fn make(workspace: &Workspace, client: &Client, store: &Store, aim: &Aim<'_>, manner: &Manner, events: &dyn EventSink) -> Result<Made, CommandError> {
+pub async fn make(
+    workspace: &Workspace,
+    client: &Client,
+    store: &Store,
+    aim: &Aim<'_>,
+    manner: &Manner,
+    events: &dyn EventSink,
+) -> Result<Made, CommandError> {
     let identity = identity(&store.state());
     let nothing = Bundles::default();
     let unsettled = settle(workspace, client, store, &identity, &nothing, events).await?;
     let state = store.state();
     let prior = remembered(&state);
     let observed: Observed = if manner.no_refresh {
-        prior.iter().map(|(address, known)| (address.clone(), Some(known.attributes.clone()).filter(|attributes| !attributes.is_null()))).collect()
+        prior
+            .iter()
+            .map(|(address, known)| (address.clone(), Some(known.attributes.clone()).filter(|attributes| !attributes.is_null())))
+            .collect()
     } else {
         events.emit(Event::RefreshStarted { resources: prior.len() });
         let before = client.total();
@@ -102,7 +115,9 @@ pub async fn make(workspace: &Workspace, client: &Client, store: &Store, aim: &A
     };
     let lookup = CloudLookup::new(client);
     let (desired, bundles, limits) = match aim {
-        Aim::Nothing => (Desired { region: state.region.clone().unwrap_or_default(), ..Desired::default() }, Bundles::default(), Limits::default()),
+        Aim::Nothing => {
+            (Desired { region: state.region.clone().unwrap_or_default(), ..Desired::default() }, Bundles::default(), Limits::default())
+        }
         Aim::Manifest(manifest) => {
             let none = BTreeMap::new();
             let decided = match (&manner.decided, manner.reselect) {
@@ -137,7 +152,8 @@ async fn settle(
     artifacts: &dyn Artifacts,
     events: &dyn EventSink,
 ) -> Result<BTreeMap<Address, u64>, CommandError> {
-    let world = World { cloud: client, store, identity, events, secrets: workspace, artifacts, explain: &explain, unsettled: Mutex::default() };
+    let world =
+        World { cloud: client, store, identity, events, secrets: workspace, artifacts, explain: &explain, unsettled: Mutex::default() };
     recover(&world).await?;
     Ok(world.unsettled.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
 }

@@ -37,7 +37,8 @@ pub fn run(workspace: &Workspace, arguments: &args::State, out: &Output) -> Resu
         }
         args::State::Rm { address } => {
             let store = workspace.open(&stack, "state rm", None)?;
-            let id = store.look(|state| state.resources.get(address).map(|resource| resource.id.clone())).ok_or_else(|| unknown(address))?;
+            let id =
+                store.look(|state| state.resources.get(address).map(|resource| resource.id.clone())).ok_or_else(|| unknown(address))?;
             store.remove(address)?;
             out.note(&format!("`{address}` is forgotten. `{id}` goes on existing in the cloud, and costs what it costs."));
         }

@@ -28,7 +28,8 @@ pub struct Running<'a> {
 /// The releases of a state, all of them or those of one application.
 pub fn releases<'a>(state: &'a State, app: Option<&str>) -> Vec<Running<'a>> {
     let found = state.resources.iter().filter(|(address, _)| address.kind == Kind::Release);
-    let typed = found.filter_map(|(address, resource)| Some(Running { address, resource, spec: ReleaseSpec::deserialize(&resource.spec).ok()? }));
+    let typed =
+        found.filter_map(|(address, resource)| Some(Running { address, resource, spec: ReleaseSpec::deserialize(&resource.spec).ok()? }));
     typed.filter(|running| app.is_none_or(|app| running.spec.app == app)).collect()
 }
 
@@ -61,7 +62,8 @@ pub async fn on_machine(
         artifacts: &nothing,
     };
     let instance = running.spec.instance_id.known().map(String::as_str).unwrap_or_default();
-    let script = Script { what, text, timeout: Duration::from_secs(running.spec.within.saturating_add(30)), instance, step: "ask", tell: false };
+    let script =
+        Script { what, text, timeout: Duration::from_secs(running.spec.within.saturating_add(30)), instance, step: "ask", tell: false };
     let run = script::start(&context, &script).await?;
     let ran = script::follow(&context, &script, &run).await?;
     Ok((ran.exit_code, ran.output))
@@ -77,10 +79,10 @@ pub async fn run(workspace: &Workspace, out: &Output) -> Result<u8, CommandError
         let answer = on_machine(workspace, &client, &identity, &running, "the check of the application", &running.spec.verify_script).await;
         let health = match answer {
             Ok((0, _)) => "running".to_owned(),
-            Ok((_, output)) => output.lines().find(|line| line.starts_with("check=") && line.contains(" ok=0")).map_or_else(
-                || "not running".to_owned(),
-                |line| line.split_once("detail=").map_or(line, |(_, detail)| detail).to_owned(),
-            ),
+            Ok((_, output)) => output
+                .lines()
+                .find(|line| line.starts_with("check=") && line.contains(" ok=0"))
+                .map_or_else(|| "not running".to_owned(), |line| line.split_once("detail=").map_or(line, |(_, detail)| detail).to_owned()),
             Err(error) => error.message,
         };
         failed |= health != "running" || running.resource.status != Status::Ready;

@@ -8,7 +8,13 @@ pub fn run(workspace: &Workspace, out: &Output) -> Result<u8, CommandError> {
     let manifest = workspace.load()?;
     let count = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
     out.result(
-        &format!("`{}` is valid: stack `{}`, {}, {}.", workspace.manifest.display(), manifest.stack.value, count(manifest.apps.len(), "app"), count(manifest.jobs.len(), "job")),
+        &format!(
+            "`{}` is valid: stack `{}`, {}, {}.",
+            workspace.manifest.display(),
+            manifest.stack.value,
+            count(manifest.apps.len(), "app"),
+            count(manifest.jobs.len(), "job")
+        ),
         &serde_json::json!({ "valid": true, "stack": manifest.stack.value, "apps": manifest.apps.len(), "jobs": manifest.jobs.len() }),
     );
     Ok(0)

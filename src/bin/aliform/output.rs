@@ -1,0 +1,190 @@
+//! Where everything is shown: results on standard output, what accompanies them on standard error, in the form that
+//! was asked for. A reader that goes away is no error.
+
+use std::io::{IsTerminal, Write, stderr, stdout};
+use std::process::ExitCode;
+
+use aliform::apply::run::Outcome;
+use aliform::model::clock::{Clock, SystemClock};
+use aliform::model::event::{Event, EventSink};
+use aliform::plan::saved::Plan;
+use aliform::state::contents::State;
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use crate::args::{Format, Global};
+use crate::commands::outputs;
+use crate::error::CommandError;
+use crate::render::ndjson::{self, ErrorContent, Ndjson};
+use crate::render::plan::{PlanOptions, plan};
+use crate::render::progress::Progress;
+use crate::render::style::Style;
+use crate::render::summary::{Summary, summary};
+use crate::render::{diagnostic, json, table};
+
+/// Columns where nobody says how wide the terminal is.
+const WIDTH: usize = 100;
+
+/// The outputs of a command.
+pub struct Output {
+    format: Format,
+    /// For standard output.
+    style: Style,
+    /// For standard error.
+    aside: Style,
+    events: Events,
+    /// How the next commands begin.
+    program: String,
+    local: bool,
+}
+
+enum Events {
+    Shown(Progress),
+    Lines(Ndjson<std::io::Stdout>),
+    /// A JSON document is written at the end; nothing before it.
+    None,
+}
+
+impl EventSink for Events {
+    fn emit(&self, event: Event) {
+        match self {
+            Events::Shown(progress) => progress.emit(event),
+            Events::Lines(lines) => lines.emit(event),
+            Events::None => {}
+        }
+    }
+}
+
+/// Reads a variable that says how to show things.
+#[expect(clippy::disallowed_methods, reason = "the binary owns the environment")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+impl Output {
+    /// From the options and the terminal.
+    pub fn new(global: &Global) -> Self {
+        let colours = variable("NO_COLOR").is_none() && variable("TERM").is_none_or(|terminal| terminal != "dumb");
+        let width = rustix::termios::tcgetwinsize(stdout()).map_or(WIDTH, |size| usize::from(size.ws_col));
+        let style = |terminal: bool| Style { colour: colours && terminal, width: if width == 0 { WIDTH } else { width } };
+        let aside = style(stderr().is_terminal());
+        let events = match global.output {
+            Format::Human => {
+                Events::Shown(Progress::new(aside, stderr().is_terminal() && variable("TERM").is_none_or(|terminal| terminal != "dumb")))
+            }
+            Format::Ndjson => Events::Lines(Ndjson::new(stdout(), crate::workspace::clock())),
+            Format::Json => Events::None,
+        };
+        let mut program = "aliform".to_owned();
+        if let Some(directory) = &global.directory {
+            program += &format!(" -C {}", directory.display());
+        }
+        if global.local {
+            program += " --local";
+        }
+        let local = global.local || variable("ALIFORM_CLOUD").is_some_and(|cloud| cloud == "local");
+        Output { format: global.output, style: style(stdout().is_terminal()), aside, events, program, local }
+    }
+
+    /// Who is told what happens.
+    pub fn events(&self) -> &dyn EventSink {
+        &self.events
+    }
+
+    /// Whether JSON is asked for, in one form or the other.
+    pub fn is_json(&self) -> bool {
+        self.format != Format::Human
+    }
+
+    /// Text as it is, for people and programs alike.
+    pub fn text(&self, text: &str) {
+        let mut out = stdout().lock();
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    }
+
+    /// A question, without an end of line.
+    pub fn prompt(&self, question: &str) {
+        let _ = write!(stderr(), "{question}").and_then(|()| stderr().flush());
+    }
+
+    /// A remark beside the result.
+    pub fn note(&self, text: &str) {
+        match &self.events {
+            Events::Shown(progress) => progress.note(text),
+            Events::Lines(_) | Events::None => drop(writeln!(stderr(), "{text}")),
+        }
+    }
+
+    /// A result: a sentence for people, a value for programs.
+    pub fn result(&self, text: &str, value: &Json) {
+        if self.is_json() { self.json(value) } else { self.text(&format!("{}\n", text.trim_end_matches('\n'))) }
+    }
+
+    /// A value, whatever form is asked for.
+    pub fn json(&self, value: &impl Serialize) {
+        let text = match self.format {
+            Format::Ndjson => ndjson::result_line(value, &SystemClock.now()),
+            _ => json::pretty(value),
+        };
+        self.serialised(text);
+    }
+
+    fn serialised(&self, text: serde_json::Result<String>) {
+        match text {
+            Ok(text) => self.text(&text),
+            Err(error) => drop(writeln!(stderr(), "error: the result has no JSON form: {error}")),
+        }
+    }
+
+    /// Rows under a head; an array of objects for programs.
+    pub fn table(&self, head: &[&str], rows: Vec<Vec<String>>) {
+        if self.is_json() {
+            let object =
+                |row: &Vec<String>| head.iter().zip(row).map(|(key, value)| ((*key).to_owned(), Json::from(value.clone()))).collect();
+            self.json(&rows.iter().map(object).collect::<Vec<serde_json::Map<String, Json>>>());
+        } else {
+            self.text(&table::table(head, &rows, &self.style));
+        }
+    }
+
+    /// A plan.
+    pub fn plan(&self, shown: &Plan) {
+        match self.format {
+            Format::Human => self.text(&plan(shown, &PlanOptions::default(), &self.style)),
+            Format::Json => self.json(shown),
+            Format::Ndjson => self.serialised(ndjson::plan_line(shown, &SystemClock.now())),
+        }
+    }
+
+    /// The end of an apply.
+    pub fn applied(&self, plan: &Plan, outcome: &Outcome, state: &State) {
+        let end = Summary::new(plan, outcome, state, outputs::values(state));
+        match self.format {
+            Format::Human => self.text(&format!("\n{}", summary(&end, &self.program, !self.local, &self.style))),
+            _ => self.json(&end),
+        }
+    }
+
+    /// A command that did not succeed; gives back its exit code.
+    pub fn fail(&self, error: &CommandError) -> ExitCode {
+        if self.format == Format::Ndjson {
+            let content = ErrorContent {
+                code: error.code,
+                message: &error.message,
+                causes: &error.causes,
+                hints: &error.hints,
+                diagnostics: &error.diagnostics,
+            };
+            self.serialised(ndjson::error_line(&content, &SystemClock.now()));
+        }
+        let mut text = String::new();
+        if !error.diagnostics.is_empty() {
+            text += &diagnostic::diagnostics(&error.diagnostics, &self.aside);
+        }
+        if !error.message.is_empty() {
+            text += &diagnostic::error(&error.message, &error.causes, &error.hints, &self.aside);
+        }
+        let _ = stderr().write_all(text.as_bytes());
+        ExitCode::from(error.code)
+    }
+}

@@ -1,0 +1,181 @@
+//! A folder with an example in it, and the program run there with a clean environment.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value as Json;
+
+/// How long anything that is waited for may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub struct Stage {
+    folder: tempfile::TempDir,
+}
+
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    fn of(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Ran { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// Fails with everything that was printed unless it ended with that code.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    pub fn json(&self) -> Json {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}\n{}", self.stdout, self.stderr))
+    }
+}
+
+impl Stage {
+    /// A copy of an example.
+    pub fn example(name: &str) -> Self {
+        let stage = Stage::empty();
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name), stage.path());
+        stage
+    }
+
+    pub fn empty() -> Self {
+        Stage { folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        fs::write(self.file(name), text).unwrap();
+    }
+
+    /// Replaces a text that has to be in a file.
+    #[track_caller]
+    pub fn edit(&self, name: &str, from: &str, to: &str) {
+        let text = fs::read_to_string(self.file(name)).unwrap();
+        assert!(text.contains(from), "`{from}` is not in {name}");
+        self.write(name, &text.replace(from, to));
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aliform"));
+        command.args(arguments).current_dir(self.path()).env_clear();
+        command.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("HOME", self.path()).env("ALIFORM_CLOUD", "local");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::of(self.command(arguments).output().unwrap())
+    }
+
+    /// Runs it with something typed.
+    pub fn type_in(&self, arguments: &[&str], text: &str) -> Ran {
+        let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        Ran::of(child.wait_with_output().unwrap())
+    }
+
+    pub fn spawn(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).spawn().unwrap()
+    }
+
+    #[track_caller]
+    pub fn apply(&self) -> Ran {
+        self.run(&["apply", "--auto-approve"]).expect(0)
+    }
+
+    /// What a plan would do: address to action, kept ones left out.
+    #[track_caller]
+    pub fn planned(&self) -> BTreeMap<String, String> {
+        let plan = self.run(&["plan", "--output", "json"]).expect(0).json();
+        let text = |json: &Json| json.as_str().unwrap().to_owned();
+        let changes = plan["changes"].as_array().unwrap().iter().map(|change| (text(&change["address"]), text(&change["action"])));
+        changes.filter(|(_, action)| action != "keep").collect()
+    }
+
+    #[track_caller]
+    pub fn output(&self, name: &str) -> String {
+        self.run(&["output", name]).expect(0).stdout.trim().to_owned()
+    }
+
+    /// What the local cloud holds: kind to how many.
+    #[track_caller]
+    pub fn resources(&self) -> BTreeMap<String, usize> {
+        let listed = self.run(&["cloud", "resources", "--output", "json"]).expect(0).json();
+        let mut count = BTreeMap::new();
+        for resource in listed.as_array().unwrap() {
+            *count.entry(resource["kind"].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+        count
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let reset = self.run(&["cloud", "reset"]);
+        if reset.code != 0 && !std::thread::panicking() {
+            panic!("the local cloud could not be reset: {}", reset.stderr);
+        }
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_name() == ".aliform" {
+            continue;
+        }
+        if entry.path().is_dir() { copy(&entry.path(), &target) } else { drop(fs::copy(entry.path(), target).unwrap()) }
+    }
+}
+
+/// The body of `url`, or why there is none.
+pub fn get(url: &str) -> Result<String, std::io::Error> {
+    let rest = url.strip_prefix("http://").unwrap();
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let host = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
+    let mut stream = TcpStream::connect_timeout(&host.parse().unwrap(), Duration::from_secs(5))?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.write_all(format!("GET /{path} HTTP/1.0\r\nhost: {host}\r\n\r\n").as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// Waits until `condition` holds.
+#[track_caller]
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "{what} did not come about");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Every process whose environment or command line holds `marker`.
+pub fn processes_with(marker: &str) -> Vec<String> {
+    let holds = |path: PathBuf| fs::read(path).is_ok_and(|bytes| bytes.windows(marker.len()).any(|window| window == marker.as_bytes()));
+    let ids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok());
+    ids.filter(|id| id.parse::<u32>().is_ok())
+        .filter(|id| holds(format!("/proc/{id}/environ").into()) || holds(format!("/proc/{id}/cmdline").into()))
+        .collect()
+}
