@@ -79,6 +79,9 @@ impl Output {
         if let Some(directory) = &global.directory {
             program += &format!(" -C {}", directory.display());
         }
+        if global.file != std::path::Path::new("aliform.yaml") {
+            program += &format!(" -f {}", global.file.display());
+        }
         if global.local {
             program += " --local";
         }
@@ -147,10 +150,10 @@ impl Output {
         }
     }
 
-    /// A plan.
-    pub fn plan(&self, shown: &Plan) {
+    /// A plan; decisions that the state holds already are not told again.
+    pub fn plan(&self, shown: &Plan, state: &State) {
         match self.format {
-            Format::Human => self.text(&plan(shown, &PlanOptions::default(), &self.style)),
+            Format::Human => self.text(&plan(shown, &PlanOptions { full: false, known: Some(&state.decisions) }, &self.style)),
             Format::Json => self.json(shown),
             Format::Ndjson => self.serialised(ndjson::plan_line(shown, &SystemClock.now())),
         }

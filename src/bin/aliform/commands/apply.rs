@@ -89,7 +89,7 @@ pub async fn carry_out(
     accepted: &[String],
     out: &Output,
 ) -> Result<u8, CommandError> {
-    out.plan(&made.plan);
+    out.plan(&made.plan, &store.state());
     if made.plan.is_empty() {
         store.finish()?;
         return Ok(0);

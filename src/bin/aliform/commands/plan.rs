@@ -22,11 +22,12 @@ pub async fn run(workspace: &Workspace, arguments: &args::Plan, out: &Output) ->
     let client = workspace.connect().await?;
     let aim = manifest.as_ref().map_or(Aim::Nothing, Aim::Manifest);
     let made = make(workspace, &client, &store, &aim, &manner(&arguments.planning), out.events()).await?;
+    let state = store.state();
     store.finish()?;
     if let Some(file) = &arguments.out {
         save(file, &made.plan)?;
     }
-    out.plan(&made.plan);
+    out.plan(&made.plan, &state);
     if let Some(file) = &arguments.out {
         out.note(&format!("The plan is saved. Apply exactly this with: aliform apply {}", file.display()));
     }
