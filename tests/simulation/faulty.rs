@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aliform::cloud::http::transport::{Exchange, Failure};
 use aliform::cloud::sign::nonce::Nonces;
-use aliform::local_cloud::core::LocalCloud;
+use aliform::local_cloud::LocalCloud;
 use aliform::local_cloud::wire::Request;
 use async_trait::async_trait;
 use bytes::Bytes;
