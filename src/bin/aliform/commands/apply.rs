@@ -10,6 +10,7 @@ use aliform::apply::world::World;
 use aliform::manifest::Manifest;
 use aliform::model::address::Kind;
 use aliform::model::finding::Severity;
+use aliform::model::secret::{SecretSource, Secrets};
 use aliform::plan::saved::Plan;
 use aliform::resources::kind::Artifacts;
 use aliform::state::store::Store;
@@ -95,6 +96,7 @@ pub async fn carry_out(
         return Ok(0);
     }
     gate(&made.plan, accepted)?;
+    check_secrets(workspace, &made.plan)?;
     if !doing.auto_approve && !approved(&made.plan, out) {
         return Err(
             CommandError::failed("not approved; nothing was changed").hint("answer `yes`, or use `--auto-approve` where nobody can answer")
@@ -127,6 +129,21 @@ fn gate(plan: &Plan, accepted: &[String]) -> Result<(), CommandError> {
         }
         None => Ok(()),
     }
+}
+
+/// A secret that is missing is said before anything is made, not when everything else stands.
+fn check_secrets(workspace: &Workspace, plan: &Plan) -> Result<(), CommandError> {
+    for change in plan.actions() {
+        let Some(wanted) = plan.wanted.get(&change.address).filter(|_| change.address.kind == Kind::Release) else { continue };
+        for (name, source) in wanted.spec["secrets"].as_object().into_iter().flatten() {
+            let source: SecretSource = source.as_str().unwrap_or_default().parse().map_err(CommandError::failed)?;
+            if workspace.read(&source).is_none() {
+                let message = format!("the secret `{name}` of `{}` is missing: `{}` is not set in the environment", change.address, source.variable);
+                return Err(CommandError::failed(message).hint(format!("set it for this command: `{}=... aliform apply`", source.variable)));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Asks. Only `yes` is a yes; silence and the end of input are a no.

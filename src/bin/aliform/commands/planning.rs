@@ -22,6 +22,7 @@ use aliform::resources::desired::Desired;
 use aliform::resources::kind::{Artifacts, Identity};
 use aliform::resources::refresh::{Observed, observe};
 use aliform::state::contents::State;
+use aliform::state::record::Record;
 use aliform::state::store::Store;
 
 use crate::error::CommandError;
@@ -96,9 +97,12 @@ pub async fn make(
     manner: &Manner,
     events: &dyn EventSink,
 ) -> Result<Made, CommandError> {
+    begin(store).await?;
     let identity = identity(&store.state());
     let nothing = Bundles::default();
     let unsettled = settle(workspace, client, store, &identity, &nothing, events).await?;
+    // What was settled belongs to the state that the plan is made from.
+    store.finish()?;
     let state = store.state();
     let prior = remembered(&state);
     let observed: Observed = if manner.no_refresh {
@@ -141,6 +145,15 @@ pub async fn make(
         now: clock().now(),
     };
     Ok(Made { plan: plan(inputs)?, bundles, unsettled })
+}
+
+/// Starts a state that is new, so that its lineage, and the names that follow from it, are the same in every plan.
+async fn begin(store: &Store) -> Result<(), CommandError> {
+    if store.look(|state| state.serial == 0 && state.resources.is_empty() && state.open.is_empty()) {
+        store.append(Record::Settings { region: None, manifest_digest: None, outputs: BTreeMap::new() }).await?;
+        store.finish()?;
+    }
+    Ok(())
 }
 
 /// Settles what an earlier run left open.
