@@ -67,13 +67,19 @@ async fn connection(cloud: Arc<LocalCloud>, stream: TcpStream, mut end: watch::R
     let connection = hyper::server::conn::http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     // What a connection ends with is the client's business.
-    tokio::select! {
-        _ = connection.as_mut() => {}
-        () = async { drop(end.wait_for(|end| *end).await) } => {
-            connection.as_mut().graceful_shutdown();
-            drop(connection.await);
-        }
+    let finished = tokio::select! {
+        _ = connection.as_mut() => true,
+        () = ended(&mut end) => false,
+    };
+    if !finished {
+        connection.as_mut().graceful_shutdown();
+        drop(connection.await);
     }
+}
+
+async fn ended(end: &mut watch::Receiver<bool>) {
+    // A sender that is gone means the same.
+    drop(end.wait_for(|end| *end).await);
 }
 
 async fn answer(cloud: &LocalCloud, request: hyper::Request<hyper::body::Incoming>) -> Result<Response, Infallible> {
@@ -97,12 +103,6 @@ async fn answer(cloud: &LocalCloud, request: hyper::Request<hyper::body::Incomin
         headers,
         body,
     };
-    // No part of the real API: for the command that looks into the local cloud from outside.
-    if request.path == "/_aliform/resources" {
-        let body = serde_json::json!(cloud.resources()).to_string();
-        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        return Ok(Response { status: 200, headers, body: Bytes::from(body), dropped: false });
-    }
     Ok(cloud.handle(request).await)
 }
 

@@ -1,7 +1,6 @@
 //! `ACS3-HMAC-SHA256`, the signature of RPC and ROA calls. The signed headers are those that the caller names: SDKs
 //! differ in what they sign.
 
-use hmac::Mac;
 use jiff::Timestamp;
 
 use super::{Caller, check_time, fits_hex, hmac_sha256, incomplete, known_key, mismatch, sha256_hex};
@@ -74,12 +73,6 @@ fn canonical(request: &Request, names: &[&str], hash: &str, encode_keys: bool) -
         text.push_str(&format!("{name}:{}\n", values.join(",")));
     }
     format!("{text}\n{}\n{hash}", names.join(";"))
-}
-
-/// Signs a text; the tests' own caller uses it.
-#[cfg(test)]
-pub(crate) fn sign(secret: &str, text: &str) -> String {
-    hex::encode(hmac_sha256(secret.as_bytes(), text.as_bytes()).finalize().into_bytes())
 }
 
 #[cfg(test)]

@@ -119,7 +119,9 @@ pub(crate) fn auto_release(call: &mut Call) -> Outcome {
         instance.auto_release = at;
         let due = instance.release_at();
         let index = &mut call.world.index;
-        before.into_iter().for_each(|before| drop(index.due.remove(&(before, Due::Release(id.clone())))));
+        if let Some(before) = before {
+            index.due.remove(&(before, Due::Release(id.clone())));
+        }
         index.due.extend(due.map(|at| (at, Due::Release(id.clone()))));
         index.signal(&id);
     }

@@ -164,8 +164,8 @@ pub(crate) fn delete(call: &mut Call) -> Outcome {
         let message = "There is still instance(s) in the specified security group.";
         return Err(Fault::forbidden("DependencyViolation", message));
     }
-    let names = |group: &Group| group.id != id && group.rules.iter().any(|rule| rule.peer_group() == Some(id.as_str()));
-    if call.world.groups.values().any(names) {
+    let refers = |group: &Group| group.id != id && group.rules.iter().any(|rule| rule.peer_group() == Some(id.as_str()));
+    if call.world.groups.values().any(refers) {
         let message = "The specified security group is referenced by rules of another security group.";
         return Err(Fault::forbidden("DependencyViolation", message));
     }

@@ -1,6 +1,6 @@
 //! The rules of a security group: read from parameters, compared, added, taken away.
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
@@ -185,8 +185,7 @@ fn peer(params: &Params, direction: Direction) -> Result<Peer, Fault> {
     let malformed = |name: &str| Fault::bad(format!("InvalidParam.{name}"), format!("The specified parameter {name} is not valid."));
     let of = |name: String| params.text(&name).map(|text| (text.to_owned(), name));
     if let Some((text, name)) = of(format!("{side}CidrIp")) {
-        let net =
-            if text.contains('/') { text.parse::<Ipv4Net>().ok() } else { text.parse::<std::net::Ipv4Addr>().ok().map(Ipv4Net::from) };
+        let net = if text.contains('/') { text.parse::<Ipv4Net>().ok() } else { text.parse::<Ipv4Addr>().ok().map(Ipv4Net::from) };
         // Host bits are cut off, as the real service does.
         return net.map(|net| Peer::V4(net.trunc())).ok_or_else(|| malformed(&name));
     }

@@ -81,10 +81,6 @@ impl<T> Table<T> {
         let from = (Bound::Included(prefix.to_owned()), Bound::Unbounded);
         self.rows.range(from).take_while(move |(key, _)| key.starts_with(prefix)).map(|(key, row)| (key.as_str(), row))
     }
-
-    pub(crate) fn len(&self) -> usize {
-        self.rows.len()
-    }
 }
 
 impl<T: Serialize + DeserializeOwned> Table<T> {

@@ -48,11 +48,6 @@ impl Fault {
         Fault::bad("InvalidParameter", format!("The specified parameter {name} is not valid."))
     }
 
-    /// The same error with another status.
-    pub(crate) fn with_status(self, status: u16) -> Self {
-        Fault { status, ..self }
-    }
-
     /// The JSON envelope of all RPC products.
     pub(crate) fn answer(&self, request_id: &str, host: &str, product: &str) -> Response {
         let body = json!({
