@@ -74,7 +74,7 @@ pub struct LocalCloud {
 /// A resource that is there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Listed {
-    /// `vpc`, `vswitch`, `security-group`, `instance`, `disk`, `eip`, `bucket` or `object`.
+    /// `vpc`, `vswitch`, `security_group`, `instance`, `disk`, `eip`, `bucket` or `object`.
     pub kind: &'static str,
     /// Its id; an object's is `bucket/key`.
     pub id: String,
@@ -147,6 +147,11 @@ impl LocalCloud {
         outcome
     }
 
+    /// The ids of all instances.
+    pub fn machine_ids(&self) -> Vec<String> {
+        self.shared.world().instances.values().map(|row| row.id.clone()).collect()
+    }
+
     /// The bill so far, line by line.
     pub fn bills(&self) -> Vec<Bill> {
         self.shared.world().bills.values().cloned().collect()
@@ -175,7 +180,7 @@ fn list(world: &mut World, now: jiff::Timestamp) -> Vec<Listed> {
     };
     world.vpcs.values().for_each(|row| add("vpc", &row.id, &row.region, row.status(now), &row.tags));
     world.vswitches.values().for_each(|row| add("vswitch", &row.id, &row.region, row.status(now), &row.tags));
-    world.groups.values().for_each(|row| add("security-group", &row.id, &row.region, "Available", &row.tags));
+    world.groups.values().for_each(|row| add("security_group", &row.id, &row.region, "Available", &row.tags));
     world.instances.values().for_each(|row| add("instance", &row.id, &row.region, row.status(now), &row.tags));
     world.disks.iter().for_each(|(id, row)| add("disk", id, &row.region, "Available", &row.tags));
     world.eips.values().for_each(|row| add("eip", &row.id, &row.region, row.status(now), &row.tags));

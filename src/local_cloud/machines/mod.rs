@@ -1,7 +1,13 @@
 //! What an instance is made of: something that can be booted, runs commands, takes files and answers on the ports
 //! that its security groups open. The cloud around it knows only this trait; it never asks how a machine is isolated.
 
+pub mod agent;
+mod disk;
+mod identity;
+pub mod isolation;
+pub mod processes;
 pub mod simulated;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

@@ -138,7 +138,8 @@ fn check_secrets(workspace: &Workspace, plan: &Plan) -> Result<(), CommandError>
         for (name, source) in wanted.spec["secrets"].as_object().into_iter().flatten() {
             let source: SecretSource = source.as_str().unwrap_or_default().parse().map_err(CommandError::failed)?;
             if workspace.read(&source).is_none() {
-                let message = format!("the secret `{name}` of `{}` is missing: `{}` is not set in the environment", change.address, source.variable);
+                let message =
+                    format!("the secret `{name}` of `{}` is missing: `{}` is not set in the environment", change.address, source.variable);
                 return Err(CommandError::failed(message).hint(format!("set it for this command: `{}=... aliform apply`", source.variable)));
             }
         }
