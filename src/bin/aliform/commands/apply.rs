@@ -25,7 +25,7 @@ use crate::workspace::{Client, Workspace};
 /// Risks that have to be accepted by name.
 const BY_NAME: &[&str] = &["existing-instance"];
 
-pub async fn run(workspace: &Workspace, arguments: &args::Apply, out: &Output) -> Result<u8, CommandError> {
+pub(crate) async fn run(workspace: &Workspace, arguments: &args::Apply, out: &Output) -> Result<u8, CommandError> {
     let manifest = workspace.load()?;
     let saved = arguments.plan.as_deref().map(read).transpose()?;
     let lineage = saved.as_ref().map(|plan| plan.basis.lineage.clone());
@@ -81,7 +81,7 @@ async fn from_saved(
 }
 
 /// Shows a plan, asks, does it, and says how it ended.
-pub async fn carry_out(
+pub(crate) async fn carry_out(
     workspace: &Workspace,
     client: &Client,
     store: &Store,

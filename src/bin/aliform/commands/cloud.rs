@@ -89,7 +89,7 @@ impl Home {
 }
 
 /// The address of the local cloud as a base of links; started if it does not run.
-pub async fn ensure_running(state_directory: &Path) -> Result<String, CommandError> {
+pub(crate) async fn ensure_running(state_directory: &Path) -> Result<String, CommandError> {
     let home = Home::new(state_directory);
     let running = match home.running().await? {
         Some(running) => running,
@@ -126,7 +126,7 @@ async fn start(home: &Home, state_directory: &Path) -> Result<Running, CommandEr
     home.running().await?.ok_or_else(|| home.wrong("the local cloud did not come up", format!("see `{}`", home.log().display())))
 }
 
-pub async fn run(workspace: &Workspace, arguments: &args::Cloud, out: &Output) -> Result<u8, CommandError> {
+pub(crate) async fn run(workspace: &Workspace, arguments: &args::Cloud, out: &Output) -> Result<u8, CommandError> {
     let home = Home::new(&workspace.state_directory());
     match arguments {
         args::Cloud::Start => {

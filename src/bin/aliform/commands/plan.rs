@@ -10,7 +10,7 @@ use crate::error::{CommandError, PENDING};
 use crate::output::Output;
 use crate::workspace::Workspace;
 
-pub async fn run(workspace: &Workspace, arguments: &args::Plan, out: &Output) -> Result<u8, CommandError> {
+pub(crate) async fn run(workspace: &Workspace, arguments: &args::Plan, out: &Output) -> Result<u8, CommandError> {
     let (manifest, stack) = if arguments.destroy {
         (None, workspace.stack()?)
     } else {
@@ -35,7 +35,7 @@ pub async fn run(workspace: &Workspace, arguments: &args::Plan, out: &Output) ->
 }
 
 /// The planning that the options ask for.
-pub fn manner(planning: &args::Planning) -> Manner {
+pub(crate) fn manner(planning: &args::Planning) -> Manner {
     Manner {
         reselect: planning.reselect,
         replace: planning.replace.iter().cloned().collect(),
