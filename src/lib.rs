@@ -20,6 +20,9 @@
 //! On disk: `.aliform/<stack>.state.json`, `.aliform/<stack>.journal`, `.aliform/<stack>.lock`, and the local
 //! cloud's own `.aliform/cloud/`.
 
+// The answer that describes an instance is one large JSON literal.
+#![recursion_limit = "256"]
+
 pub mod apply;
 pub mod cloud;
 pub mod graph;

@@ -13,14 +13,14 @@ use serde_json::Value as Json;
 /// How long anything that is waited for may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub struct Stage {
+pub(crate) struct Stage {
     folder: tempfile::TempDir,
 }
 
-pub struct Ran {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Ran {
@@ -31,49 +31,49 @@ impl Ran {
 
     /// Fails with everything that was printed unless it ended with that code.
     #[track_caller]
-    pub fn expect(self, code: i32) -> Self {
+    pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, code, "\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
         self
     }
 
-    pub fn json(&self) -> Json {
+    pub(crate) fn json(&self) -> Json {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}\n{}", self.stdout, self.stderr))
     }
 }
 
 impl Stage {
     /// A copy of an example.
-    pub fn example(name: &str) -> Self {
+    pub(crate) fn example(name: &str) -> Self {
         let stage = Stage::empty();
         copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name), stage.path());
         stage
     }
 
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Stage { folder: tempfile::tempdir().unwrap() }
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.path().join(name)
     }
 
-    pub fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         fs::write(self.file(name), text).unwrap();
     }
 
     /// Replaces a text that has to be in a file.
     #[track_caller]
-    pub fn edit(&self, name: &str, from: &str, to: &str) {
+    pub(crate) fn edit(&self, name: &str, from: &str, to: &str) {
         let text = fs::read_to_string(self.file(name)).unwrap();
         assert!(text.contains(from), "`{from}` is not in {name}");
         self.write(name, &text.replace(from, to));
     }
 
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_aliform"));
         command.args(arguments).current_dir(self.path()).env_clear();
         command.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("HOME", self.path()).env("ALIFORM_CLOUD", "local");
@@ -81,29 +81,29 @@ impl Stage {
         command
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         Ran::of(self.command(arguments).output().unwrap())
     }
 
     /// Runs it with something typed.
-    pub fn type_in(&self, arguments: &[&str], text: &str) -> Ran {
+    pub(crate) fn type_in(&self, arguments: &[&str], text: &str) -> Ran {
         let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
         Ran::of(child.wait_with_output().unwrap())
     }
 
-    pub fn spawn(&self, arguments: &[&str]) -> Child {
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Child {
         self.command(arguments).spawn().unwrap()
     }
 
     #[track_caller]
-    pub fn apply(&self) -> Ran {
+    pub(crate) fn apply(&self) -> Ran {
         self.run(&["apply", "--auto-approve"]).expect(0)
     }
 
     /// What a plan would do: address to action, kept ones left out.
     #[track_caller]
-    pub fn planned(&self) -> BTreeMap<String, String> {
+    pub(crate) fn planned(&self) -> BTreeMap<String, String> {
         let plan = self.run(&["plan", "--output", "json"]).expect(0).json();
         let text = |json: &Json| json.as_str().unwrap().to_owned();
         let changes = plan["changes"].as_array().unwrap().iter().map(|change| (text(&change["address"]), text(&change["action"])));
@@ -111,13 +111,13 @@ impl Stage {
     }
 
     #[track_caller]
-    pub fn output(&self, name: &str) -> String {
+    pub(crate) fn output(&self, name: &str) -> String {
         self.run(&["output", name]).expect(0).stdout.trim().to_owned()
     }
 
     /// What the local cloud holds: kind to how many.
     #[track_caller]
-    pub fn resources(&self) -> BTreeMap<String, usize> {
+    pub(crate) fn resources(&self) -> BTreeMap<String, usize> {
         let listed = self.run(&["cloud", "resources", "--output", "json"]).expect(0).json();
         let mut count = BTreeMap::new();
         for resource in listed.as_array().unwrap() {
@@ -144,12 +144,16 @@ fn copy(from: &Path, to: &Path) {
         if entry.file_name() == ".aliform" {
             continue;
         }
-        if entry.path().is_dir() { copy(&entry.path(), &target) } else { drop(fs::copy(entry.path(), target).unwrap()) }
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
     }
 }
 
 /// The body of `url`, or why there is none.
-pub fn get(url: &str) -> Result<String, std::io::Error> {
+pub(crate) fn get(url: &str) -> Result<String, std::io::Error> {
     let rest = url.strip_prefix("http://").unwrap();
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let host = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
@@ -161,9 +165,10 @@ pub fn get(url: &str) -> Result<String, std::io::Error> {
     Ok(answer)
 }
 
-/// Waits until `condition` holds.
+/// Looks again and again until `condition` holds: what is waited for happens in other processes.
 #[track_caller]
-pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+#[expect(clippy::disallowed_methods, reason = "no event tells that another process ended")]
+pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < PATIENCE, "{what} did not come about");
@@ -172,7 +177,7 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// Every process whose environment or command line holds `marker`.
-pub fn processes_with(marker: &str) -> Vec<String> {
+pub(crate) fn processes_with(marker: &str) -> Vec<String> {
     let holds = |path: PathBuf| fs::read(path).is_ok_and(|bytes| bytes.windows(marker.len()).any(|window| window == marker.as_bytes()));
     let ids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok());
     ids.filter(|id| id.parse::<u32>().is_ok())

@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use aliform::cloud::http::transport::{Exchange, Failure};
 use aliform::cloud::sign::nonce::Nonces;
-use aliform::local_cloud::core::LocalCloud;
+use aliform::local_cloud::LocalCloud;
 use aliform::local_cloud::wire::Request;
 use async_trait::async_trait;
 use bytes::Bytes;
 
 /// Even draws from a seed (SplitMix64).
-pub struct Dice(Mutex<u64>);
+pub(crate) struct Dice(Mutex<u64>);
 
 impl Dice {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Dice(Mutex::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15)))
     }
 
@@ -29,12 +29,12 @@ impl Dice {
     }
 
     /// From 0 up to, not with, `sides`.
-    pub fn below(&self, sides: u64) -> u64 {
+    pub(crate) fn below(&self, sides: u64) -> u64 {
         self.draw() % sides
     }
 
     /// True in so many of a hundred.
-    pub fn percent(&self, chance: u64) -> bool {
+    pub(crate) fn percent(&self, chance: u64) -> bool {
         self.below(100) < chance
     }
 }
@@ -46,17 +46,17 @@ impl Nonces for Dice {
 }
 
 /// The local cloud behind a bad line.
-pub struct BadLine {
-    pub cloud: Arc<LocalCloud>,
-    pub dice: Dice,
+pub(crate) struct BadLine {
+    pub(crate) cloud: Arc<LocalCloud>,
+    pub(crate) dice: Dice,
     /// Whether anything goes wrong.
-    pub bad: AtomicBool,
-    pub lost: AtomicUsize,
-    pub refused: AtomicUsize,
+    pub(crate) bad: AtomicBool,
+    pub(crate) lost: AtomicUsize,
+    pub(crate) refused: AtomicUsize,
 }
 
 impl BadLine {
-    pub fn new(cloud: Arc<LocalCloud>, seed: u64) -> Self {
+    pub(crate) fn new(cloud: Arc<LocalCloud>, seed: u64) -> Self {
         BadLine {
             cloud,
             dice: Dice::new(seed ^ 0xBAD),

@@ -12,8 +12,8 @@ use aliform::cloud::credentials::Credentials;
 use aliform::cloud::endpoint::Endpoint;
 use aliform::cloud::http::HttpCloud;
 use aliform::cloud::retry::{RetryPolicy, Retrying, SeededJitter};
+use aliform::local_cloud::LocalCloud;
 use aliform::local_cloud::config::Config;
-use aliform::local_cloud::core::LocalCloud;
 use aliform::local_cloud::machines::simulated::{Behaviour, Simulated};
 use aliform::manifest;
 use aliform::model::clock::{Clock, RuntimeClock};
@@ -37,15 +37,15 @@ use crate::faulty::{BadLine, Dice};
 
 /// What happened in a history, to be sure that something did.
 #[derive(Debug, Default)]
-pub struct Seen {
-    pub crashes: usize,
-    pub lost: usize,
-    pub refused: usize,
-    pub destroyed: usize,
+pub(crate) struct Seen {
+    pub(crate) crashes: usize,
+    pub(crate) lost: usize,
+    pub(crate) refused: usize,
+    pub(crate) destroyed: usize,
 }
 
 impl Seen {
-    pub fn add(&mut self, other: &Seen) {
+    pub(crate) fn add(&mut self, other: &Seen) {
         self.crashes += other.crashes;
         self.lost += other.lost;
         self.refused += other.refused;
@@ -61,7 +61,7 @@ impl Secrets for NoSecrets {
     }
 }
 
-pub fn run(seed: u64) -> Result<Seen, String> {
+pub(crate) fn run(seed: u64) -> Result<Seen, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(History::new(seed).live())
 }
@@ -251,8 +251,8 @@ impl History {
         }
         let listed = self.line.cloud.resources();
         let mut held: BTreeMap<&str, usize> = BTreeMap::new();
-        for resource in listed.iter().filter(|resource| !matches!(resource.kind.as_ref(), "disk" | "object")) {
-            *held.entry(resource.kind.as_ref()).or_default() += 1;
+        for resource in listed.iter().filter(|resource| !matches!(resource.kind, "disk" | "object")) {
+            *held.entry(resource.kind).or_default() += 1;
         }
         if held == wanted { Ok(()) } else { Err(format!("wanted {wanted:?}, the cloud holds {held:?}: {listed:#?}")) }
     }

@@ -7,33 +7,33 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Declarative plan and apply for Alibaba Cloud.
 #[derive(Debug, Parser)]
 #[command(name = "aliform", version, propagate_version = true, arg_required_else_help = true)]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(flatten)]
-    pub global: Global,
+    pub(crate) global: Global,
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// Options of every command.
 #[derive(Debug, Args)]
-pub struct Global {
+pub(crate) struct Global {
     /// The manifest
     #[arg(short, long, global = true, value_name = "FILE", default_value = "aliform.yaml")]
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// Run as if started in this folder
     #[arg(short = 'C', long, global = true, value_name = "DIR")]
-    pub directory: Option<PathBuf>,
+    pub(crate) directory: Option<PathBuf>,
     /// Use the local cloud: an Alibaba Cloud on this machine, without an account
     #[arg(long, global = true)]
-    pub local: bool,
+    pub(crate) local: bool,
     /// How results are written
     #[arg(long, global = true, value_enum, default_value_t = Format::Human, value_name = "FORMAT")]
-    pub output: Format,
+    pub(crate) output: Format,
 }
 
 /// A form of output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// For people
     Human,
     /// One JSON document
@@ -43,7 +43,7 @@ pub enum Format {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Look at a folder and write a manifest for it
     Init(Init),
     /// Check the manifest
@@ -80,93 +80,93 @@ pub enum Command {
 }
 
 #[derive(Debug, Args)]
-pub struct Init {
+pub(crate) struct Init {
     /// Write over a manifest that is there
     #[arg(long)]
-    pub force: bool,
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]
-pub struct Planning {
+pub(crate) struct Planning {
     /// Decide region, zone and type anew
     #[arg(long)]
-    pub reselect: bool,
+    pub(crate) reselect: bool,
     /// Make this resource anew; may be given several times
     #[arg(long, value_name = "ADDRESS")]
-    pub replace: Vec<aliform::model::address::Address>,
+    pub(crate) replace: Vec<aliform::model::address::Address>,
     /// Don't ask the cloud what changed there
     #[arg(long)]
-    pub no_refresh: bool,
+    pub(crate) no_refresh: bool,
 }
 
 #[derive(Debug, Args)]
-pub struct Plan {
+pub(crate) struct Plan {
     #[command(flatten)]
-    pub planning: Planning,
+    pub(crate) planning: Planning,
     /// Save the plan for `aliform apply FILE`
     #[arg(short = 'o', long = "out", value_name = "FILE")]
-    pub out: Option<PathBuf>,
+    pub(crate) out: Option<PathBuf>,
     /// Exit with 2 when something would change
     #[arg(long)]
-    pub detailed_exitcode: bool,
+    pub(crate) detailed_exitcode: bool,
     /// Plan to take everything away
     #[arg(long)]
-    pub destroy: bool,
+    pub(crate) destroy: bool,
 }
 
 #[derive(Debug, Args)]
-pub struct Apply {
+pub(crate) struct Apply {
     /// A saved plan
-    pub plan: Option<PathBuf>,
+    pub(crate) plan: Option<PathBuf>,
     #[command(flatten)]
-    pub planning: Planning,
+    pub(crate) planning: Planning,
     #[command(flatten)]
-    pub doing: Doing,
+    pub(crate) doing: Doing,
     /// Accept a risk that has to be accepted by name, `existing-instance`
     #[arg(long, value_name = "RISK")]
-    pub accept: Vec<String>,
+    pub(crate) accept: Vec<String>,
 }
 
 #[derive(Debug, Args)]
-pub struct Doing {
+pub(crate) struct Doing {
     /// Don't ask; the plan is printed all the same
     #[arg(long)]
-    pub auto_approve: bool,
+    pub(crate) auto_approve: bool,
     /// How many steps are under way at once
     #[arg(long, value_name = "N", default_value_t = aliform::apply::run::CONCURRENCY)]
-    pub parallelism: usize,
+    pub(crate) parallelism: usize,
 }
 
 #[derive(Debug, Args)]
-pub struct Destroy {
+pub(crate) struct Destroy {
     #[command(flatten)]
-    pub doing: Doing,
+    pub(crate) doing: Doing,
 }
 
 #[derive(Debug, Args)]
-pub struct Logs {
+pub(crate) struct Logs {
     /// The application; may be left out when there is one
-    pub app: Option<String>,
+    pub(crate) app: Option<String>,
     /// How many lines of each replica
     #[arg(short = 'n', long, default_value_t = 100)]
-    pub lines: u32,
+    pub(crate) lines: u32,
 }
 
 #[derive(Debug, Args)]
-pub struct OutputName {
+pub(crate) struct OutputName {
     /// Which one; its bare value is printed
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
 }
 
 #[derive(Debug, Args)]
-pub struct Graph {
+pub(crate) struct Graph {
     /// The form of the drawing
     #[arg(long, value_enum, default_value_t = GraphFormat::Dot)]
-    pub format: GraphFormat,
+    pub(crate) format: GraphFormat,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum GraphFormat {
+pub(crate) enum GraphFormat {
     /// Graphviz
     Dot,
     /// Mermaid, as Markdown renderers draw it
@@ -174,7 +174,7 @@ pub enum GraphFormat {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum State {
+pub(crate) enum State {
     /// List what the state remembers
     List,
     /// Show one resource, or everything
@@ -199,7 +199,7 @@ pub enum State {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Cloud {
+pub(crate) enum Cloud {
     /// Start it, if it does not run
     Start,
     /// Stop it with all its machines; their disks stay
@@ -222,14 +222,14 @@ pub enum Cloud {
 }
 
 #[derive(Debug, Args)]
-pub struct Schema {
+pub(crate) struct Schema {
     /// Of what
     #[arg(value_enum)]
-    pub document: Document,
+    pub(crate) document: Document,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Document {
+pub(crate) enum Document {
     /// The manifest
     Manifest,
     /// A saved plan

@@ -3,51 +3,51 @@
 use aliform::model::diagnostic::Diagnostic;
 
 /// Exit codes; they are promises.
-pub const FAILED: u8 = 1;
-pub const PENDING: u8 = 2;
-pub const POLICY: u8 = 3;
-pub const LOCKED: u8 = 4;
-pub const PARTIAL: u8 = 5;
-pub const USAGE: u8 = 64;
-pub const INTERRUPTED: u8 = 130;
+pub(crate) const FAILED: u8 = 1;
+pub(crate) const PENDING: u8 = 2;
+pub(crate) const POLICY: u8 = 3;
+pub(crate) const LOCKED: u8 = 4;
+pub(crate) const PARTIAL: u8 = 5;
+pub(crate) const USAGE: u8 = 64;
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// A command that did not succeed.
 #[derive(Debug)]
-pub struct CommandError {
+pub(crate) struct CommandError {
     /// The exit code.
-    pub code: u8,
+    pub(crate) code: u8,
     /// What is wrong: a lower-case fragment. Empty if `diagnostics` say it all.
-    pub message: String,
+    pub(crate) message: String,
     /// Why, outermost first.
-    pub causes: Vec<String>,
+    pub(crate) causes: Vec<String>,
     /// What to do.
-    pub hints: Vec<String>,
+    pub(crate) hints: Vec<String>,
     /// Complaints about the manifest.
-    pub diagnostics: Vec<Diagnostic>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
 impl CommandError {
-    pub fn new(code: u8, message: impl Into<String>) -> Self {
+    pub(crate) fn new(code: u8, message: impl Into<String>) -> Self {
         CommandError { code, message: message.into(), causes: Vec::new(), hints: Vec::new(), diagnostics: Vec::new() }
     }
 
-    pub fn failed(message: impl Into<String>) -> Self {
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
         CommandError::new(FAILED, message)
     }
 
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }
 
     #[must_use]
-    pub fn because(mut self, cause: impl std::fmt::Display) -> Self {
+    pub(crate) fn because(mut self, cause: impl std::fmt::Display) -> Self {
         self.causes.push(cause.to_string());
         self
     }
 
-    pub fn diagnostics(diagnostics: Vec<Diagnostic>) -> Self {
+    pub(crate) fn diagnostics(diagnostics: Vec<Diagnostic>) -> Self {
         CommandError { diagnostics, ..CommandError::new(FAILED, "") }
     }
 }

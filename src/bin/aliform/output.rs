@@ -26,7 +26,7 @@ use crate::render::{diagnostic, json, table};
 const WIDTH: usize = 100;
 
 /// The outputs of a command.
-pub struct Output {
+pub(crate) struct Output {
     format: Format,
     /// For standard output.
     style: Style,
@@ -63,7 +63,7 @@ fn variable(name: &str) -> Option<String> {
 
 impl Output {
     /// From the options and the terminal.
-    pub fn new(global: &Global) -> Self {
+    pub(crate) fn new(global: &Global) -> Self {
         let colours = variable("NO_COLOR").is_none() && variable("TERM").is_none_or(|terminal| terminal != "dumb");
         let width = rustix::termios::tcgetwinsize(stdout()).map_or(WIDTH, |size| usize::from(size.ws_col));
         let style = |terminal: bool| Style { colour: colours && terminal, width: if width == 0 { WIDTH } else { width } };
@@ -79,6 +79,9 @@ impl Output {
         if let Some(directory) = &global.directory {
             program += &format!(" -C {}", directory.display());
         }
+        if global.file != std::path::Path::new("aliform.yaml") {
+            program += &format!(" -f {}", global.file.display());
+        }
         if global.local {
             program += " --local";
         }
@@ -87,28 +90,28 @@ impl Output {
     }
 
     /// Who is told what happens.
-    pub fn events(&self) -> &dyn EventSink {
+    pub(crate) fn events(&self) -> &dyn EventSink {
         &self.events
     }
 
     /// Whether JSON is asked for, in one form or the other.
-    pub fn is_json(&self) -> bool {
+    pub(crate) fn is_json(&self) -> bool {
         self.format != Format::Human
     }
 
     /// Text as it is, for people and programs alike.
-    pub fn text(&self, text: &str) {
+    pub(crate) fn text(&self, text: &str) {
         let mut out = stdout().lock();
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
 
     /// A question, without an end of line.
-    pub fn prompt(&self, question: &str) {
+    pub(crate) fn prompt(&self, question: &str) {
         let _ = write!(stderr(), "{question}").and_then(|()| stderr().flush());
     }
 
     /// A remark beside the result.
-    pub fn note(&self, text: &str) {
+    pub(crate) fn note(&self, text: &str) {
         match &self.events {
             Events::Shown(progress) => progress.note(text),
             Events::Lines(_) | Events::None => drop(writeln!(stderr(), "{text}")),
@@ -116,12 +119,12 @@ impl Output {
     }
 
     /// A result: a sentence for people, a value for programs.
-    pub fn result(&self, text: &str, value: &Json) {
+    pub(crate) fn result(&self, text: &str, value: &Json) {
         if self.is_json() { self.json(value) } else { self.text(&format!("{}\n", text.trim_end_matches('\n'))) }
     }
 
     /// A value, whatever form is asked for.
-    pub fn json(&self, value: &impl Serialize) {
+    pub(crate) fn json(&self, value: &impl Serialize) {
         let text = match self.format {
             Format::Ndjson => ndjson::result_line(value, &SystemClock.now()),
             _ => json::pretty(value),
@@ -137,7 +140,7 @@ impl Output {
     }
 
     /// Rows under a head; an array of objects for programs.
-    pub fn table(&self, head: &[&str], rows: Vec<Vec<String>>) {
+    pub(crate) fn table(&self, head: &[&str], rows: Vec<Vec<String>>) {
         if self.is_json() {
             let object =
                 |row: &Vec<String>| head.iter().zip(row).map(|(key, value)| ((*key).to_owned(), Json::from(value.clone()))).collect();
@@ -147,17 +150,17 @@ impl Output {
         }
     }
 
-    /// A plan.
-    pub fn plan(&self, shown: &Plan) {
+    /// A plan; decisions that the state holds already are not told again.
+    pub(crate) fn plan(&self, shown: &Plan, state: &State) {
         match self.format {
-            Format::Human => self.text(&plan(shown, &PlanOptions::default(), &self.style)),
+            Format::Human => self.text(&plan(shown, &PlanOptions { full: false, known: Some(&state.decisions) }, &self.style)),
             Format::Json => self.json(shown),
             Format::Ndjson => self.serialised(ndjson::plan_line(shown, &SystemClock.now())),
         }
     }
 
     /// The end of an apply.
-    pub fn applied(&self, plan: &Plan, outcome: &Outcome, state: &State) {
+    pub(crate) fn applied(&self, plan: &Plan, outcome: &Outcome, state: &State) {
         let end = Summary::new(plan, outcome, state, outputs::values(state));
         match self.format {
             Format::Human => self.text(&format!("\n{}", summary(&end, &self.program, !self.local, &self.style))),
@@ -166,7 +169,7 @@ impl Output {
     }
 
     /// A command that did not succeed; gives back its exit code.
-    pub fn fail(&self, error: &CommandError) -> ExitCode {
+    pub(crate) fn fail(&self, error: &CommandError) -> ExitCode {
         if self.format == Format::Ndjson {
             let content = ErrorContent {
                 code: error.code,

@@ -23,22 +23,22 @@ use crate::commands::cloud;
 use crate::error::CommandError;
 
 /// The way to the cloud: counted, retried, held back, signed.
-pub type Client = Counted<Retrying<Limited<HttpCloud>>>;
+pub(crate) type Client = Counted<Retrying<Limited<HttpCloud>>>;
 
 /// Where a command works.
-pub struct Workspace {
+pub(crate) struct Workspace {
     /// The folder of the manifest.
-    pub directory: PathBuf,
+    pub(crate) directory: PathBuf,
     /// The manifest.
-    pub manifest: PathBuf,
+    pub(crate) manifest: PathBuf,
     /// Whether the local cloud is meant.
-    pub local: bool,
+    pub(crate) local: bool,
     variables: BTreeMap<String, String>,
 }
 
 impl Workspace {
     /// Finds it from the options and the environment.
-    pub fn new(global: &Global) -> Self {
+    pub(crate) fn new(global: &Global) -> Self {
         let variables: BTreeMap<String, String> =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
         let start = global.directory.clone().unwrap_or_default();
@@ -52,22 +52,22 @@ impl Workspace {
     }
 
     /// A variable of the environment that is not empty.
-    pub fn variable(&self, name: &str) -> Option<&str> {
+    pub(crate) fn variable(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
     /// Where state and the local cloud live.
-    pub fn state_directory(&self) -> PathBuf {
+    pub(crate) fn state_directory(&self) -> PathBuf {
         self.directory.join(".aliform")
     }
 
     /// The manifest, or every complaint about it.
-    pub fn load(&self) -> Result<Manifest, CommandError> {
+    pub(crate) fn load(&self) -> Result<Manifest, CommandError> {
         manifest::load(&self.manifest).map_err(CommandError::diagnostics)
     }
 
     /// The stack: the manifest's, or the only one that has a state here.
-    pub fn stack(&self) -> Result<String, CommandError> {
+    pub(crate) fn stack(&self) -> Result<String, CommandError> {
         if self.manifest.exists() {
             return Ok(self.load()?.stack.value);
         }
@@ -84,7 +84,7 @@ impl Workspace {
     }
 
     /// Opens the state for writing. A new one takes `lineage`, or a random one.
-    pub fn open(&self, stack: &str, what: &str, lineage: Option<String>) -> Result<Store, CommandError> {
+    pub(crate) fn open(&self, stack: &str, what: &str, lineage: Option<String>) -> Result<Store, CommandError> {
         let unknown = || "unknown".to_owned();
         let owner = Owner {
             who: self.variable("USER").or(self.variable("LOGNAME")).map_or_else(unknown, str::to_owned),
@@ -101,7 +101,7 @@ impl Workspace {
     }
 
     /// The way to the cloud; the local one is started if it does not run.
-    pub async fn connect(&self) -> Result<Client, CommandError> {
+    pub(crate) async fn connect(&self) -> Result<Client, CommandError> {
         let network = Arc::new(Network::new(user_agent(self.variable("ALIBABA_CLOUD_USER_AGENT"))));
         let (endpoint, credentials, limits): (Endpoint, Arc<dyn CredentialSource>, Limits) = if self.local {
             let base = cloud::ensure_running(&self.state_directory()).await?;
@@ -123,12 +123,12 @@ impl Secrets for Workspace {
 }
 
 /// The one clock of the binary.
-pub fn clock() -> Arc<dyn Clock> {
+pub(crate) fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
 }
 
 /// 128 random bits.
-pub fn random_hex() -> Result<String, CommandError> {
+pub(crate) fn random_hex() -> Result<String, CommandError> {
     let mut bytes = [0u8; 16];
     getrandom::fill(&mut bytes).map_err(|error| CommandError::failed("the system gives no random bytes").because(error))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())

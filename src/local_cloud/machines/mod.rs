@@ -6,6 +6,7 @@ mod disk;
 mod identity;
 pub mod isolation;
 pub mod processes;
+pub mod simulated;
 mod wire;
 
 use std::collections::BTreeMap;

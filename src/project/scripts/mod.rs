@@ -89,8 +89,9 @@ pub fn scripts(settings: &AppSettings) -> Scripts {
         verify: verify(settings),
         logs: logs(settings),
         rollback: format!(
-            "{}{PROCESS}\n{STOP_OWN}\n{LAUNCH}\n{}",
+            "{}{}{PROCESS}\n{STOP_OWN}\n{LAUNCH}\n{}",
             head(settings, "goes back to an earlier release of", "set -eu\n"),
+            port(settings),
             include_str!("rollback.sh")
         ),
     }
@@ -105,7 +106,7 @@ fn quote(text: &str) -> String {
 fn head(settings: &AppSettings, what: &str, mode: &str) -> String {
     format!(
         "# aliform {what} `{app}` of `{stack}` ({runtime})\n\
-         {mode}STACK={stack_word}\nAPP={app_word}\nPORT={port}\n\
+         {mode}STACK={stack_word}\nAPP={app_word}\n\
          ROOT=\"${{ALIFORM_ROOT:-}}\"\nAPP_HOME=\"$ROOT/opt/aliform/$STACK/$APP\"\n\
          RUNTIMES=\"$ROOT/opt/aliform/runtimes\"\nUNIT=\"aliform-$STACK-$APP.service\"\n\n",
         app = settings.app,
@@ -113,8 +114,12 @@ fn head(settings: &AppSettings, what: &str, mode: &str) -> String {
         runtime = settings.runtime,
         stack_word = quote(&settings.stack),
         app_word = quote(&settings.app),
-        port = quote(&settings.port.map(|port| port.to_string()).unwrap_or_default()),
     )
+}
+
+/// The port, for the scripts that look at it; in the others it would be a difference without a meaning.
+fn port(settings: &AppSettings) -> String {
+    format!("PORT={}\n", quote(&settings.port.map(|port| port.to_string()).unwrap_or_default()))
 }
 
 /// `text` as a here-document for the command before it; the mark is one that no line of the text is.
@@ -214,7 +219,7 @@ fn start(settings: &AppSettings) -> String {
     let install = settings.install.as_deref().filter(|command| !command.trim().is_empty());
     let build = settings.build.as_deref().filter(|command| !command.trim().is_empty());
     let prepared = format!("{}\n{}\n{}", settings.runtime, install.unwrap_or_default(), build.unwrap_or_default());
-    let mut script = head(settings, "starts", "set -eu\n");
+    let mut script = head(settings, "starts", "set -eu\n") + &port(settings);
     let _ = write!(script, "PREPARED={}\n\n{PROCESS}\n{STOP_OWN}\n{DOWNLOAD}\n{LAUNCH}\n", hex::encode(&Sha256::digest(prepared)[..6]));
     let _ = write!(
         script,
@@ -356,7 +361,7 @@ fn stop(settings: &AppSettings) -> String {
 }
 
 fn verify(settings: &AppSettings) -> String {
-    let mut script = head(settings, "looks whether it is well with", "");
+    let mut script = head(settings, "looks whether it is well with", "") + &port(settings);
     let path = settings.health_path.as_deref().unwrap_or_default();
     let slash = if path.is_empty() || path.starts_with('/') { "" } else { "/" };
     let _ = write!(

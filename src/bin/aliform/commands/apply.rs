@@ -11,6 +11,7 @@ use aliform::apply::world::World;
 use aliform::manifest::Manifest;
 use aliform::model::address::Kind;
 use aliform::model::finding::Severity;
+use aliform::model::secret::{SecretSource, Secrets};
 use aliform::plan::saved::Plan;
 use aliform::resources::kind::Artifacts;
 use aliform::state::store::Store;
@@ -25,7 +26,7 @@ use crate::workspace::{Client, Workspace};
 /// Risks that have to be accepted by name.
 const BY_NAME: &[&str] = &["existing-instance"];
 
-pub async fn run(workspace: &Workspace, arguments: &args::Apply, out: &Output) -> Result<u8, CommandError> {
+pub(crate) async fn run(workspace: &Workspace, arguments: &args::Apply, out: &Output) -> Result<u8, CommandError> {
     let manifest = workspace.load()?;
     let saved = arguments.plan.as_deref().map(read).transpose()?;
     let lineage = saved.as_ref().map(|plan| plan.basis.lineage.clone());
@@ -81,7 +82,7 @@ async fn from_saved(
 }
 
 /// Shows a plan, asks, does it, and says how it ended.
-pub async fn carry_out(
+pub(crate) async fn carry_out(
     workspace: &Workspace,
     client: &Client,
     store: &Store,
@@ -90,7 +91,7 @@ pub async fn carry_out(
     accepted: &[String],
     out: &Output,
 ) -> Result<u8, CommandError> {
-    out.plan(&made.plan);
+    out.plan(&made.plan, &store.state());
     if made.plan.is_empty() {
         // Without a step there can still be something new: another output, another decision.
         take_over(store, &made.plan).await?;
@@ -98,6 +99,7 @@ pub async fn carry_out(
         return Ok(0);
     }
     gate(&made.plan, accepted)?;
+    check_secrets(workspace, &made.plan)?;
     if !doing.auto_approve && !approved(&made.plan, out) {
         return Err(
             CommandError::failed("not approved; nothing was changed").hint("answer `yes`, or use `--auto-approve` where nobody can answer")
@@ -130,6 +132,22 @@ fn gate(plan: &Plan, accepted: &[String]) -> Result<(), CommandError> {
         }
         None => Ok(()),
     }
+}
+
+/// A secret that is missing is said before anything is made, not when everything else stands.
+fn check_secrets(workspace: &Workspace, plan: &Plan) -> Result<(), CommandError> {
+    for change in plan.actions() {
+        let Some(wanted) = plan.wanted.get(&change.address).filter(|_| change.address.kind == Kind::Release) else { continue };
+        for (name, source) in wanted.spec["secrets"].as_object().into_iter().flatten() {
+            let source: SecretSource = source.as_str().unwrap_or_default().parse().map_err(CommandError::failed)?;
+            if workspace.read(&source).is_none() {
+                let message =
+                    format!("the secret `{name}` of `{}` is missing: `{}` is not set in the environment", change.address, source.variable);
+                return Err(CommandError::failed(message).hint(format!("set it for this command: `{}=... aliform apply`", source.variable)));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Asks. Only `yes` is a yes; silence and the end of input are a no.

@@ -12,7 +12,7 @@ use crate::workspace::Workspace;
 /// Any region answers for the account as a whole.
 const REGION: &str = "cn-hangzhou";
 
-pub async fn run(workspace: &Workspace, out: &Output) -> Result<u8, CommandError> {
+pub(crate) async fn run(workspace: &Workspace, out: &Output) -> Result<u8, CommandError> {
     let client = workspace.connect().await?;
     let mut rows = Vec::new();
     let mut failed = false;

@@ -7,10 +7,11 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aliform::local_cloud::LocalCloud;
 use aliform::local_cloud::config::Config;
-use aliform::local_cloud::core::LocalCloud;
 use aliform::local_cloud::machines::Machines;
 use aliform::local_cloud::machines::processes::Processes;
+use aliform::local_cloud::machines::simulated::Simulated;
 use aliform::local_cloud::serve::serve;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -88,7 +89,7 @@ impl Home {
 }
 
 /// The address of the local cloud as a base of links; started if it does not run.
-pub async fn ensure_running(state_directory: &Path) -> Result<String, CommandError> {
+pub(crate) async fn ensure_running(state_directory: &Path) -> Result<String, CommandError> {
     let home = Home::new(state_directory);
     let running = match home.running().await? {
         Some(running) => running,
@@ -125,7 +126,7 @@ async fn start(home: &Home, state_directory: &Path) -> Result<Running, CommandEr
     home.running().await?.ok_or_else(|| home.wrong("the local cloud did not come up", format!("see `{}`", home.log().display())))
 }
 
-pub async fn run(workspace: &Workspace, arguments: &args::Cloud, out: &Output) -> Result<u8, CommandError> {
+pub(crate) async fn run(workspace: &Workspace, arguments: &args::Cloud, out: &Output) -> Result<u8, CommandError> {
     let home = Home::new(&workspace.state_directory());
     match arguments {
         args::Cloud::Start => {
@@ -175,7 +176,6 @@ async fn foreground(home: &Home, listen: SocketAddr, detach: bool, out: &Output)
     let address = listener.local_addr().map_err(|error| home.wrong("the local cloud has no address", error))?;
     let machines = Arc::new(machines(home, address)?);
     let cloud = LocalCloud::open(&home.0, Config::default(), clock(), machines.clone())
-        .await
         .map_err(|error| home.wrong("the local cloud can't be opened", error))?;
     let running = Running { address, pid: std::process::id() };
     let text = serde_json::to_vec(&running).map_err(|error| home.wrong("the address can't be written", error))?;
@@ -276,9 +276,10 @@ async fn stored(home: &Home) -> Result<serde_json::Value, CommandError> {
         return Ok(serde_json::json!([]));
     }
     let Some(_lock) = home.lock()? else { return Err(home.wrong("the local cloud was started just now", "try again")) };
-    let listed =
-        LocalCloud::stored(&home.0, Config::default(), clock()).map_err(|error| home.wrong("the local cloud can't be read", error))?;
-    Ok(serde_json::json!(listed))
+    // Simulated machines: looking at what is stored must start nothing.
+    let cloud = LocalCloud::open(&home.0, Config::default(), clock(), Arc::new(Simulated::default()))
+        .map_err(|error| home.wrong("the local cloud can't be read", error))?;
+    Ok(serde_json::json!(cloud.resources()))
 }
 
 /// Asks the running server something that is no part of the real API.

@@ -7,7 +7,7 @@ use crate::error::CommandError;
 use crate::output::Output;
 use crate::workspace::Workspace;
 
-pub async fn run(workspace: &Workspace, arguments: &args::Destroy, out: &Output) -> Result<u8, CommandError> {
+pub(crate) async fn run(workspace: &Workspace, arguments: &args::Destroy, out: &Output) -> Result<u8, CommandError> {
     let store = workspace.open(&workspace.stack()?, "destroy", None)?;
     let client = workspace.connect().await?;
     let made = make(workspace, &client, &store, &Aim::Nothing, &Manner::default(), out.events()).await?;

@@ -13,7 +13,7 @@ use crate::error::CommandError;
 use crate::output::Output;
 use crate::workspace::{Workspace, random_hex};
 
-pub async fn run(workspace: &Workspace, arguments: &args::Graph, out: &Output) -> Result<u8, CommandError> {
+pub(crate) async fn run(workspace: &Workspace, arguments: &args::Graph, out: &Output) -> Result<u8, CommandError> {
     let manifest = workspace.load()?;
     let state = match Store::read(&workspace.state_directory(), &manifest.stack.value)? {
         Some(state) => state,

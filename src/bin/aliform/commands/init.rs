@@ -7,7 +7,7 @@ use crate::error::CommandError;
 use crate::output::Output;
 use crate::workspace::Workspace;
 
-pub fn run(workspace: &Workspace, arguments: &args::Init, out: &Output) -> Result<u8, CommandError> {
+pub(crate) fn run(workspace: &Workspace, arguments: &args::Init, out: &Output) -> Result<u8, CommandError> {
     let manifest = &workspace.manifest;
     if manifest.exists() && !arguments.force {
         return Err(CommandError::failed(format!("`{}` exists already", manifest.display())).hint("write over it with `--force`"));

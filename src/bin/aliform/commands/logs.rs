@@ -7,7 +7,7 @@ use crate::error::CommandError;
 use crate::output::Output;
 use crate::workspace::Workspace;
 
-pub async fn run(workspace: &Workspace, arguments: &Logs, out: &Output) -> Result<u8, CommandError> {
+pub(crate) async fn run(workspace: &Workspace, arguments: &Logs, out: &Output) -> Result<u8, CommandError> {
     let state = state(workspace)?;
     let running = releases(&state, arguments.app.as_deref());
     if running.is_empty() {

@@ -1,19 +1,19 @@
 //! One file for each command.
 
-pub mod apply;
-pub mod check;
-pub mod cloud;
-pub mod destroy;
-pub mod graph;
-pub mod init;
-pub mod logs;
-pub mod outputs;
-pub mod plan;
-pub mod planning;
-pub mod schema;
-pub mod state;
-pub mod status;
-pub mod validate;
+pub(crate) mod apply;
+pub(crate) mod check;
+pub(crate) mod cloud;
+pub(crate) mod destroy;
+pub(crate) mod graph;
+pub(crate) mod init;
+pub(crate) mod logs;
+pub(crate) mod outputs;
+pub(crate) mod plan;
+pub(crate) mod planning;
+pub(crate) mod schema;
+pub(crate) mod state;
+pub(crate) mod status;
+pub(crate) mod validate;
 
 use clap::CommandFactory;
 
@@ -23,7 +23,7 @@ use crate::output::Output;
 use crate::workspace::Workspace;
 
 /// Runs a command and gives back the exit code.
-pub async fn run(cli: &Cli, out: &Output) -> Result<u8, CommandError> {
+pub(crate) async fn run(cli: &Cli, out: &Output) -> Result<u8, CommandError> {
     let workspace = Workspace::new(&cli.global);
     match &cli.command {
         Command::Init(arguments) => init::run(&workspace, arguments, out),

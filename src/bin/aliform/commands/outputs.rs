@@ -11,7 +11,7 @@ use crate::error::CommandError;
 use crate::output::Output;
 use crate::workspace::Workspace;
 
-pub fn run(workspace: &Workspace, arguments: &OutputName, out: &Output) -> Result<u8, CommandError> {
+pub(crate) fn run(workspace: &Workspace, arguments: &OutputName, out: &Output) -> Result<u8, CommandError> {
     let stack = workspace.stack()?;
     let state = Store::read(&workspace.state_directory(), &stack)?
         .ok_or_else(|| CommandError::failed(format!("stack `{stack}` has no state yet")).hint("run `aliform apply` first"))?;
@@ -37,7 +37,7 @@ pub fn run(workspace: &Workspace, arguments: &OutputName, out: &Output) -> Resul
 }
 
 /// Every output whose values are all known.
-pub fn values(state: &State) -> BTreeMap<String, String> {
+pub(crate) fn values(state: &State) -> BTreeMap<String, String> {
     state.outputs.iter().filter_map(|(name, template)| Some((name.clone(), fill(template, state)?))).collect()
 }
 

@@ -10,7 +10,7 @@ use crate::error::{CommandError, PENDING};
 use crate::output::Output;
 use crate::workspace::Workspace;
 
-pub async fn run(workspace: &Workspace, arguments: &args::Plan, out: &Output) -> Result<u8, CommandError> {
+pub(crate) async fn run(workspace: &Workspace, arguments: &args::Plan, out: &Output) -> Result<u8, CommandError> {
     let (manifest, stack) = if arguments.destroy {
         (None, workspace.stack()?)
     } else {
@@ -22,11 +22,12 @@ pub async fn run(workspace: &Workspace, arguments: &args::Plan, out: &Output) ->
     let client = workspace.connect().await?;
     let aim = manifest.as_ref().map_or(Aim::Nothing, Aim::Manifest);
     let made = make(workspace, &client, &store, &aim, &manner(&arguments.planning), out.events()).await?;
+    let state = store.state();
     store.finish()?;
     if let Some(file) = &arguments.out {
         save(file, &made.plan)?;
     }
-    out.plan(&made.plan);
+    out.plan(&made.plan, &state);
     if let Some(file) = &arguments.out {
         out.note(&format!("The plan is saved. Apply exactly this with: aliform apply {}", file.display()));
     }
@@ -34,7 +35,7 @@ pub async fn run(workspace: &Workspace, arguments: &args::Plan, out: &Output) ->
 }
 
 /// The planning that the options ask for.
-pub fn manner(planning: &args::Planning) -> Manner {
+pub(crate) fn manner(planning: &args::Planning) -> Manner {
     Manner {
         reselect: planning.reselect,
         replace: planning.replace.iter().cloned().collect(),

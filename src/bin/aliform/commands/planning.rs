@@ -22,13 +22,14 @@ use aliform::resources::desired::Desired;
 use aliform::resources::kind::{Artifacts, Identity};
 use aliform::resources::refresh::{Observed, observe};
 use aliform::state::contents::State;
+use aliform::state::record::Record;
 use aliform::state::store::Store;
 
 use crate::error::CommandError;
 use crate::workspace::{Client, Workspace, clock};
 
 /// What is planned.
-pub enum Aim<'a> {
+pub(crate) enum Aim<'a> {
     /// What the manifest wants.
     Manifest(&'a Manifest),
     /// Nothing at all.
@@ -37,32 +38,32 @@ pub enum Aim<'a> {
 
 /// How it is planned.
 #[derive(Default)]
-pub struct Manner {
+pub(crate) struct Manner {
     /// Decide everything anew.
-    pub reselect: bool,
+    pub(crate) reselect: bool,
     /// Resources to make anew.
-    pub replace: BTreeSet<Address>,
+    pub(crate) replace: BTreeSet<Address>,
     /// Take the state's word for what is in the cloud.
-    pub no_refresh: bool,
+    pub(crate) no_refresh: bool,
     /// Decisions of a saved plan, taken over.
-    pub decided: Option<BTreeMap<String, Decision>>,
+    pub(crate) decided: Option<BTreeMap<String, Decision>>,
 }
 
 /// A plan and the packed sources it needs.
-pub struct Made {
-    pub plan: Plan,
-    pub bundles: Bundles,
+pub(crate) struct Made {
+    pub(crate) plan: Plan,
+    pub(crate) bundles: Bundles,
     /// Generations that a new attempt has to use again.
-    pub unsettled: BTreeMap<Address, u64>,
+    pub(crate) unsettled: BTreeMap<Address, u64>,
 }
 
 /// The reason in an application's log.
-pub fn explain(log: &str) -> Option<Explanation> {
+pub(crate) fn explain(log: &str) -> Option<Explanation> {
     known_failure(log).map(|failure| Explanation { message: failure.message, hint: failure.hint })
 }
 
 /// What the state stands for, as a plan names it.
-pub fn basis(state: &State, aim: &Aim<'_>) -> Basis {
+pub(crate) fn basis(state: &State, aim: &Aim<'_>) -> Basis {
     Basis {
         stack: state.stack.clone(),
         lineage: state.lineage.clone(),
@@ -76,7 +77,7 @@ pub fn basis(state: &State, aim: &Aim<'_>) -> Basis {
 }
 
 /// Whose resources the state's are.
-pub fn identity(state: &State) -> Identity {
+pub(crate) fn identity(state: &State) -> Identity {
     Identity { stack: state.stack.clone(), lineage: state.lineage.clone() }
 }
 
@@ -88,7 +89,7 @@ fn limits(manifest: &Manifest) -> Limits {
 }
 
 /// Makes a plan.
-pub async fn make(
+pub(crate) async fn make(
     workspace: &Workspace,
     client: &Client,
     store: &Store,
@@ -96,9 +97,12 @@ pub async fn make(
     manner: &Manner,
     events: &dyn EventSink,
 ) -> Result<Made, CommandError> {
+    begin(store).await?;
     let identity = identity(&store.state());
     let nothing = Bundles::default();
     let unsettled = settle(workspace, client, store, &identity, &nothing, events).await?;
+    // What was settled belongs to the state that the plan is made from.
+    store.finish()?;
     let state = store.state();
     let prior = remembered(&state);
     let observed: Observed = if manner.no_refresh {
@@ -141,6 +145,15 @@ pub async fn make(
         now: clock().now(),
     };
     Ok(Made { plan: plan(inputs)?, bundles, unsettled })
+}
+
+/// Starts a state that is new, so that its lineage, and the names that follow from it, are the same in every plan.
+async fn begin(store: &Store) -> Result<(), CommandError> {
+    if store.look(|state| state.serial == 0 && state.resources.is_empty() && state.open.is_empty()) {
+        store.append(Record::Settings { region: None, manifest_digest: None, outputs: BTreeMap::new() }).await?;
+        store.finish()?;
+    }
+    Ok(())
 }
 
 /// Settles what an earlier run left open.

@@ -8,7 +8,7 @@ use crate::args::{Document, Schema};
 use crate::error::CommandError;
 use crate::output::Output;
 
-pub fn run(arguments: &Schema, out: &Output) -> Result<u8, CommandError> {
+pub(crate) fn run(arguments: &Schema, out: &Output) -> Result<u8, CommandError> {
     let schema: Json = match arguments.document {
         Document::Manifest => aliform::manifest::json_schema(),
         Document::Plan => Plan::json_schema(),

@@ -9,7 +9,7 @@ use crate::error::CommandError;
 use crate::output::Output;
 use crate::workspace::Workspace;
 
-pub fn run(workspace: &Workspace, arguments: &args::State, out: &Output) -> Result<u8, CommandError> {
+pub(crate) fn run(workspace: &Workspace, arguments: &args::State, out: &Output) -> Result<u8, CommandError> {
     let stack = workspace.stack()?;
     let directory = workspace.state_directory();
     let read = || Store::read(&directory, &stack)?.ok_or_else(|| CommandError::failed(format!("stack `{stack}` has no state yet")));

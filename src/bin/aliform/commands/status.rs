@@ -19,14 +19,14 @@ use crate::output::Output;
 use crate::workspace::{Client, Workspace, random_hex};
 
 /// A release that the state remembers.
-pub struct Running<'a> {
-    pub address: &'a Address,
-    pub resource: &'a Resource,
-    pub spec: ReleaseSpec,
+pub(crate) struct Running<'a> {
+    pub(crate) address: &'a Address,
+    pub(crate) resource: &'a Resource,
+    pub(crate) spec: ReleaseSpec,
 }
 
 /// The releases of a state, all of them or those of one application.
-pub fn releases<'a>(state: &'a State, app: Option<&str>) -> Vec<Running<'a>> {
+pub(crate) fn releases<'a>(state: &'a State, app: Option<&str>) -> Vec<Running<'a>> {
     let found = state.resources.iter().filter(|(address, _)| address.kind == Kind::Release);
     let typed =
         found.filter_map(|(address, resource)| Some(Running { address, resource, spec: ReleaseSpec::deserialize(&resource.spec).ok()? }));
@@ -34,14 +34,14 @@ pub fn releases<'a>(state: &'a State, app: Option<&str>) -> Vec<Running<'a>> {
 }
 
 /// The state of the stack, which has to be there.
-pub fn state(workspace: &Workspace) -> Result<State, CommandError> {
+pub(crate) fn state(workspace: &Workspace) -> Result<State, CommandError> {
     let stack = workspace.stack()?;
     Store::read(&workspace.state_directory(), &stack)?
         .ok_or_else(|| CommandError::failed(format!("stack `{stack}` has no state yet")).hint("run `aliform apply` first"))
 }
 
 /// Runs a script beside a release, and gives back its exit code and output.
-pub async fn on_machine(
+pub(crate) async fn on_machine(
     workspace: &Workspace,
     client: &Client,
     identity: &Identity,
@@ -69,7 +69,7 @@ pub async fn on_machine(
     Ok((ran.exit_code, ran.output))
 }
 
-pub async fn run(workspace: &Workspace, out: &Output) -> Result<u8, CommandError> {
+pub(crate) async fn run(workspace: &Workspace, out: &Output) -> Result<u8, CommandError> {
     let state = state(workspace)?;
     let client = workspace.connect().await?;
     let identity = identity(&state);

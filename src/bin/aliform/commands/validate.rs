@@ -4,7 +4,7 @@ use crate::error::CommandError;
 use crate::output::Output;
 use crate::workspace::Workspace;
 
-pub fn run(workspace: &Workspace, out: &Output) -> Result<u8, CommandError> {
+pub(crate) fn run(workspace: &Workspace, out: &Output) -> Result<u8, CommandError> {
     let manifest = workspace.load()?;
     let count = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
     out.result(

@@ -77,7 +77,18 @@ mod tests {
             complaint("regoin: auto", 3, 1, 6),
             Diagnostic { code: "no-manifest", message: "`aliform.yaml` can't be read".to_owned(), location: None, hints: Vec::new() },
         ];
-        assert_snapshot!(diagnostics(&both, &Style::plain(80)), @"");
+        assert_snapshot!(diagnostics(&both, &Style::plain(80)), @r"
+        error[unknown-key]: unknown key `regoin`
+         --> aliform.yaml:3:1
+          |
+        3 | regoin: auto
+          | ^^^^^^
+          |
+          = hint: did you mean `region`?
+          = hint: the keys here are `stack`, `region`
+
+        error[no-manifest]: `aliform.yaml` can't be read
+        ");
     }
 
     #[test]

@@ -130,6 +130,15 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_in_a_line_can_be_read_back() {
+        let plan = crate::render::samples::Sample::shop(1).plan();
+        let line = plan_line(&plan, &Noon.now()).unwrap();
+        assert_eq!(line.lines().count(), 1);
+        let json: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(serde_json::from_value::<Plan>(json["plan"].clone()).unwrap(), plan);
+    }
+
+    #[test]
     fn an_error_and_a_result_are_lines_too() {
         let content =
             ErrorContent { code: 3, message: "too expensive", causes: &[], hints: &["ask for less".to_owned()], diagnostics: &[] };

@@ -107,6 +107,12 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
+/// `text` as [`visible`] leaves it and on one line, for places where a line end would look like the end of something.
+pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
+    let safe = visible(text);
+    if safe.contains(['\n', '\t']) { Cow::Owned(safe.trim_end().replace(['\n', '\t'], " ")) } else { safe }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +139,7 @@ mod tests {
     #[test]
     fn what_a_terminal_would_obey_is_written_out() {
         assert_eq!(visible("a\tb\nc"), "a\tb\nc");
+        assert_eq!(one_line("a\tb\nc\n"), "a b c");
         assert_eq!(visible("\u{1b}[2Jgone\r"), "\\u{1b}[2Jgone\\r");
         assert_eq!(visible("if \u{202e}evil"), "if \\u{202e}evil");
     }

@@ -12,7 +12,7 @@ use aliform::state::contents::{Resource, State, Status};
 use serde::{Deserialize, Serialize};
 
 use super::money;
-use super::style::{Role, Style, visible};
+use super::style::{Role, Style, one_line, visible};
 
 /// The page of an instance in the console.
 const CONSOLE: &str = "https://ecs.console.aliyun.com/server";
@@ -136,7 +136,7 @@ pub(crate) fn summary(summary: &Summary, program: &str, console: bool, style: &S
     let list: String = summary.running.iter().map(|running| place(running, console, style)).collect();
     sections.extend(titled("Running", list, style));
     if !summary.destroy {
-        let outputs = summary.outputs.iter().map(|(name, value)| format!("  {} = {}\n", visible(name), visible(value)));
+        let outputs = summary.outputs.iter().map(|(name, value)| format!("  {} = {}\n", one_line(name), one_line(value)));
         sections.extend(titled("Outputs", outputs.collect(), style));
     }
     if summary.resources > 0 {
@@ -156,7 +156,7 @@ fn titled(title: &str, text: String, style: &Style) -> Option<String> {
 fn ending(summary: &Summary, style: &Style) -> String {
     let (done, failed, skipped) = (summary.done, summary.failed.len(), summary.skipped);
     let verb = if summary.destroy { "taken down" } else { "applied" };
-    let stack = format!("stack `{}`", visible(&summary.stack));
+    let stack = format!("stack `{}`", one_line(&summary.stack));
     let (word, role) = match (failed, summary.interrupted) {
         (0, false) => (format!("{stack} is {verb}"), Role::Added),
         (0, true) => (format!("Interrupted: {stack} is {verb} in part; run the same command again to go on"), Role::Warning),
@@ -177,7 +177,7 @@ fn place(running: &Running, console: bool, style: &Style) -> String {
         (Some(url), false) => format!("  {url} inside its network"),
         (None, _) => String::new(),
     };
-    let mut text = format!("  {} on {}{url}\n", running.address, visible(&running.instance));
+    let mut text = format!("  {} on {}{url}\n", running.address, one_line(&running.instance));
     if let Some(because) = &running.unfinished {
         text += &format!("    {} {}\n", style.paint(Role::Error, "may not run:"), visible(because).replace('\n', "\n    "));
     }
@@ -209,4 +209,110 @@ fn next(summary: &Summary, program: &str) -> Vec<(String, &'static str)> {
         add("destroy", "take everything away again");
     }
     next
+}
+
+#[cfg(test)]
+mod tests {
+    use aliform::state::contents::State;
+    use insta::assert_snapshot;
+
+    use super::*;
+    use crate::render::samples::{Sample, address};
+
+    /// The state after an apply of everything that the sample has.
+    fn state(sample: &Sample) -> State {
+        let mut state = State::new("shop", "1f2e");
+        for (address, remembered) in &sample.prior {
+            let at = "2026-11-21T12:00:00Z".parse().unwrap();
+            let resource = Resource {
+                id: remembered.id.clone(),
+                spec: remembered.spec.clone(),
+                attributes: remembered.attributes.clone(),
+                depends_on: Vec::new(),
+                generation: 1,
+                region: remembered.region.clone(),
+                status: Status::Ready,
+                created_at: at,
+                updated_at: at,
+            };
+            state.resources.insert(address.clone(), resource);
+        }
+        state
+    }
+
+    fn outputs() -> BTreeMap<String, String> {
+        BTreeMap::from([("url".to_owned(), "http://203.0.113.7:8080".to_owned())])
+    }
+
+    #[test]
+    fn a_finished_apply_says_where_what_runs_costs_and_comes_next() {
+        let plan = Sample::shop(1).plan();
+        let state = state(&Sample::shop(1).applied());
+        let outcome = Outcome { done: 8, ..Outcome::default() };
+        let gathered = Summary::new(&plan, &outcome, &state, outputs());
+        assert_snapshot!(summary(&gathered, "aliform", true, &Style::plain(80)), @r"
+        Stack `shop` is applied: 8 done, 0 failed, 0 skipped.
+
+        Running
+          release.web-1 on i-bp1web1  http://203.0.113.7:8080
+            https://ecs.console.aliyun.com/server/i-bp1web1/detail?regionId=cn-hangzhou
+
+        Outputs
+          url = http://203.0.113.7:8080
+
+        Costs 0.2670 CNY an hour, 194.91 CNY a month of 730 h, and what is charged by usage
+
+        Next
+          aliform status   what runs, asked on the machines
+          aliform logs     what the application says
+          aliform destroy  take everything away again
+        ");
+        let local = summary(&gathered, "aliform --local", false, &Style::plain(80));
+        assert!(local.contains("aliform --local status") && !local.contains("console"), "{local}");
+        assert_eq!(serde_json::to_value(&gathered).unwrap()["running"][0]["url"], "http://203.0.113.7:8080");
+    }
+
+    #[test]
+    fn a_failed_apply_says_what_failed_and_counts_only_what_exists() {
+        let plan = Sample::shop(2).plan();
+        let mut state = state(&Sample::shop(1).applied());
+        state.resources.get_mut(&address("release.web-1")).unwrap().status = Status::Unfinished { because: "exit code 1".to_owned() };
+        let failed = vec![(address("release.web-1"), "the start script failed: exit code 1".to_owned())];
+        let outcome = Outcome { done: 7, failed, skipped: 3, interrupted: false };
+        let gathered = Summary::new(&plan, &outcome, &state, BTreeMap::new());
+        assert_snapshot!(summary(&gathered, "aliform", false, &Style::plain(80)), @r"
+        Failed: stack `shop` is not applied completely: 7 done, 1 failed, 3 skipped.
+          ✗ release.web-1: the start script failed: exit code 1
+
+        Running
+          release.web-1 on i-bp1web1  http://203.0.113.7:8080
+            may not run: exit code 1
+
+        Costs 0.2670 CNY an hour, 194.91 CNY a month of 730 h, and what is charged by usage
+
+        Next
+          aliform apply    go on where it ended
+          aliform status   what runs, asked on the machines
+          aliform logs     what the application says
+          aliform destroy  take everything away again
+        ");
+    }
+
+    #[test]
+    fn nothing_is_left_of_what_was_taken_down() {
+        let plan = Sample::shop(1).applied().destroyed().plan();
+        let outcome = Outcome { done: 8, ..Outcome::default() };
+        let gathered = Summary::new(&plan, &outcome, &State::new("shop", "1f2e"), outputs());
+        assert_snapshot!(summary(&gathered, "aliform", true, &Style::plain(80)), @r"
+        Stack `shop` is taken down: 8 done, 0 failed, 0 skipped.
+        ");
+    }
+
+    #[test]
+    fn an_address_that_is_not_of_the_internet_says_so() {
+        let mut sample = Sample::shop(1).applied();
+        sample.prior.get_mut(&address("instance.web-1")).unwrap().attributes["public_ip"] = serde_json::Value::Null;
+        let found = running(&state(&sample));
+        assert_eq!((found[0].url.as_deref(), found[0].public), (Some("http://192.168.9.4:8080"), false));
+    }
 }

@@ -3,7 +3,7 @@
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
-use super::style::{Role, Style, visible};
+use super::style::{Role, Style, one_line};
 
 /// A listing with a head. Empty without rows: a head over nothing tells nothing.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>], style: &Style) -> String {
@@ -22,7 +22,7 @@ pub(super) fn lay_out(rows: impl Iterator<Item = Vec<String>>, right: &[usize]) 
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     for row in rows {
         // One line a row: a line end inside a cell would tear the columns apart.
-        table.add_row(row.iter().map(|cell| visible(cell).replace(['\n', '\t'], " ")).collect::<Vec<_>>());
+        table.add_row(row.iter().map(|cell| one_line(cell).into_owned()).collect::<Vec<_>>());
     }
     table.discover_columns();
     for (at, column) in table.column_iter_mut().enumerate() {

@@ -11,7 +11,7 @@ use super::PlanOptions;
 use super::fields::{self, Field};
 use super::scripts::Scripts;
 use crate::render::money;
-use crate::render::style::{Role, Style, columns, visible};
+use crate::render::style::{Role, Style, columns, one_line};
 
 /// How far a change's own lines stand in.
 const INDENT: &str = "      ";
@@ -32,25 +32,26 @@ pub(super) fn block(change: &Change, plan: &Plan, scripts: &mut Scripts, options
     let (mark, role) = mark(change.action);
     let mut left = style.paint(role, &format!("{mark} {}", change.address));
     if let Some(id) = &change.id {
-        left += &format!("  {}", style.paint(Role::Dim, &visible(id)));
+        left += &format!("  {}", style.paint(Role::Dim, &one_line(id)));
     }
     let mut lines = vec![style.edge(&left, &price(change))];
     for reason in reasons(change, plan) {
         lines.push(format!("{INDENT}{}", style.paint(Role::Dim, &format!("because {reason}"))));
     }
     for effect in &change.effects {
-        lines.push(format!("{INDENT}{}", style.paint(Role::Warning, &format!("! {}", visible(effect)))));
+        lines.push(format!("{INDENT}{}", style.paint(Role::Warning, &format!("! {}", one_line(effect)))));
     }
     let fields = fields::of(change, scripts, options, style);
     let label = if change.action == Action::Create { fields.iter().map(|field| columns(&field.label)).max().unwrap_or(0) + 1 } else { 0 };
     for Field { label: name, value, forces_replace, body } in fields {
         let forced = if forces_replace && change.action == Action::Replace {
-            style.paint(Role::Replaced, " # forces replacement")
+            style.paint(Role::Replaced, "# forces replacement")
         } else {
             String::new()
         };
         let name = format!("{name}:");
-        lines.push(format!("{INDENT}{name:label$} {value}{forced}").trim_end().to_owned());
+        let said: Vec<String> = [format!("{name:label$}"), value, forced].into_iter().filter(|part| !part.is_empty()).collect();
+        lines.push(format!("{INDENT}{}", said.join(" ")).trim_end().to_owned());
         lines.extend(body.into_iter().map(|line| format!("{INDENT}  {line}").trim_end().to_owned()));
     }
     lines.iter().map(|line| format!("{line}\n")).collect()
@@ -82,7 +83,7 @@ fn reasons(change: &Change, plan: &Plan) -> Vec<String> {
             Reason::NotWanted => "the manifest does not want it any more".to_owned(),
             Reason::Gone if change.action == Action::Delete => "it was deleted outside aliform; only the state has to forget it".to_owned(),
             Reason::Gone => "it was deleted outside aliform".to_owned(),
-            Reason::Unfinished { because } => format!("the last apply did not finish: {}", visible(because)),
+            Reason::Unfinished { because } => format!("the last apply did not finish: {}", one_line(because)),
             Reason::FieldChanged { path, .. } => wanted(change.address.kind, path).to_owned(),
             Reason::Drifted { .. } => {
                 format!("someone changed it in the cloud (drift): {}", drifted.iter().copied().collect::<Vec<_>>().join(", "))

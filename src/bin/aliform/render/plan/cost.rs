@@ -10,7 +10,7 @@ use aliform::plan::saved::Plan;
 use rust_decimal::Decimal;
 
 use crate::render::money::{self, HOURLY, MONTHLY};
-use crate::render::style::{Role, Style, visible};
+use crate::render::style::{Role, Style, one_line};
 use crate::render::table;
 
 /// The section; none for a plan without changes inside its budget, whose last line says what it costs.
@@ -23,13 +23,16 @@ pub(super) fn section(plan: &Plan, style: &Style) -> Option<String> {
         return Some("Cost: nothing of this is charged\n".to_owned());
     }
     let mut text = format!("{}\n", style.paint(Role::Strong, "Cost, pay as you go"));
-    let items = items(plan);
+    // Where no price changes, the sums say enough.
+    let settled = plan.actions().all(|change| change.cost_before == change.cost_after);
+    let items = if settled { Vec::new() } else { items(plan) };
     if !items.is_empty() {
         text += &indented(table::lay_out(items.into_iter(), &[1, 2, 3]), style);
         text.push('\n');
     }
     text += &indented(table::lay_out(totals(plan).into_iter(), &[1, 2, 3]), style);
-    for line in usage(plan).into_iter().chain(unknown(plan)) {
+    let usage = if settled { Vec::new() } else { usage(plan) };
+    for line in usage.into_iter().chain(unknown(plan)) {
         text += &format!("  {line}\n");
     }
     if plan.basis.destroy {
@@ -115,7 +118,7 @@ fn usage(plan: &Plan) -> Vec<String> {
     for (_, line) in coming(plan) {
         if let Charge::Usage { price, unit, source } = &line.charge {
             let text =
-                format!("plus usage: {} {} {}/{}{}", visible(&line.item), price.amount, price.currency, visible(unit), tariff(*source));
+                format!("plus usage: {} {} {}/{}{}", one_line(&line.item), price.amount, price.currency, one_line(unit), tariff(*source));
             if !lines.contains(&text) {
                 lines.push(text);
             }
@@ -138,7 +141,7 @@ fn unknown(plan: &Plan) -> Vec<String> {
         }
     }
     let text = |(item, because, addresses): (&str, &str, Vec<String>)| {
-        format!("unknown: {} ({}): {}", visible(item), addresses.join(", "), visible(because))
+        format!("unknown: {} ({}): {}", one_line(item), addresses.join(", "), one_line(because))
     };
     found.into_iter().map(text).collect()
 }

@@ -10,7 +10,7 @@ use similar::TextDiff;
 
 use super::PlanOptions;
 use super::scripts::Scripts;
-use crate::render::style::{Role, Style, visible};
+use crate::render::style::{Role, Style, one_line, visible};
 
 /// Digits that a digest is shortened to.
 const DIGEST: usize = 12;
@@ -18,7 +18,8 @@ const DIGEST: usize = 12;
 const FILES: usize = 10;
 /// Lines around a change in a diff.
 const CONTEXT: usize = 3;
-/// Scripts that are only counted unless everything is asked for: they change nothing by themselves.
+/// Scripts that come last, and of which a new one is only counted unless everything is asked for: they change nothing
+/// by themselves.
 const COUNTED: &[&str] = &["verify_script", "rollback_script", "logs_script"];
 
 /// A field as it is shown.
@@ -38,7 +39,8 @@ pub(super) fn of(change: &Change, scripts: &mut Scripts, options: &PlanOptions<'
     let mut viewer = Viewer { change, scripts, options, style };
     let (files, others): (Vec<&FieldDiff>, Vec<&FieldDiff>) =
         change.fields.iter().partition(|field| change.address.kind == Kind::Bundle && field.path.starts_with("files."));
-    let (texts, plain): (Vec<&FieldDiff>, Vec<&FieldDiff>) = others.into_iter().partition(|field| is_text(field));
+    let (mut texts, plain): (Vec<&FieldDiff>, Vec<&FieldDiff>) = others.into_iter().partition(|field| is_text(field));
+    texts.sort_by_key(|field| COUNTED.contains(&field.path.as_str()));
     let mut fields: Vec<Field> = Vec::new();
     for field in plain.into_iter().filter(|field| !viewer.hidden(field)) {
         match field.path.strip_prefix("system_disk.") {
@@ -98,14 +100,14 @@ impl Viewer<'_, '_> {
             (_, after) if self.creates() => (value(kind, &field.path, after), Vec::new()),
             (before, after) => (format!("{} -> {}", value(kind, &field.path, before), value(kind, &field.path, after)), Vec::new()),
         };
-        Field { label: visible(&field.path).into_owned(), value, forces_replace: field.effect == Effect::ForcesReplace, body }
+        Field { label: one_line(&field.path).into_owned(), value, forces_replace: field.effect == Effect::ForcesReplace, body }
     }
 
     /// The three fields of a new system disk in one.
     fn disk(&self) -> Field {
         let part =
             |name: &str| self.change.fields.iter().find(|field| field.path == format!("system_disk.{name}")).map(|field| &field.after);
-        let text = |name: &str| part(name).and_then(Json::as_str).map(|text| visible(text).into_owned());
+        let text = |name: &str| part(name).and_then(Json::as_str).map(|text| one_line(text).into_owned());
         let kind: Vec<String> = [text("category"), text("performance_level")].into_iter().flatten().collect();
         let size = part("size").map(|size| format!(", {}", value(Kind::Instance, "system_disk.size", size))).unwrap_or_default();
         Field { label: "system_disk".to_owned(), value: kind.join(" ") + &size, forces_replace: false, body: Vec::new() }
@@ -128,7 +130,7 @@ impl Viewer<'_, '_> {
         }
         let limit = if self.options.full { usize::MAX } else { FILES };
         let name = |field: &FieldDiff| {
-            let name = visible(field.path.strip_prefix("files.").unwrap_or(&field.path)).into_owned();
+            let name = one_line(field.path.strip_prefix("files.").unwrap_or(&field.path)).into_owned();
             match (&field.before, &field.after) {
                 _ if self.creates() => name,
                 (Json::Null, _) => format!("{name} (new)"),
@@ -152,7 +154,7 @@ impl Viewer<'_, '_> {
         let address = &self.change.address;
         match (field.before.as_str(), field.after.as_str()) {
             (None, Some(after)) if !self.options.full && COUNTED.contains(&field.path.as_str()) => shown(lines(after), Vec::new()),
-            (None, Some(after)) => match self.scripts.shown(address, &field.path, after) {
+            (None, Some(after)) => match self.scripts.shown(address, &field.path, after, &field.path) {
                 Some(first) => shown(format!("{}, as {first}", lines(after)), Vec::new()),
                 None => {
                     self.scripts.show_below(address, &field.path, after);
@@ -162,9 +164,14 @@ impl Viewer<'_, '_> {
             (Some(before), Some(after)) => {
                 let diff =
                     TextDiff::from_lines(before, after).unified_diff().context_radius(CONTEXT).missing_newline_hint(false).to_string();
-                match self.scripts.shown(address, &field.path, &diff) {
-                    Some(first) => shown(format!("changed as in {first}"), Vec::new()),
-                    None => shown(String::new(), diff.lines().map(|line| self.diff_line(line)).collect()),
+                // What names the port, say, changes alike in all of them.
+                let counted = COUNTED.contains(&field.path.as_str());
+                let same = self.scripts.same(address, &diff).filter(|_| counted).map(str::to_owned);
+                let under = same.as_deref().unwrap_or(&field.path);
+                match (self.scripts.shown(address, &field.path, &diff, under), same) {
+                    (Some(first), _) => shown(format!("changed as in {first}"), Vec::new()),
+                    (None, Some(same)) => shown(format!("changed as {same}"), Vec::new()),
+                    (None, None) => shown(String::new(), diff.lines().map(|line| self.diff_line(line)).collect()),
                 }
             }
             (before, _) => {
@@ -193,12 +200,12 @@ fn value(kind: Kind, path: &str, json: &Json) -> String {
     match (json, path) {
         (Json::Null, _) => "(none)".to_owned(),
         (Json::String(text), _) if text.is_empty() => "\"\"".to_owned(),
-        (Json::String(text), _) => shorten(&visible(text)),
+        (Json::String(text), _) => shorten(&one_line(text)),
         (Json::Number(number), "bandwidth") => format!("{number} Mbps"),
         (Json::Number(number), "system_disk.size") => format!("{number} GiB"),
         (Json::Number(number), "within" | "timeout") => format!("{number} s"),
         (Json::Number(number), "size") if kind == Kind::Bundle => number.as_u64().map_or_else(|| number.to_string(), bytes),
-        _ => visible(&json.to_string()).into_owned(),
+        _ => one_line(&json.to_string()).into_owned(),
     }
 }
 
@@ -208,8 +215,8 @@ fn item(json: &Json) -> String {
     let (Some(protocol), Some(ports), Some(source), Some(policy)) = (part("protocol"), part("ports"), part("source"), part("policy"))
     else {
         return match json {
-            Json::String(text) => visible(text).into_owned(),
-            _ => visible(&json.to_string()).into_owned(),
+            Json::String(text) => one_line(text).into_owned(),
+            _ => one_line(&json.to_string()).into_owned(),
         };
     };
     let ports = match ports.split_once('/') {
@@ -219,7 +226,7 @@ fn item(json: &Json) -> String {
         None => format!(" {ports}"),
     };
     let policy = if policy == "accept" { String::new() } else { format!("{policy} ") };
-    visible(&format!("{policy}{protocol}{ports} from {source}")).into_owned()
+    one_line(&format!("{policy}{protocol}{ports} from {source}")).into_owned()
 }
 
 /// Shortens every digest in a text.

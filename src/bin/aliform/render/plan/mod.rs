@@ -22,7 +22,7 @@ use aliform::plan::saved::Plan;
 
 use self::scripts::Scripts;
 use super::money;
-use super::style::{Role, Style, visible};
+use super::style::{Role, Style, one_line};
 
 /// How much of a plan is shown.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,13 +50,13 @@ pub(crate) fn plan(plan: &Plan, options: &PlanOptions<'_>, style: &Style) -> Str
 
 /// The stack, where, and why there.
 fn header(plan: &Plan, style: &Style) -> String {
-    let stack = style.paint(Role::Strong, &format!("stack `{}`", visible(&plan.basis.stack)));
-    let place = if plan.region.is_empty() { String::new() } else { format!(" in `{}`", visible(&plan.region)) };
+    let stack = style.paint(Role::Strong, &format!("stack `{}`", one_line(&plan.basis.stack)));
+    let place = if plan.region.is_empty() { String::new() } else { format!(" in `{}`", one_line(&plan.region)) };
     if plan.basis.destroy {
         return format!("Plan to take down {stack}{place}: everything that aliform made is deleted\n");
     }
     let because = plan.decisions.get("region").filter(|decision| decision.chosen == plan.region);
-    let because = because.map(|decision| format!(": {}", visible(&decision.because))).unwrap_or_default();
+    let because = because.map(|decision| format!(": {}", one_line(&decision.because))).unwrap_or_default();
     format!("Plan for {stack}{place}{because}\n")
 }
 

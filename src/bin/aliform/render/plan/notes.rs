@@ -5,7 +5,7 @@ use aliform::model::finding::{Finding, Severity};
 use aliform::plan::saved::Plan;
 
 use super::PlanOptions;
-use crate::render::style::{Role, Style, visible};
+use crate::render::style::{Role, Style, one_line};
 
 /// Rejected options that are listed before the rest is counted.
 const REJECTED: usize = 3;
@@ -19,10 +19,10 @@ pub(super) fn decisions(plan: &Plan, options: &PlanOptions<'_>, style: &Style) -
     for (key, decision) in plan.decisions.iter().filter(new) {
         // What the question was about stands in brackets; the reason says it in words.
         let name = key.split('[').next().unwrap_or(key);
-        text += &format!("  {}: {}\n", visible(name), style.paint(Role::Strong, &visible(&decision.chosen)));
-        text += &format!("    because {}\n", visible(&decision.because));
+        text += &format!("  {}: {}\n", one_line(name), style.paint(Role::Strong, &one_line(&decision.chosen)));
+        text += &format!("    because {}\n", one_line(&decision.because));
         for rejected in decision.rejected.iter().take(REJECTED) {
-            text += &style.paint(Role::Dim, &format!("    not {}: {}", visible(&rejected.option), visible(&rejected.because)));
+            text += &style.paint(Role::Dim, &format!("    not {}: {}", one_line(&rejected.option), one_line(&rejected.because)));
             text.push('\n');
         }
         if decision.rejected.len() > REJECTED {
@@ -36,7 +36,7 @@ pub(super) fn decisions(plan: &Plan, options: &PlanOptions<'_>, style: &Style) -
 /// What exists already.
 pub(super) fn used(plan: &Plan, style: &Style) -> Option<String> {
     let line =
-        |used: &aliform::resources::desired::Used| format!("  {} {}: {}\n", visible(&used.what), visible(&used.id), visible(&used.note));
+        |used: &aliform::resources::desired::Used| format!("  {} {}: {}\n", one_line(&used.what), one_line(&used.id), one_line(&used.note));
     titled("Used as it stands", plan.used.iter().map(line).collect(), style)
 }
 
@@ -54,14 +54,15 @@ fn finding(finding: &Finding, style: &Style) -> String {
         Severity::Info => ("info", Role::Hint),
     };
     let about = finding.address.as_ref().map(|address| format!(" ({address})")).unwrap_or_default();
-    let mut text = format!("  {}: {}{about}\n", style.paint(role, &format!("{word}[{}]", visible(&finding.id))), visible(&finding.message));
+    let mut text =
+        format!("  {}: {}{about}\n", style.paint(role, &format!("{word}[{}]", one_line(&finding.id))), one_line(&finding.message));
     if let Some(evidence) = &finding.evidence {
         let line = if evidence.line == 0 { String::new() } else { format!(":{}", evidence.line) };
-        let quoted = if evidence.text.is_empty() { String::new() } else { format!(": {}", visible(&evidence.text)) };
-        text += &format!("    {}{line}{quoted}\n", visible(&evidence.file));
+        let quoted = if evidence.text.is_empty() { String::new() } else { format!(": {}", one_line(&evidence.text)) };
+        text += &format!("    {}{line}{quoted}\n", one_line(&evidence.file));
     }
     if let Some(hint) = &finding.hint {
-        text += &format!("    {} {}\n", style.paint(Role::Hint, "hint:"), visible(hint));
+        text += &format!("    {} {}\n", style.paint(Role::Hint, "hint:"), one_line(hint));
     }
     text
 }

@@ -9,23 +9,30 @@ use crate::render::style::{Role, Style, visible};
 /// Scripts that were met so far.
 #[derive(Default)]
 pub(super) struct Scripts {
-    /// Where a field's text or diff was shown first.
-    first: BTreeMap<(String, String), Address>,
+    /// Where a field's text or diff was shown first, and under which field there.
+    first: BTreeMap<(String, String), (Address, String)>,
     /// New texts, to be shown below the changes.
     below: Vec<(Address, String, String)>,
 }
 
 impl Scripts {
-    /// The resource that this very text of this field was shown for already; else it is remembered for `address`.
-    pub(super) fn shown(&mut self, address: &Address, field: &str, text: &str) -> Option<Address> {
+    /// The resource that this very text of this field was shown for already; else it is remembered for `address`, where
+    /// it is shown under the field `under`.
+    pub(super) fn shown(&mut self, address: &Address, field: &str, text: &str, under: &str) -> Option<Address> {
         let key = (field.to_owned(), text.to_owned());
         match self.first.get(&key) {
-            Some(first) => Some(first.clone()),
+            Some((first, _)) => Some(first.clone()),
             None => {
-                self.first.insert(key, address.clone());
+                self.first.insert(key, (address.clone(), under.to_owned()));
                 None
             }
         }
+    }
+
+    /// The field of the same resource under which this very diff is shown already.
+    pub(super) fn same(&self, address: &Address, text: &str) -> Option<&str> {
+        let same = self.first.iter().find(|((_, known), (first, _))| known == text && first == address);
+        same.map(|(_, (_, under))| under.as_str())
     }
 
     /// Shows a text below the changes.

@@ -185,8 +185,16 @@ fn decisions_that_the_state_holds_already_are_not_told_again() {
 
 #[test]
 fn nothing_to_do_is_said_in_a_line() {
-    assert_snapshot!(shown(&Sample::shop(1).applied()), @"");
-    assert_snapshot!(shown(&Sample { destroy: true, ..Sample::shop(0) }.destroyed()), @"");
+    assert_snapshot!(shown(&Sample::shop(1).applied()), @r"
+    Plan for stack `shop` in `cn-hangzhou`: nothing is fetched from hosts overseas
+
+    No changes. All 8 resources are as the manifest wants them. It costs 0.2670 CNY an hour, 194.91 CNY a month of 730 h, and what is charged by usage.
+    ");
+    assert_snapshot!(shown(&Sample { destroy: true, ..Sample::shop(0) }.destroyed()), @r"
+    Plan to take down stack `shop` in `cn-hangzhou`: everything that aliform made is deleted
+
+    No changes. There is nothing to take down.
+    ");
 }
 
 #[test]

@@ -187,10 +187,10 @@ mod tests {
             waiting("status Pending, waiting for Available"),
             Event::StepFinished { address: vpc.clone(), action: Action::Create, milliseconds: 432 },
             Event::StepStarted { address: release.clone(), action: Action::Update },
-            output("installing\n\u{1b}[31mred\u{1b}[0m \u{7}\n"),
+            output("installing\n\u{1b}[31mred\u{1b}[0m \u{7}!\n"),
             check("process", true, "runs as 4711"),
             check("port", false, "nothing listens on 8080"),
-            output("nstalling\nred \u{7}\n"),
+            output("nstalling\nred \u{7}!\n"),
             Event::StepFailed {
                 address: release,
                 action: Action::Update,
@@ -207,7 +207,25 @@ mod tests {
         let kept = Kept::default();
         let progress = Progress::to(Style::plain(80), Box::new(kept.clone()));
         history().into_iter().for_each(|event| progress.emit(event));
-        assert_snapshot!(kept.text(), @"");
+        assert_snapshot!(kept.text(), @r"
+        looking at 2 resources in the cloud
+        ✓ looked with 1 call
+        ✓ vpc.main recovered: its creation was interrupted before it happened
+        applying 3 steps
+          vpc.main creating
+          vpc.main is vpc-1
+          vpc.main status Pending, waiting for Available
+        ✓ vpc.main created in 0.4s
+          release.web-1 changing
+            release.web-1 | installing
+            release.web-1 | red !
+        ✓ release.web-1 process: runs as 4711
+        ✗ release.web-1 port: nothing listens on 8080
+        ✗ release.web-1 could not be changed: the start script failed: exit code 1
+            hint: add `flask` to requirements.txt
+        - release.web-2 skipped: `release.web-1` failed
+        1 done, 1 failed, 1 skipped
+        ");
     }
 
     #[test]

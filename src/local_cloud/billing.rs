@@ -1,0 +1,116 @@
+//! What everything costs as it stands there: a line for each priced part of a resource, from its start to its end.
+
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use super::store::World;
+
+/// A line of the bill.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bill {
+    /// The resource's id.
+    pub resource: String,
+    /// What of it, `instanceType`, `systemDisk`, `bandwidth`, `eip`.
+    pub part: String,
+    /// The region.
+    pub region: String,
+    /// CNY an hour.
+    pub hourly: Decimal,
+    /// Since when.
+    pub from: Timestamp,
+    /// Until when; still running without it.
+    pub to: Option<Timestamp>,
+}
+
+impl Bill {
+    /// What it comes to at `now`, in CNY.
+    pub fn amount(&self, now: Timestamp) -> Decimal {
+        let seconds = self.to.unwrap_or(now).duration_since(self.from).as_secs().max(0);
+        self.hourly * Decimal::from(seconds) / Decimal::from(3600)
+    }
+}
+
+/// The sum of all bills, kept so that asking for it takes no time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Spending {
+    closed: Decimal,
+    hourly: Decimal,
+    /// Sum of rate times start, in CNY-seconds an hour.
+    started: Decimal,
+}
+
+impl Spending {
+    pub(crate) fn add(&mut self, bill: &Bill) {
+        match bill.to {
+            Some(_) => self.closed += bill.amount(bill.from),
+            None => {
+                self.hourly += bill.hourly;
+                self.started += bill.hourly * Decimal::from(bill.from.as_second());
+            }
+        }
+    }
+
+    fn close(&mut self, bill: &Bill) {
+        self.hourly -= bill.hourly;
+        self.started -= bill.hourly * Decimal::from(bill.from.as_second());
+        self.closed += bill.amount(bill.from);
+    }
+
+    /// What was spent until `now`, in CNY.
+    pub(crate) fn until(&self, now: Timestamp) -> Decimal {
+        self.closed + (self.hourly * Decimal::from(now.as_second()) - self.started) / Decimal::from(3600)
+    }
+}
+
+/// Starts a line for a part of a resource.
+pub(crate) fn start(world: &mut World, resource: &str, part: &str, region: &str, hourly: Decimal, from: Timestamp) {
+    let bill = Bill { resource: resource.to_owned(), part: part.to_owned(), region: region.to_owned(), hourly, from, to: None };
+    world.index.spending.add(&bill);
+    let number = world.next_number();
+    world.bills.insert(format!("{resource}/{number:020}"), bill);
+}
+
+/// Ends the lines of a resource, of one part or of all.
+pub(crate) fn stop(world: &mut World, resource: &str, part: Option<&str>, to: Timestamp) {
+    let prefix = format!("{resource}/");
+    let open: Vec<String> = world
+        .bills
+        .starting_with(&prefix)
+        .filter(|(_, bill)| bill.to.is_none() && part.is_none_or(|part| part == bill.part))
+        .map(|(key, _)| key.to_owned())
+        .collect();
+    for key in open {
+        if let Some(bill) = world.bills.get_mut(&key) {
+            bill.to = Some(to.max(bill.from));
+            let bill = bill.clone();
+            world.index.spending.close(&bill);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::local_cloud::time::after;
+    use std::time::Duration;
+
+    #[test]
+    fn the_running_sum_is_the_sum_of_the_lines() {
+        let mut world = World::default();
+        let start_of = |minutes: u64| after(Timestamp::UNIX_EPOCH, Duration::from_secs(minutes * 60));
+        start(&mut world, "i-1", "instanceType", "cn-hangzhou", Decimal::new(6, 1), start_of(0));
+        start(&mut world, "i-1", "systemDisk", "cn-hangzhou", Decimal::new(12, 2), start_of(10));
+        start(&mut world, "i-2", "instanceType", "cn-hangzhou", Decimal::ONE, start_of(20));
+        stop(&mut world, "i-1", Some("instanceType"), start_of(30));
+        let now = start_of(70);
+        let sum: Decimal = world.bills.values().map(|bill| bill.amount(now)).sum();
+        // 0.6 for half an hour, 0.12 for an hour, 1 for fifty minutes.
+        assert_eq!(sum.round_dp(6), Decimal::new(1_253_333, 6));
+        assert_eq!(world.index.spending.until(now).round_dp(6), sum.round_dp(6));
+        let mut again = World::default();
+        world.bills.iter().for_each(|(key, bill)| again.bills.insert(key, bill.clone()));
+        again.build_index();
+        assert_eq!(again.index.spending.until(now).round_dp(6), sum.round_dp(6));
+    }
+}

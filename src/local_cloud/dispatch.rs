@@ -1,0 +1,206 @@
+//! Which product and call a request is, who sent it, and the way of an RPC call through the world.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value as Json;
+
+use super::auth::{Caller, acs3, rpc_v1};
+use super::call::{Call, Outcome};
+use super::idempotency::ticket;
+use super::instance::{describe as instances, modify, power, release, run};
+use super::runtime::Shared;
+use super::security_group::rules::{self, Direction};
+use super::tags::Side;
+use super::wire::fault::Fault;
+use super::wire::params::Params;
+use super::wire::{Request, Response};
+use super::{account, assistant, eip, image, oss, price, region, security_group, stock, tags, vpc, vswitch};
+
+/// The RPC products, by the version that names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Product {
+    Ecs,
+    Vpc,
+    Sts,
+    Bss,
+}
+
+impl Product {
+    fn of(version: &str) -> Option<Product> {
+        Some(match version {
+            "2014-05-26" => Product::Ecs,
+            "2016-04-28" => Product::Vpc,
+            "2015-04-01" => Product::Sts,
+            "2017-12-14" => Product::Bss,
+            _ => return None,
+        })
+    }
+
+    /// The name that links to help carry.
+    fn name(self) -> &'static str {
+        match self {
+            Product::Ecs => "Ecs",
+            Product::Vpc => "Vpc",
+            Product::Sts => "Sts",
+            Product::Bss => "BssOpenApi",
+        }
+    }
+}
+
+/// Answers a request of any product. `refused` is a fault that was drawn for it.
+pub(crate) async fn answer(shared: &Arc<Shared>, request: &Request, refused: Option<Fault>) -> Response {
+    let request_id = shared.request_id();
+    let params = Params::of(request);
+    let action = request.header("x-acs-action").or_else(|| params.text("Action"));
+    let version = request.header("x-acs-version").or_else(|| params.text("Version"));
+    let (Some(action), Some(version)) = (action, version) else {
+        if action.is_none() && version.is_none() {
+            return oss::handle(shared, request, &request_id, refused).await;
+        }
+        let name = if action.is_none() { "Action" } else { "Version" };
+        return Fault::mandatory(name).answer(&request_id, &request.host, "");
+    };
+    let Some(product) = Product::of(version) else {
+        return Fault::bad("InvalidVersion", "Specified parameter Version is not valid.").answer(&request_id, &request.host, "");
+    };
+    match rpc(shared, request, &params, product, action, refused).await {
+        Ok(mut body) => {
+            body["RequestId"] = request_id.clone().into();
+            Response::json(200, &request_id, &body)
+        }
+        Err(fault) => fault.answer(&request_id, &request.host, product.name()),
+    }
+}
+
+async fn rpc(
+    shared: &Arc<Shared>,
+    request: &Request,
+    params: &Params,
+    product: Product,
+    action: &str,
+    refused: Option<Fault>,
+) -> Result<Json, Fault> {
+    if !matches!(request.method, http::Method::GET | http::Method::POST | http::Method::HEAD) || !matches!(request.path.as_str(), "/" | "")
+    {
+        return Err(unknown_action());
+    }
+    let caller = authenticate(shared, request, params, shared.now())?;
+    refused.map_or(Ok(()), Err)?;
+    let operation = operation(product, action).ok_or_else(unknown_action)?;
+    let (outcome, number) = shared.commit(|world, now| {
+        // The account's first secret keys the digests: it is there as long as its tokens matter.
+        let secret = shared.config.keys.first().map_or("", |key| key.secret.reveal());
+        let ticket = ticket(action, params, secret)?;
+        if let Some(ticket) = &ticket
+            && let Some(answer) = ticket.answered(world, action)?
+        {
+            return Ok(answer);
+        }
+        let mut call = Call { world, config: &shared.config, catalog: shared.catalog, now, caller: &caller, params };
+        let answer = operation(&mut call)?;
+        if let Some(ticket) = ticket {
+            ticket.keep(world, &answer, now);
+        }
+        Ok(answer)
+    });
+    let answer = outcome?;
+    shared.settle(number).await.map_err(|reason| Fault::new(500, "InternalError", reason))?;
+    Ok(answer)
+}
+
+fn unknown_action() -> Fault {
+    Fault::missing("InvalidAction.NotFound", "Specified api is not found, please check your url and method.")
+}
+
+fn authenticate(shared: &Shared, request: &Request, params: &Params, now: Timestamp) -> Result<Caller, Fault> {
+    let proof = if request.header("authorization").is_some() {
+        acs3::verify(request, &shared.config, now)?
+    } else {
+        rpc_v1::verify(&request.method, params, &shared.config, now)?
+    };
+    let mut nonces = shared.nonces.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    nonces.take(&proof.caller.key, proof.nonce, now)?;
+    Ok(proof.caller)
+}
+
+type Operation = fn(&mut Call) -> Outcome;
+
+fn operation(product: Product, action: &str) -> Option<Operation> {
+    match product {
+        Product::Ecs => ecs(action),
+        Product::Vpc => vpc_operation(action),
+        Product::Sts => (action == "GetCallerIdentity").then_some(account::caller_identity),
+        Product::Bss => (action == "QueryAccountBalance").then_some(account::balance),
+    }
+}
+
+fn ecs(action: &str) -> Option<Operation> {
+    Some(match action {
+        "DescribeRegions" => region::describe,
+        "DescribeZones" => region::describe_zones,
+        "DescribeInstanceTypes" => region::describe_types,
+        "DescribeAvailableResource" => stock::describe,
+        "DescribeRecommendInstanceType" => stock::recommend,
+        "DescribePrice" => price::describe,
+        "DescribeImages" => image::describe,
+        "DescribeImageFromFamily" => image::from_family,
+        "CreateSecurityGroup" => security_group::create,
+        "DeleteSecurityGroup" => security_group::delete,
+        "DescribeSecurityGroups" => security_group::describe,
+        "DescribeSecurityGroupAttribute" => security_group::describe_attribute,
+        "ModifySecurityGroupAttribute" => security_group::modify,
+        "AuthorizeSecurityGroup" => |call| rules::authorize(call, Direction::Ingress),
+        "AuthorizeSecurityGroupEgress" => |call| rules::authorize(call, Direction::Egress),
+        "RevokeSecurityGroup" => |call| rules::revoke(call, Direction::Ingress),
+        "RevokeSecurityGroupEgress" => |call| rules::revoke(call, Direction::Egress),
+        "RunInstances" => run::run,
+        "DescribeInstances" => instances::describe,
+        "DescribeInstanceStatus" => instances::describe_status,
+        "StartInstance" => |call| power::one(call, power::Switch::Start),
+        "StartInstances" => |call| power::many(call, power::Switch::Start),
+        "StopInstance" => |call| power::one(call, power::Switch::Stop),
+        "StopInstances" => |call| power::many(call, power::Switch::Stop),
+        "RebootInstance" => |call| power::one(call, power::Switch::Reboot),
+        "DeleteInstance" => release::one,
+        "DeleteInstances" => release::many,
+        "ModifyInstanceAttribute" => modify::attribute,
+        "ModifyInstanceSpec" => modify::spec,
+        "ModifyInstanceAutoReleaseTime" => modify::auto_release,
+        "TagResources" => |call| tags::tag(call, Side::Ecs),
+        "UntagResources" => |call| tags::untag(call, Side::Ecs),
+        "ListTagResources" => |call| tags::list(call, Side::Ecs),
+        "RunCommand" => assistant::start::run,
+        "StopInvocation" => assistant::start::stop,
+        "DescribeInvocations" => assistant::describe::invocations,
+        "DescribeInvocationResults" => assistant::describe::results,
+        "DescribeCloudAssistantStatus" => assistant::describe::status,
+        "SendFile" => assistant::send::send,
+        "DescribeSendFileResults" => assistant::send::describe,
+        _ => return None,
+    })
+}
+
+fn vpc_operation(action: &str) -> Option<Operation> {
+    Some(match action {
+        "CreateVpc" => vpc::create,
+        "DescribeVpcs" => vpc::describe,
+        "DescribeVpcAttribute" => vpc::describe_attribute,
+        "ModifyVpcAttribute" => vpc::modify,
+        "DeleteVpc" => vpc::delete,
+        "CreateVSwitch" => vswitch::create,
+        "DescribeVSwitches" => vswitch::describe,
+        "DescribeVSwitchAttributes" => vswitch::describe_attributes,
+        "ModifyVSwitchAttribute" => vswitch::modify,
+        "DeleteVSwitch" => vswitch::delete,
+        "AllocateEipAddress" => eip::allocate,
+        "AssociateEipAddress" => eip::associate,
+        "UnassociateEipAddress" => eip::unassociate,
+        "ReleaseEipAddress" => eip::release,
+        "DescribeEipAddresses" => eip::describe,
+        "TagResources" => |call| tags::tag(call, Side::Vpc),
+        "UnTagResources" => |call| tags::untag(call, Side::Vpc),
+        "ListTagResources" => |call| tags::list(call, Side::Vpc),
+        _ => return None,
+    })
+}

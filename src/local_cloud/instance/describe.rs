@@ -1,0 +1,214 @@
+//! DescribeInstances and DescribeInstanceStatus.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value as Json, json};
+
+use super::Instance;
+use crate::local_cloud::call::{Call, Outcome, ecs_tags};
+use crate::local_cloud::eip::Eip;
+use crate::local_cloud::image::like;
+use crate::local_cloud::paging::Page;
+use crate::local_cloud::time::minutes;
+use crate::local_cloud::wire::fault::Fault;
+
+/// DescribeInstances. Ids that are not there are left out.
+pub(crate) fn describe(call: &mut Call) -> Outcome {
+    let region = call.region()?;
+    let params = call.params;
+    let page = Page::either(params, 10, 10, 100, 100)?;
+    let filter = params.tag_filter();
+    let ids = params.json_list("InstanceIds", 100)?;
+    let private = params.json_list("PrivateIpAddresses", 100)?;
+    let public = params.json_list("PublicIpAddresses", 100)?;
+    let elastic = params.json_list("EipAddresses", 100)?;
+    let classic = params.text("InstanceNetworkType").is_some_and(|network| network != "vpc");
+    call.end_dry_run()?;
+    let now = call.now;
+    let eips: BTreeMap<&str, &Eip> = call
+        .world
+        .eips
+        .values()
+        .filter_map(|eip| Some((eip.bound(now).filter(|bound| bound.free_at.is_none())?.instance.as_str(), eip)))
+        .collect();
+    let fits = |name: &str, own: &str| params.text(name).is_none_or(|wanted| wanted == own);
+    let among =
+        |list: &Option<Vec<String>>, own: Option<String>| list.as_ref().is_none_or(|list| own.is_some_and(|own| list.contains(&own)));
+    let wanted = |instance: &&Instance| {
+        instance.region == region.id
+            && !classic
+            && fits("Status", instance.status(now))
+            && params.text("InstanceName").is_none_or(|name| like(name, &instance.name))
+            && fits("VpcId", &instance.vpc)
+            && fits("VSwitchId", &instance.vswitch)
+            && fits("ZoneId", &instance.zone)
+            && fits("ImageId", &instance.image)
+            && fits("InstanceType", &instance.kind)
+            && fits("InstanceTypeFamily", family(call, instance))
+            && fits("InstanceChargeType", "PostPaid")
+            && fits("ResourceGroupId", &instance.resource_group)
+            && params.text("KeyPairName").is_none()
+            && params.text("LockReason").is_none()
+            && params.text("SecurityGroupId").is_none_or(|group| instance.groups.iter().any(|own| own == group))
+            && among(&private, Some(instance.private_ip.to_string()))
+            && among(&public, instance.public_ip.map(|address| address.to_string()))
+            && among(&elastic, eips.get(instance.id.as_str()).map(|eip| eip.address.to_string()))
+            && filter.fits(&instance.tags)
+    };
+    let cut = match &ids {
+        // Named instances are looked up: a refresh must not read all others each time.
+        Some(ids) => {
+            let mut ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            page.cut(ids.into_iter().filter_map(|id| Some((id, call.world.instances.get(id).filter(wanted)?))))
+        }
+        None => page.cut(call.world.instances.iter().filter(|(_, instance)| wanted(instance))),
+    };
+    let shown: Vec<Json> = cut.rows.iter().map(|instance| row(call, instance, eips.get(instance.id.as_str()).copied())).collect();
+    let mut answer = json!({ "Instances": { "Instance": shown } });
+    cut.describe_with_token(&mut answer);
+    Ok(answer)
+}
+
+fn family<'a>(call: &'a Call, instance: &Instance) -> &'a str {
+    call.catalog.types.get(&instance.kind).map_or("", |kind| kind.family.as_str())
+}
+
+fn row(call: &Call, instance: &Instance, eip: Option<&Eip>) -> Json {
+    let now = call.now;
+    let kind = call.catalog.types.get(&instance.kind);
+    let os_name = call.catalog.images.get(&instance.image).map_or("", |image| image.os_name);
+    let started = instance.running_since(now).or(instance.timeline.first().map(|(at, _)| *at));
+    let stopped_mode = match instance.status(now) {
+        "Stopped" if instance.economical => "StopCharging",
+        "Stopped" => "KeepCharging",
+        _ => "Not-applicable",
+    };
+    let public: Vec<String> = instance.public_ip.iter().map(ToString::to_string).collect();
+    let own = json!({
+        "InstanceId": instance.id,
+        "InstanceName": instance.name,
+        "HostName": instance.host_name,
+        "Description": instance.description,
+        "RegionId": instance.region,
+        "ZoneId": instance.zone,
+        "Status": instance.status(now),
+        "InstanceType": instance.kind,
+        "InstanceTypeFamily": family(call, instance),
+        "Cpu": kind.map_or(0, |kind| kind.vcpu),
+        "Memory": kind.map_or(0, |kind| kind.memory_mib),
+        "GPUAmount": kind.map_or(0, |kind| kind.gpus),
+        "GPUSpec": kind.map_or("", |kind| kind.gpu),
+        "ImageId": instance.image,
+        "OSName": os_name,
+        "OSNameEn": os_name,
+        "OSType": "linux",
+        "CreationTime": minutes(instance.created),
+        "StartTime": started.map_or(String::new(), minutes),
+    });
+    let more = json!({
+        "ExpiredTime": "2099-12-31T15:59Z",
+        "AutoReleaseTime": instance.auto_release.map_or(String::new(), minutes),
+        "InstanceChargeType": "PostPaid",
+        "InternetChargeType": instance.internet_charge,
+        "InternetMaxBandwidthIn": if instance.bandwidth_out == 0 { 0 } else { instance.bandwidth_out.max(10) },
+        "InternetMaxBandwidthOut": instance.bandwidth_out,
+        "InstanceNetworkType": "vpc",
+        "IoOptimized": true,
+        "KeyPairName": "",
+        "SerialNumber": serial(&instance.id),
+        "ResourceGroupId": instance.resource_group,
+        "DeletionProtection": instance.deletion_protection,
+        "StoppedMode": stopped_mode,
+        "SpotStrategy": instance.spot,
+        "SpotPriceLimit": 0.0,
+        "SpotDuration": 0,
+        "Recyclable": false,
+        "DeviceAvailable": true,
+        "LocalStorageAmount": 0,
+        "LocalStorageCapacity": 0,
+        "CreditSpecification": "",
+        "HpcClusterId": "",
+        "DeploymentSetId": "",
+        "ClusterId": "",
+        "VlanId": "",
+        "SaleCycle": "",
+        "ISP": "",
+    });
+    let nested = json!({
+        "SecurityGroupIds": { "SecurityGroupId": instance.groups },
+        "PublicIpAddress": { "IpAddress": public },
+        "InnerIpAddress": { "IpAddress": [] },
+        "RdmaIpAddress": { "IpAddress": [] },
+        "EipAddress": {
+            "AllocationId": eip.map_or("", |eip| eip.id.as_str()),
+            "IpAddress": eip.map_or(String::new(), |eip| eip.address.to_string()),
+            "InternetChargeType": eip.map_or("", |eip| eip.internet_charge.as_str()),
+            "Bandwidth": eip.map_or(0, |eip| eip.bandwidth),
+            "IsSupportUnassociate": true,
+        },
+        "VpcAttributes": {
+            "VpcId": instance.vpc,
+            "VSwitchId": instance.vswitch,
+            "NatIpAddress": "",
+            "PrivateIpAddress": { "IpAddress": [instance.private_ip.to_string()] },
+        },
+        "NetworkInterfaces": { "NetworkInterface": [{
+            "NetworkInterfaceId": instance.interface,
+            "MacAddress": mac(instance),
+            "PrimaryIpAddress": instance.private_ip.to_string(),
+            "Type": "Primary",
+            "PrivateIpSets": { "PrivateIpSet": [{ "PrivateIpAddress": instance.private_ip.to_string(), "Primary": true }] },
+            "Ipv6Sets": { "Ipv6Set": [] },
+            "Ipv4PrefixSets": { "Ipv4PrefixSet": [] },
+            "Ipv6PrefixSets": { "Ipv6PrefixSet": [] },
+        }] },
+        "OperationLocks": { "LockReason": [] },
+        "Tags": ecs_tags(&instance.tags),
+        "MetadataOptions": { "HttpEndpoint": "", "HttpTokens": "" },
+        "CpuOptions": { "CoreCount": kind.map_or(1, |kind| kind.vcpu.div_ceil(2)), "ThreadsPerCore": 2, "Numa": "ON" },
+        "DedicatedHostAttribute": { "DedicatedHostId": "", "DedicatedHostName": "", "DedicatedHostClusterId": "" },
+        "DedicatedInstanceAttribute": { "Affinity": "", "Tenancy": "" },
+        "EcsCapacityReservationAttr": { "CapacityReservationId": "", "CapacityReservationPreference": "" },
+        "ImageOptions": { "LoginAsNonRoot": false },
+        "HibernationOptions": { "Configured": false },
+    });
+    // One object in three pieces, because the macro's depth is limited.
+    [own, more, nested].into_iter().flat_map(|piece| piece.as_object().cloned().unwrap_or_default()).collect::<Map<String, Json>>().into()
+}
+
+/// A serial number that follows from the id.
+fn serial(id: &str) -> String {
+    let hex = hex::encode(id.as_bytes());
+    format!("{}-{}-{}", &hex[4..12], &hex[12..16], &hex[16..hex.len().min(28)])
+}
+
+fn mac(instance: &Instance) -> String {
+    let [a, b, c, d] = instance.private_ip.octets();
+    format!("00:16:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
+}
+
+/// DescribeInstanceStatus.
+pub(crate) fn describe_status(call: &mut Call) -> Outcome {
+    let region = call.region()?;
+    let params = call.params;
+    let page = Page::numbered(params, 50)?;
+    let ids = params.list("InstanceId", 100)?;
+    if let Some(zone) = params.text("ZoneId")
+        && !region.zones.iter().any(|known| known == zone)
+    {
+        return Err(Fault::missing("InvalidZoneId.NotFound", "The specified ZoneId does not exist."));
+    }
+    let rows = call.world.instances.iter().filter(|(id, instance)| {
+        instance.region == region.id
+            && (ids.is_empty() || ids.iter().any(|wanted| wanted == id))
+            && params.text("ZoneId").is_none_or(|zone| zone == instance.zone)
+    });
+    let cut = page.cut(rows);
+    let shown: Vec<Json> =
+        cut.rows.iter().map(|instance| json!({ "InstanceId": instance.id, "Status": instance.status(call.now) })).collect();
+    let mut answer = json!({ "InstanceStatuses": { "InstanceStatus": shown } });
+    cut.describe(&mut answer);
+    Ok(answer)
+}

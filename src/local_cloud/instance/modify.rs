@@ -1,0 +1,129 @@
+//! Changes to an instance that is there: names, groups, type, bandwidth, release time.
+
+use serde_json::json;
+
+use super::{Status, find, join, leave, run, wrong_status};
+use crate::local_cloud::call::{Call, Outcome};
+use crate::local_cloud::config::Stock;
+use crate::local_cloud::store::Due;
+use crate::local_cloud::wire::fault::Fault;
+use crate::local_cloud::{billing, price, security_group, stock};
+
+/// ModifyInstanceAttribute.
+pub(crate) fn attribute(call: &mut Call) -> Outcome {
+    let params = call.params;
+    let id = params.required("InstanceId")?.to_owned();
+    let instance = find(call, &id)?.clone();
+    let name = params.text("InstanceName").map(|_| call.name("InstanceName")).transpose()?;
+    let description = params.given("Description").map(|_| call.description()).transpose()?;
+    let protection = params.flag("DeletionProtection")?;
+    let mut groups = params.list("SecurityGroupIds", 16)?;
+    groups.sort_unstable();
+    groups.dedup();
+    for group in &groups {
+        if security_group::find(call, group)?.vpc != instance.vpc {
+            let message = "The specified security group is not in the VPC of the instance.";
+            return Err(Fault::forbidden("OperationDenied.InconsistentNetwork", message));
+        }
+    }
+    if let Some(row) = call.world.instances.get_mut(&id) {
+        row.name = name.unwrap_or_else(|| std::mem::take(&mut row.name));
+        row.description = description.unwrap_or_else(|| std::mem::take(&mut row.description));
+        row.host_name = params.text("HostName").map_or_else(|| std::mem::take(&mut row.host_name), str::to_owned);
+        row.deletion_protection = protection.unwrap_or(row.deletion_protection);
+        if !groups.is_empty() {
+            row.groups.clone_from(&groups);
+        }
+    }
+    if !groups.is_empty() {
+        leave(call.world, &id, &instance.groups);
+        join(call.world, &id, &groups);
+        call.world.index.signal(&id);
+    }
+    Ok(json!({}))
+}
+
+/// ModifyInstanceSpec: the type of a stopped instance, or the bandwidth of any.
+pub(crate) fn spec(call: &mut Call) -> Outcome {
+    let params = call.params;
+    let id = params.required("InstanceId")?.to_owned();
+    let instance = find(call, &id)?.clone();
+    let bandwidth: Option<u32> = params.number("InternetMaxBandwidthOut")?;
+    let state = instance.state(call.now);
+    match (params.text("InstanceType"), bandwidth) {
+        (Some(_), Some(_)) => Err(Fault::bad("InvalidParameter.Conflict", "InstanceType and bandwidth can't be changed by the same call.")),
+        (None, None) => Err(Fault::mandatory("InstanceType")),
+        (Some(name), None) => {
+            let kind = price::kind_of(call, name)?;
+            if state != Status::Stopped {
+                return Err(wrong_status());
+            }
+            let image = call.catalog.images.get(&instance.image);
+            if image.is_some_and(|image| !kind.runs(image.architecture)) {
+                return Err(Fault::bad(
+                    "ImageNotSupportInstanceType",
+                    "The image of the instance does not support the specified InstanceType.",
+                ));
+            }
+            let region = &call.catalog.regions[instance.region.as_str()];
+            let available = match stock::level(call.world, region, &instance.zone, kind) {
+                Stock::Plenty | Stock::Vanishing => true,
+                Stock::Limited(limit) => stock::left(call.world, &instance.zone, kind, limit) > 0,
+                Stock::SoldOut | Stock::Misreported | Stock::NotSold => false,
+            };
+            let price = kind.prices.get(instance.region.as_str()).copied().filter(|_| available);
+            let Some(price) = price else {
+                return Err(Fault::forbidden("OperationDenied.NoStock", "The requested resource is sold out in the zone of the instance."));
+            };
+            call.end_dry_run()?;
+            if let Some(row) = call.world.instances.get_mut(&id) {
+                row.kind.clone_from(&kind.name);
+            }
+            if !instance.economical {
+                billing::stop(call.world, &id, Some("instanceType"), call.now);
+                billing::start(call.world, &id, "instanceType", &instance.region, price, call.now);
+            }
+            Ok(json!({}))
+        }
+        (None, Some(bandwidth)) => {
+            if !matches!(state, Status::Running | Status::Stopped) {
+                return Err(wrong_status());
+            }
+            if bandwidth > 100 || (bandwidth == 0) != (instance.bandwidth_out == 0) {
+                // The public address is given at creation; this call neither gives nor takes one.
+                let message = "The specified bandwidth is beyond the permitted range.";
+                return Err(Fault::bad("InvalidInternetMaxBandwidthOut.ValueNotSupported", message));
+            }
+            let price = price::bandwidth(call.catalog, &instance.region, bandwidth, &instance.internet_charge, "hour");
+            let unknown = || Fault::missing("PRICE.PRICING_PLAN_RESULT_NOT_FOUND", "pricing plan price result not found.");
+            let price = price.ok_or_else(unknown)?;
+            call.end_dry_run()?;
+            if let Some(row) = call.world.instances.get_mut(&id) {
+                row.bandwidth_out = bandwidth;
+            }
+            billing::stop(call.world, &id, Some("bandwidth"), call.now);
+            if !price.is_zero() {
+                billing::start(call.world, &id, "bandwidth", &instance.region, price, call.now);
+            }
+            Ok(json!({}))
+        }
+    }
+}
+
+/// ModifyInstanceAutoReleaseTime.
+pub(crate) fn auto_release(call: &mut Call) -> Outcome {
+    let id = call.params.required("InstanceId")?.to_owned();
+    let before = find(call, &id)?.release_at();
+    let at = call.params.text("AutoReleaseTime").map(|text| run::auto_release(text, call.now)).transpose()?;
+    if let Some(instance) = call.world.instances.get_mut(&id) {
+        instance.auto_release = at;
+        let due = instance.release_at();
+        let index = &mut call.world.index;
+        if let Some(before) = before {
+            index.due.remove(&(before, Due::Release(id.clone())));
+        }
+        index.due.extend(due.map(|at| (at, Due::Release(id.clone()))));
+        index.signal(&id);
+    }
+    Ok(json!({}))
+}

@@ -1,0 +1,129 @@
+//! Looks after the machine of one instance: has it booted, opened, halted and removed as the instance's state demands,
+//! until the instance is gone. It is the only one who tells a machine to come or go.
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::instance::{Status, release};
+use super::machines::{MachineSpec, Opening};
+use super::runtime::Shared;
+use super::security_group::openings;
+use super::store::World;
+use super::time::until;
+
+/// How long to wait before a machine that did not come up is booted again.
+const BOOT_AGAIN: Duration = Duration::from_secs(5);
+/// The longest sleep, so that a machine that slept itself does not oversleep for long.
+const LOOK_AGAIN: Duration = Duration::from_secs(3600);
+
+/// What the instance's state demands of its machine.
+enum Wanted {
+    /// As it is.
+    Same,
+    /// Up, with these openings.
+    Up(MachineSpec, Vec<Opening>),
+    /// Down, its disk kept.
+    Down,
+    /// Away.
+    Gone,
+}
+
+fn wanted(world: &World, shared: &Shared, id: &str, now: Timestamp) -> (Wanted, Option<Timestamp>) {
+    let Some(instance) = world.instances.get(id) else { return (Wanted::Gone, None) };
+    if let Some(gone_at) = instance.gone_at {
+        return if now >= gone_at { (Wanted::Gone, None) } else { (Wanted::Down, Some(gone_at)) };
+    }
+    let next = instance.next_change(now).into_iter().chain(instance.release_at()).min();
+    let wanted = match instance.state(now) {
+        Status::Pending => Wanted::Same,
+        Status::Starting | Status::Running => {
+            Wanted::Up(instance.machine(world, shared.catalog, now), openings::of_instance(world, instance))
+        }
+        Status::Stopping | Status::Stopped => Wanted::Down,
+    };
+    (wanted, next)
+}
+
+/// Keeps the machine of `id` as its instance wants it. `alive` says whether it was adopted.
+pub(crate) async fn keep(weak: &Weak<Shared>, id: &str, alive: bool) {
+    let Some(mut signal) = weak.upgrade().map(|shared| shared.world().index.watch(id)) else { return };
+    let mut up = alive;
+    let mut current: Option<(MachineSpec, Vec<Opening>)> = None;
+    loop {
+        signal.borrow_and_update();
+        let Some(shared) = weak.upgrade() else { return };
+        // Through a commit, because what is due may be this instance's release.
+        let (((wanted, next), now), number) = shared.commit(|world, now| (wanted(world, &shared, id, now), now));
+        if shared.settle(number).await.is_err() {
+            return;
+        }
+        let mut pause = next.map_or(LOOK_AGAIN, |next| until(now, next)).min(LOOK_AGAIN);
+        match wanted {
+            Wanted::Same => {}
+            Wanted::Up(machine, openings) => {
+                let done = if up && current.as_ref() == Some(&(machine.clone(), openings.clone())) {
+                    Ok(())
+                } else if up {
+                    shared.machines.open(&machine, &openings).await
+                } else {
+                    shared.machines.boot(&machine, &openings).await
+                };
+                let mut world = shared.world();
+                match done {
+                    Ok(()) => {
+                        if world.index.boot_failures.remove(id).is_some() | world.index.up.insert(id.to_owned()) {
+                            // Those who wait for the agent look again; for this one it is no news.
+                            world.index.signal(id);
+                        }
+                        up = true;
+                        current = Some((machine, openings));
+                    }
+                    Err(error) => {
+                        world.index.boot_failures.insert(id.to_owned(), error.to_string());
+                        world.index.up.remove(id);
+                        pause = pause.min(BOOT_AGAIN);
+                    }
+                }
+            }
+            Wanted::Down => {
+                shared.world().index.up.remove(id);
+                stop_commands(&shared, id);
+                if up || current.is_some() {
+                    // A machine that does not halt is removed or booted later; there is nothing else to be done with it.
+                    drop(shared.machines.halt(id).await);
+                    up = false;
+                    current = None;
+                }
+            }
+            Wanted::Gone => {
+                shared.world().index.up.remove(id);
+                stop_commands(&shared, id);
+                if shared.machines.remove(id).await.is_ok() {
+                    let consistency = shared.config.latency.of(|latency| latency.delete_consistency);
+                    let ((), number) = shared.commit(|world, now| release::erase(world, id, now, consistency));
+                    // If this is lost, the next server finds the instance released and removes it again.
+                    drop(shared.settle(number).await);
+                    return;
+                }
+                pause = BOOT_AGAIN;
+            }
+        }
+        drop(shared);
+        tokio::select! {
+            changed = signal.changed() => if changed.is_err() { pause = Duration::ZERO },
+            () = tokio::time::sleep(pause) => {}
+        }
+        if pause.is_zero() {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn stop_commands(shared: &Shared, id: &str) {
+    let world = shared.world();
+    for (_, stop) in world.index.stops.iter().filter(|((_, instance), _)| instance == id) {
+        stop.send_replace(true);
+    }
+}

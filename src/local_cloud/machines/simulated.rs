@@ -1,0 +1,151 @@
+//! Machines without a body, for simulated histories: they come up at once, and a function of the script says how a
+//! command ends. Nothing is ever run. All waits are tokio's, so that a paused clock jumps over them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{
+    CancellationSignal, CommandOutcome, CommandSpec, Ending, FileFault, FileSpec, MachineError, MachineSpec, Machines, Opening, Progress,
+};
+
+/// How a simulated command behaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Behaviour {
+    /// How long it runs.
+    pub takes: Duration,
+    /// What it writes, at once when it starts.
+    pub output: Vec<u8>,
+    /// Its exit code.
+    pub exit_code: i32,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Behaviour { takes: Duration::from_millis(200), output: Vec::new(), exit_code: 0 }
+    }
+}
+
+/// Says how a command on a machine behaves.
+pub type Script = dyn Fn(&MachineSpec, &CommandSpec) -> Behaviour + Send + Sync;
+
+/// How much output of a command is kept, in bytes.
+const KEPT: usize = 24 * 1024;
+
+#[derive(Debug, Default)]
+struct Known {
+    alive: BTreeSet<String>,
+    openings: BTreeMap<String, Vec<Opening>>,
+    files: BTreeMap<(String, String), Vec<u8>>,
+}
+
+/// Machines that exist only as a table.
+pub struct Simulated {
+    script: Arc<Script>,
+    known: Mutex<Known>,
+}
+
+impl Default for Simulated {
+    fn default() -> Self {
+        Simulated::with(|_, _| Behaviour::default())
+    }
+}
+
+impl Simulated {
+    /// Machines whose commands behave as `script` says.
+    pub fn with(script: impl Fn(&MachineSpec, &CommandSpec) -> Behaviour + Send + Sync + 'static) -> Self {
+        Simulated { script: Arc::new(script), known: Mutex::default() }
+    }
+
+    /// The ids of the machines that are up.
+    pub fn alive(&self) -> Vec<String> {
+        self.known().alive.iter().cloned().collect()
+    }
+
+    /// What is open on a machine.
+    pub fn openings(&self, id: &str) -> Vec<Opening> {
+        self.known().openings.get(id).cloned().unwrap_or_default()
+    }
+
+    /// The bytes of a file on a machine.
+    pub fn file(&self, id: &str, path: &str) -> Option<Vec<u8>> {
+        self.known().files.get(&(id.to_owned(), path.to_owned())).cloned()
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self, id: &str, with_disk: bool) {
+        let mut known = self.known();
+        known.alive.remove(id);
+        if with_disk {
+            known.openings.remove(id);
+            known.files.retain(|(machine, _), _| machine != id);
+        }
+    }
+}
+
+#[async_trait]
+impl Machines for Simulated {
+    async fn boot(&self, machine: &MachineSpec, openings: &[Opening]) -> Result<(), MachineError> {
+        let mut known = self.known();
+        known.alive.insert(machine.id.clone());
+        known.openings.insert(machine.id.clone(), openings.to_vec());
+        Ok(())
+    }
+
+    async fn run(&self, machine: &MachineSpec, command: CommandSpec, progress: Progress, mut stop: CancellationSignal) -> CommandOutcome {
+        let Behaviour { takes, mut output, exit_code } = (self.script)(machine, &command);
+        progress(&output);
+        let dropped = output.len().saturating_sub(KEPT);
+        output.truncate(KEPT);
+        let stopped = async {
+            // A sender that went away will never stop anything.
+            if stop.wait_for(|stop| *stop).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let ending = tokio::select! {
+            () = stopped => Ending::Stopped,
+            () = tokio::time::sleep(takes.min(command.timeout)) => if takes > command.timeout { Ending::TimedOut } else { Ending::Exited(exit_code) },
+        };
+        CommandOutcome { ending, output, dropped: dropped as u64 }
+    }
+
+    async fn write_file(&self, machine: &MachineSpec, file: FileSpec) -> Result<(), FileFault> {
+        let mut known = self.known();
+        let place = (machine.id.clone(), file.path.clone());
+        if !file.path.starts_with('/') {
+            return Err(FileFault::PathInvalid);
+        }
+        if !file.overwrite && known.files.contains_key(&place) {
+            return Err(FileFault::AlreadyExists);
+        }
+        known.files.insert(place, file.content);
+        Ok(())
+    }
+
+    async fn open(&self, machine: &MachineSpec, openings: &[Opening]) -> Result<(), MachineError> {
+        self.known().openings.insert(machine.id.clone(), openings.to_vec());
+        Ok(())
+    }
+
+    async fn halt(&self, id: &str) -> Result<(), MachineError> {
+        self.end(id, false);
+        Ok(())
+    }
+
+    async fn remove(&self, id: &str) -> Result<(), MachineError> {
+        self.end(id, true);
+        Ok(())
+    }
+
+    async fn adopt(&self, known: &[MachineSpec]) -> Result<Vec<String>, MachineError> {
+        let mut table = self.known();
+        table.alive.retain(|id| known.iter().any(|machine| machine.id == *id));
+        Ok(table.alive.iter().cloned().collect())
+    }
+}

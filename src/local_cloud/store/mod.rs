@@ -1,0 +1,241 @@
+//! What the account holds. One `World` behind one lock: every row of every product, and indexes that follow from the
+//! rows. It does no input or output; the log beside it does.
+
+pub(crate) mod blobs;
+pub(crate) mod ids;
+pub(crate) mod log;
+pub(crate) mod table;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::assistant::{Invocation, SentFile};
+use super::billing::{Bill, Spending};
+use super::config::StockRule;
+use super::eip::Eip;
+use super::idempotency::Token;
+use super::instance::{Instance, LeftDisk};
+use super::oss::{Bucket, Object};
+use super::security_group::Group;
+use super::time::after;
+use super::vpc::Vpc;
+use super::vswitch::VSwitch;
+use table::{Record, Table};
+
+macro_rules! world {
+    ($($table:ident: $row:ty,)*) => {
+        /// All rows and what follows from them.
+        #[derive(Default)]
+        pub(crate) struct World {
+            $(pub(crate) $table: Table<$row>,)*
+            pub(crate) index: Index,
+        }
+
+        impl World {
+            /// What changed since the last call.
+            pub(crate) fn changes(&mut self) -> Vec<Record> {
+                let mut out = Vec::new();
+                $(self.$table.changes(stringify!($table), &mut out);)*
+                out
+            }
+
+            /// Every row.
+            pub(crate) fn all(&self) -> Vec<Record> {
+                let mut out = Vec::new();
+                $(self.$table.all(stringify!($table), &mut out);)*
+                out
+            }
+
+            /// Takes a row that was written down; `build_index` is due afterwards.
+            pub(crate) fn load(&mut self, record: Record) -> Result<(), serde_json::Error> {
+                match record.table.as_str() {
+                    $(stringify!($table) => self.$table.load(record.key, record.row),)*
+                    // A table of a later version: nothing of it is needed here.
+                    _ => Ok(()),
+                }
+            }
+        }
+    };
+}
+
+world! {
+    vpcs: Vpc,
+    vswitches: VSwitch,
+    groups: Group,
+    instances: Instance,
+    disks: LeftDisk,
+    eips: Eip,
+    invocations: Invocation,
+    files: SentFile,
+    buckets: Bucket,
+    objects: Object,
+    tokens: Token,
+    bills: Bill,
+    meta: u64,
+}
+
+/// Something that happens by itself at its time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Due {
+    /// An instance's AutoReleaseTime, or the moment at which an accepted one vanishes.
+    Release(String),
+    /// A deleted VPC is gone.
+    Vpc(String),
+    /// A deleted vSwitch is gone.
+    VSwitch(String),
+    /// A released address is gone.
+    Eip(String),
+    /// A token is forgotten.
+    Token(String),
+}
+
+/// Work that a call leaves to be done after it was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Looks after an instance's machine until the instance is gone.
+    Keep(String),
+    /// Hands a command to an instance: invocation and instance.
+    Deliver(String, String),
+    /// Hands a file to an instance: sending and instance.
+    Send(String, String),
+    /// Forgets an object's bytes if nothing names them any more.
+    Forget(String),
+}
+
+/// Output of a command that still runs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Live {
+    pub(crate) output: Vec<u8>,
+    pub(crate) dropped: u64,
+}
+
+/// What follows from the rows, or lives only as long as the server.
+#[derive(Default)]
+pub(crate) struct Index {
+    /// Addresses in use, by vSwitch.
+    pub(crate) addresses: BTreeMap<String, BTreeSet<Ipv4Addr>>,
+    /// Public addresses in use.
+    pub(crate) public: BTreeSet<Ipv4Addr>,
+    /// What happens by itself, by time.
+    pub(crate) due: BTreeSet<(Timestamp, Due)>,
+    /// Instances in a security group.
+    pub(crate) members: BTreeMap<String, BTreeSet<String>>,
+    /// How many objects name the bytes of a digest.
+    pub(crate) blobs: BTreeMap<String, usize>,
+    /// What the account has spent.
+    pub(crate) spending: Spending,
+    /// Children that are gone but still believed in, by parent: what they were, and until when.
+    ghosts: BTreeMap<String, Vec<(&'static str, Timestamp)>>,
+    /// Tells those who look after an instance that something about it changed.
+    signals: BTreeMap<String, watch::Sender<u64>>,
+    /// Instances whose machine is up.
+    pub(crate) up: BTreeSet<String>,
+    /// Why an instance's machine did not come up.
+    pub(crate) boot_failures: BTreeMap<String, String>,
+    /// Output of commands that still run, by invocation and instance.
+    pub(crate) live: BTreeMap<(String, String), Live>,
+    /// Stops commands that still run.
+    pub(crate) stops: BTreeMap<(String, String), watch::Sender<bool>>,
+    /// Contents of sent files. They may hold secrets, so they are never written down.
+    pub(crate) contents: BTreeMap<String, Vec<u8>>,
+    /// What differs from full stock.
+    pub(crate) stock: Vec<StockRule>,
+    /// What is to be done after the call.
+    pub(crate) tasks: Vec<Task>,
+}
+
+impl Index {
+    /// Remembers that `parent` has to believe in a child until `until`.
+    pub(crate) fn linger(&mut self, parent: &str, child: &'static str, until: Timestamp) {
+        self.ghosts.entry(parent.to_owned()).or_default().push((child, until));
+    }
+
+    /// Whether `parent` still believes in a child of that kind.
+    pub(crate) fn haunted(&mut self, parent: &str, child: &str, now: Timestamp) -> bool {
+        let Some(ghosts) = self.ghosts.get_mut(parent) else { return false };
+        ghosts.retain(|(_, until)| *until > now);
+        ghosts.iter().any(|(kind, _)| *kind == child)
+    }
+
+    /// Something that looks after an instance.
+    pub(crate) fn watch(&mut self, instance: &str) -> watch::Receiver<u64> {
+        self.signals.entry(instance.to_owned()).or_insert_with(|| watch::Sender::new(0)).subscribe()
+    }
+
+    /// Tells those who look after an instance to look again.
+    pub(crate) fn signal(&self, instance: &str) {
+        if let Some(signal) = self.signals.get(instance) {
+            signal.send_modify(|number| *number += 1);
+        }
+    }
+
+    /// Forgets all about an instance that is gone.
+    pub(crate) fn forget_instance(&mut self, instance: &str) {
+        self.signal(instance);
+        self.signals.remove(instance);
+        self.up.remove(instance);
+        self.boot_failures.remove(instance);
+    }
+}
+
+impl World {
+    /// A number that was never given before.
+    pub(crate) fn next_number(&mut self) -> u64 {
+        let next = self.meta.get("ids").copied().unwrap_or(0) + 1;
+        self.meta.insert("ids", next);
+        next
+    }
+
+    /// Builds the index from the rows.
+    pub(crate) fn build_index(&mut self) {
+        let index = &mut self.index;
+        for instance in self.instances.values() {
+            index.addresses.entry(instance.vswitch.clone()).or_default().insert(instance.private_ip);
+            index.public.extend(instance.public_ip);
+            for group in &instance.groups {
+                index.members.entry(group.clone()).or_default().insert(instance.id.clone());
+            }
+            index.due.extend(instance.release_at().map(|at| (at, Due::Release(instance.id.clone()))));
+        }
+        for eip in self.eips.values() {
+            index.public.insert(eip.address);
+            index.due.extend(eip.gone_at.map(|at| (at, Due::Eip(eip.id.clone()))));
+        }
+        index.due.extend(self.vpcs.values().filter_map(|vpc| Some((vpc.gone_at?, Due::Vpc(vpc.id.clone())))));
+        index.due.extend(self.vswitches.values().filter_map(|vswitch| Some((vswitch.gone_at?, Due::VSwitch(vswitch.id.clone())))));
+        index.due.extend(self.tokens.iter().map(|(key, token)| (token.until, Due::Token(key.to_owned()))));
+        for object in self.objects.values() {
+            *index.blobs.entry(object.digest.clone()).or_default() += 1;
+        }
+        for bill in self.bills.values() {
+            index.spending.add(bill);
+        }
+    }
+
+    /// Lets everything happen whose time has come.
+    pub(crate) fn settle(&mut self, now: Timestamp, consistency: Duration) {
+        while let Some((at, due)) = self.index.due.first().filter(|(at, _)| *at <= now).cloned() {
+            self.index.due.remove(&(at, due.clone()));
+            match due {
+                Due::Release(id) => super::instance::release::release_on_time(self, &id, at, now),
+                Due::Vpc(id) => drop(self.vpcs.remove(&id)),
+                Due::VSwitch(id) => {
+                    if let Some(vswitch) = self.vswitches.remove(&id) {
+                        self.index.addresses.remove(&id);
+                        self.index.linger(&vswitch.vpc, "VSwitch", after(at, consistency));
+                    }
+                }
+                Due::Eip(id) => {
+                    if let Some(eip) = self.eips.remove(&id) {
+                        self.index.public.remove(&eip.address);
+                    }
+                }
+                Due::Token(key) => drop(self.tokens.remove(&key)),
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What travels: requests and responses free of any transport, their parameters, and the envelopes of errors.
+//! Nothing here knows a product's meaning.
+
+pub(crate) mod encoding;
+pub(crate) mod fault;
+pub(crate) mod params;
+
+use bytes::Bytes;
+
+/// A request as it came in, nothing decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The HTTP method.
+    pub method: http::Method,
+    /// The `Host` header, with the port if it has one.
+    pub host: String,
+    /// The path, percent-encoded as sent.
+    pub path: String,
+    /// The query without its question mark, as sent; empty without one.
+    pub query: String,
+    /// The headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Request {
+    /// The first header of that lower-case name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The host without its port.
+    pub(crate) fn host_name(&self) -> &str {
+        match self.host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            _ => &self.host,
+        }
+    }
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers, names in lower case, without `content-length`.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+    /// Whether the answer is lost on its way: a transport closes the connection instead of sending it.
+    pub dropped: bool,
+}
+
+impl Response {
+    /// The first header of that lower-case name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// An answer that never arrives.
+    pub(crate) fn lost() -> Self {
+        Response { status: 500, headers: Vec::new(), body: Bytes::new(), dropped: true }
+    }
+
+    /// A JSON answer with its request id.
+    pub(crate) fn json(status: u16, request_id: &str, body: &serde_json::Value) -> Self {
+        Response {
+            status,
+            headers: vec![
+                ("content-type".to_owned(), "application/json;charset=utf-8".to_owned()),
+                ("x-acs-request-id".to_owned(), request_id.to_owned()),
+            ],
+            body: Bytes::from(body.to_string()),
+            dropped: false,
+        }
+    }
+}
