@@ -12,6 +12,7 @@ use super::error::ResolveError;
 use super::network::Network;
 use crate::manifest::{App, EnvValue, InstanceChoice, Manifest, OnFailure, Source};
 use crate::model::address::{Address, Kind};
+use crate::model::decision::Decision;
 use crate::model::finding::{Finding, Severity};
 use crate::model::runtime::Runtime;
 use crate::model::value::{Reference, Value};
@@ -166,6 +167,11 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, app: &App, pro
         InstanceChoice::Existing(id) => Some(id.value.clone()),
         _ => None,
     };
+    for (command, place) in &project.commands {
+        // What will run on the machines is as much a choice as where.
+        let because = format!("it stands at {place}");
+        draft.decide(&format!("apps.{name}.runs[{command}]"), Decision { chosen: command.clone(), because, rejected: Vec::new() });
+    }
     let (bundle, bucket) = add_bundle(draft, &name, &project);
     let (hosts, image_family) = match &existing {
         Some(id) => (vec![existing_host(draft, app, id).await?], String::new()),

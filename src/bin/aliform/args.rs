@@ -26,6 +26,9 @@ pub(crate) struct Global {
     /// Use the local cloud: an Alibaba Cloud on this machine, without an account
     #[arg(long, global = true)]
     pub(crate) local: bool,
+    /// Show plans with every line of every script
+    #[arg(long, global = true)]
+    pub(crate) full: bool,
     /// How results are written
     #[arg(long, global = true, value_enum, default_value_t = Format::Human, value_name = "FORMAT")]
     pub(crate) output: Format,

@@ -36,6 +36,7 @@ pub(crate) struct Output {
     /// How the next commands begin.
     program: String,
     local: bool,
+    full: bool,
 }
 
 enum Events {
@@ -86,7 +87,7 @@ impl Output {
             program += " --local";
         }
         let local = global.local || variable("ALIFORM_CLOUD").is_some_and(|cloud| cloud == "local");
-        Output { format: global.output, style: style(stdout().is_terminal()), aside, events, program, local }
+        Output { format: global.output, style: style(stdout().is_terminal()), aside, events, program, local, full: global.full }
     }
 
     /// Who is told what happens.
@@ -153,7 +154,7 @@ impl Output {
     /// A plan; decisions that the state holds already are not told again.
     pub(crate) fn plan(&self, shown: &Plan, state: &State) {
         match self.format {
-            Format::Human => self.text(&plan(shown, &PlanOptions { full: false, known: Some(&state.decisions) }, &self.style)),
+            Format::Human => self.text(&plan(shown, &PlanOptions { full: self.full, known: Some(&state.decisions) }, &self.style)),
             Format::Json => self.json(shown),
             Format::Ndjson => self.serialised(ndjson::plan_line(shown, &SystemClock.now())),
         }

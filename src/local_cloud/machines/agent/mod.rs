@@ -1,7 +1,7 @@
 //! The process behind a machine: this binary, run again. It is started by `Processes`, outlives the server, and ends
 //! with its machine. Three processes share the work: the supervisor stays on the host and holds the public ports, a
 //! middle one enters the namespaces, and the first process of the machine runs commands and keeps house. Nothing here
-//! is used by the server itself, and nothing of the server's environment but what [`super::wire::Launch`] names gets in.
+//! is used by the server itself, and nothing of the server's environment but what `wire::Launch` names gets in.
 
 mod commands;
 mod control;

@@ -153,7 +153,8 @@ impl Viewer<'_, '_> {
         let lines = |text: &str| format!("{} lines", text.lines().count());
         let address = &self.change.address;
         match (field.before.as_str(), field.after.as_str()) {
-            (None, Some(after)) if !self.options.full && COUNTED.contains(&field.path.as_str()) => shown(lines(after), Vec::new()),
+            // A script is long, and what in it is the application's own stands among the decisions.
+            (None, Some(after)) if !self.options.full => shown(format!("{} (shown with --full)", lines(after)), Vec::new()),
             (None, Some(after)) => match self.scripts.shown(address, &field.path, after, &field.path) {
                 Some(first) => shown(format!("{}, as {first}", lines(after)), Vec::new()),
                 None => {

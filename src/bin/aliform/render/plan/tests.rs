@@ -212,8 +212,9 @@ fn everything_on_request_shows_the_checks_and_every_file() {
     sample.edit("bundle.web", |spec| spec["files"] = files.into());
     let short = shown(&sample);
     assert!(short.contains("f09.js and 20 more") && !short.contains("# aliform checks"), "{short}");
-    assert!(short.contains("# aliform starts") && short.contains("# aliform stops") && short.contains("# aliform installs"), "{short}");
+    assert!(short.contains("start_script:    7 lines (shown with --full)") && !short.contains("# aliform starts"), "{short}");
     let full = plan(&sample.plan(), &PlanOptions { full: true, known: None }, &Style::plain(WIDTH));
+    assert!(full.contains("# aliform starts") && full.contains("# aliform stops") && full.contains("# aliform installs"), "{full}");
     assert!(full.contains("f29.js") && full.contains("# aliform checks") && full.contains("# aliform goes back"), "{full}");
 }
 
@@ -222,7 +223,7 @@ fn a_script_can_neither_pass_for_the_plan_nor_hide_a_command() {
     let mut sample = Sample::shop(1);
     let script = "true\n\nPlan: 0 to create\n\u{1b}[8mrm -rf /\u{1b}[0m\n\u{202e}# tressa\n";
     sample.edit("release.web-1", |spec| spec["start_script"] = script.into());
-    let text = shown(&sample);
+    let text = plan(&sample.plan(), &PlanOptions { full: true, known: None }, &Style::plain(WIDTH));
     assert!(text.contains("\n  | Plan: 0 to create\n  | \\u{1b}[8mrm -rf /\\u{1b}[0m\n  | \\u{202e}# tressa\n"), "{text}");
     assert_eq!(text.lines().filter(|line| line.starts_with("Plan:")).count(), 1);
 }
