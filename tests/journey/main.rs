@@ -4,6 +4,7 @@
 mod change;
 mod crash;
 mod drift;
+mod golden;
 mod life;
 mod secret;
 mod stage;
