@@ -64,7 +64,8 @@ use store::blobs::Blobs;
 use store::log::{Log, StoreError};
 use wire::{Request, Response};
 
-/// The cloud. Dropping it ends all that goes on inside; a durable one can be opened again.
+/// The cloud. Dropping it ends all that goes on inside, each task at its next turn; a durable one can be opened again
+/// once they have had it.
 pub struct LocalCloud {
     shared: Arc<Shared>,
     /// Its end is the end of all tasks.

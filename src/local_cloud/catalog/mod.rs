@@ -238,7 +238,7 @@ mod tests {
         assert_eq!(burst.prices["cn-chengdu"], Decimal::new(94, 3));
         assert_eq!(burst.prices["ap-southeast-1"], Decimal::new(1238, 4));
         let old = &catalog.types["ecs.c1.large"];
-        assert_eq!(old.prices.keys().copied().collect::<Vec<_>>(), ["cn-guangzhou", "eu-central-1", "us-east-1"]);
+        assert_eq!(old.prices.keys().copied().collect::<Vec<_>>(), ["ap-northeast-1", "cn-guangzhou", "eu-central-1"]);
         assert_eq!(catalog.types["ecs.g7.large"].generation(), 7);
         assert_eq!(catalog.region_of_zone("ap-southeast-1b").unwrap().id, "ap-southeast-1");
     }

@@ -3,7 +3,7 @@
 
 pub(crate) mod blobs;
 pub(crate) mod ids;
-pub(crate) mod log;
+pub mod log;
 pub(crate) mod table;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,0 +1,18 @@
+//! The local cloud from outside: signed requests in, answers out, time standing still but for what is awaited.
+
+#[path = "local_cloud/caller.rs"]
+mod caller;
+#[path = "local_cloud/command.rs"]
+mod command;
+#[path = "local_cloud/durable.rs"]
+mod durable;
+#[path = "local_cloud/instance.rs"]
+mod instance;
+#[path = "local_cloud/market.rs"]
+mod market;
+#[path = "local_cloud/network.rs"]
+mod network;
+#[path = "local_cloud/object.rs"]
+mod object;
+#[path = "local_cloud/protocol.rs"]
+mod protocol;
