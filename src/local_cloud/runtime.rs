@@ -12,6 +12,7 @@ use super::auth::nonce::Nonces;
 use super::catalog::Catalog;
 use super::config::{Config, Faults};
 use super::faults::{Dice, Fate};
+use super::instance::Status;
 use super::machines::Machines;
 use super::store::blobs::Blobs;
 use super::store::ids;
@@ -160,6 +161,16 @@ impl Shared {
         // If the machines can't be asked, none is taken for alive: they are booted again.
         let alive = self.machines.adopt(&known).await.unwrap_or_default();
         let (tasks, number) = self.commit(|world, now| {
+            for id in keys(&world.instances) {
+                let runs = world.instances.get(&id).is_some_and(|instance| instance.running_since(now).is_some());
+                if runs
+                    && !alive.contains(&id)
+                    && let Some(instance) = world.instances.get_mut(&id)
+                {
+                    // It is booted anew: whoever compares start times has to see that its processes are gone.
+                    instance.timeline.push((now, Status::Running));
+                }
+            }
             let mut tasks: Vec<Task> = world.instances.iter().map(|(id, _)| Task::Keep(id.to_owned())).collect();
             for id in keys(&world.invocations) {
                 let Some(invocation) = world.invocations.get(&id) else { continue };
