@@ -82,6 +82,7 @@ async fn agent(weak: &Weak<Shared>, id: &str, over: impl Fn(&World) -> bool) -> 
             }
         };
         tokio::select! {
+            biased;
             // A sender that is gone means that the instance is; looking again tells.
             _ = signal.changed() => {}
             () = tokio::time::sleep(pause) => {}

@@ -233,10 +233,9 @@ pub(crate) fn describe(call: &mut Call) -> Outcome {
     call.end_dry_run()?;
     let now = call.now;
     let fits = |name: &str, own: &str| params.text(name).is_none_or(|wanted| wanted == own);
-    let rows = call.world.eips.iter().filter(|(id, eip)| {
+    let rows = call.world.eips.among(ids.as_deref()).filter(|(_, eip)| {
         let instance = eip.bound(now).map_or("", |bound| bound.instance.as_str());
         eip.region == region.id
-            && ids.as_ref().is_none_or(|ids| ids.iter().any(|wanted| wanted == id))
             && addresses.as_ref().is_none_or(|all| all.iter().any(|wanted| *wanted == eip.address.to_string()))
             && fits("Status", eip.status(now))
             && fits("EipName", &eip.name)

@@ -112,11 +112,11 @@ pub(crate) async fn keep(weak: &Weak<Shared>, id: &str, alive: bool) {
         }
         drop(shared);
         tokio::select! {
-            changed = signal.changed() => if changed.is_err() { pause = Duration::ZERO },
+            // In this order every time, so that a history can be repeated.
+            biased;
+            // A sender that is gone means that the instance is; looking again tells.
+            _ = signal.changed() => {}
             () = tokio::time::sleep(pause) => {}
-        }
-        if pause.is_zero() {
-            tokio::task::yield_now().await;
         }
     }
 }

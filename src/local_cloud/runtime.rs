@@ -212,6 +212,7 @@ fn keys<T>(table: &super::store::table::Table<T>) -> Vec<String> {
 
 async fn until_closed(work: impl Future<Output = ()>, mut closed: watch::Receiver<()>) {
     tokio::select! {
+        biased;
         () = work => {}
         // The sender is never used: this ends when it is dropped.
         _ = closed.changed() => {}

@@ -122,10 +122,9 @@ pub(crate) fn describe(call: &mut Call) -> Outcome {
     let (filter, name, group) = (call.params.tag_filter(), call.params.text("VpcName"), call.params.text("ResourceGroupId"));
     let default_only = call.params.boolean("IsDefault")?;
     call.end_dry_run()?;
-    let rows = call.world.vpcs.iter().filter(|(id, vpc)| {
+    let rows = call.world.vpcs.among(ids.as_deref()).filter(|(_, vpc)| {
         vpc.region == region.id
             && !default_only
-            && ids.as_ref().is_none_or(|ids| ids.iter().any(|wanted| wanted == id))
             && name.is_none_or(|name| name == vpc.name)
             && group.is_none_or(|group| group == vpc.resource_group)
             && filter.fits(&vpc.tags)
@@ -137,8 +136,9 @@ pub(crate) fn describe(call: &mut Call) -> Outcome {
     Ok(answer)
 }
 
-fn vswitches_of<'a>(world: &'a World, vpc: &'a str) -> impl Iterator<Item = &'a VSwitch> {
-    world.vswitches.values().filter(move |vswitch| vswitch.vpc == vpc)
+/// The vSwitches of a VPC.
+pub(crate) fn vswitches_of<'a>(world: &'a World, vpc: &str) -> impl Iterator<Item = &'a VSwitch> {
+    world.index.vswitches.get(vpc).into_iter().flatten().filter_map(|id| world.vswitches.get(id))
 }
 
 fn row(call: &Call, vpc: &Vpc) -> Json {

@@ -96,7 +96,7 @@ pub(crate) fn create(call: &mut Call) -> Outcome {
     if !vpc.cidr.contains(&cidr) {
         return Err(Fault::bad("InvalidCidrBlock.Malformed", "The specified CIDR block is not inside that of the VPC."));
     }
-    let siblings = || call.world.vswitches.values().filter(|vswitch| vswitch.vpc == vpc.id);
+    let siblings = || vpc::vswitches_of(call.world, &vpc.id);
     if siblings().any(|sibling| sibling.cidr.contains(&cidr) || cidr.contains(&sibling.cidr)) {
         return Err(Fault::bad("InvalidCidrBlock.Overlapped", "The specified CIDR block overlapped with other subnets."));
     }
@@ -121,6 +121,7 @@ pub(crate) fn create(call: &mut Call) -> Outcome {
         ready_at,
         gone_at: None,
     };
+    call.world.index.vswitches.entry(vpc.id.clone()).or_default().insert(id.clone());
     call.world.vswitches.insert(id.clone(), vswitch);
     occupy(call, &vpc.id, ready_at);
     Ok(json!({ "VSwitchId": id }))
@@ -146,7 +147,7 @@ pub(crate) fn describe(call: &mut Call) -> Outcome {
     let default_only = params.boolean("IsDefault")?;
     call.end_dry_run()?;
     let fits = |name: &str, own: &str| params.text(name).is_none_or(|wanted| wanted == own);
-    let rows = call.world.vswitches.iter().filter(|(id, vswitch)| {
+    let rows = call.world.vswitches.among(ids.as_deref()).filter(|(_, vswitch)| {
         region.is_none_or(|region| region.id == vswitch.region)
             && !default_only
             && fits("VpcId", &vswitch.vpc)
@@ -154,7 +155,6 @@ pub(crate) fn describe(call: &mut Call) -> Outcome {
             && fits("VSwitchName", &vswitch.name)
             && fits("ResourceGroupId", &vswitch.resource_group)
             && fits("RouteTableId", &vswitch.route_table)
-            && ids.as_ref().is_none_or(|ids| ids.iter().any(|wanted| wanted == id))
             && filter.fits(&vswitch.tags)
     });
     let cut = page.cut(rows);

@@ -43,7 +43,7 @@ async fn everything_acknowledged_is_there_after_a_crash() {
     assert_eq!(after.cloud.resources().iter().map(|row| &row.id).collect::<Vec<_>>(), listed.iter().map(|row| &row.id).collect::<Vec<_>>());
     assert_eq!(text(&after.instance(&id).await.unwrap(), "/PublicIpAddress/IpAddress/0"), public);
     sleep(10).await;
-    assert_eq!(machines.alive(), [id.clone()]);
+    assert_eq!(machines.alive(), std::slice::from_ref(&id));
     // New ids do not repeat old ones, and the address of the old instance stays taken.
     let other = after.run(&network, &[]).await.unwrap().remove(0);
     assert_ne!(other, id);
@@ -116,7 +116,7 @@ async fn a_release_time_that_passed_while_nobody_served_is_kept() {
     sleep(3000).await;
     drop(before);
     sleep(60 * 60 * 1000).await;
-    assert_eq!(machines.alive(), [id.clone()]);
+    assert_eq!(machines.alive(), std::slice::from_ref(&id));
     let after = open(dir.path(), &clock, &machines).await;
     after.cloud.wake().await;
     sleep(10).await;

@@ -28,7 +28,7 @@ async fn an_instance_lives_from_pending_to_gone() {
     assert_eq!(text(&shown, "/SecurityGroupIds/SecurityGroupId/0"), network.group);
     let address = text(&shown, "/PublicIpAddress/IpAddress/0");
     assert!(address.starts_with("127."), "{address}");
-    assert_eq!(caller.machines.alive(), [id.clone()]);
+    assert_eq!(caller.machines.alive(), std::slice::from_ref(&id));
 
     let one = [("InstanceId", id.as_str())];
     assert_eq!(code(caller.ecs("StartInstance", &one).await), "IncorrectInstanceStatus");
@@ -45,7 +45,7 @@ async fn an_instance_lives_from_pending_to_gone() {
         ["Stopped", "Starting", "200"]
     );
     sleep(2000).await;
-    assert_eq!(caller.machines.alive(), [id.clone()]);
+    assert_eq!(caller.machines.alive(), std::slice::from_ref(&id));
     assert_eq!(text(&caller.instance(&id).await.unwrap(), "/PublicIpAddress/IpAddress/0"), address);
     caller.ecs("RebootInstance", &one).await.unwrap();
     assert_eq!(caller.status(&id).await.as_deref(), Some("Stopping"));
@@ -177,7 +177,7 @@ async fn the_release_time_really_releases() {
     assert_eq!(caller.status(&id).await.as_deref(), Some("Running"));
     // Nobody asks: the machine ends all the same.
     sleep(3 * 60 * 1000).await;
-    assert_eq!(caller.machines.alive(), [other.clone()]);
+    assert_eq!(caller.machines.alive(), std::slice::from_ref(&other));
     assert_eq!(caller.status(&id).await, None);
     assert_eq!(caller.status(&other).await.as_deref(), Some("Running"));
 }

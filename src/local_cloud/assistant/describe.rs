@@ -52,9 +52,9 @@ pub(crate) fn invocations(call: &mut Call) -> Outcome {
         return Ok(empty_page());
     }
     let fits = |name: &str, own: &str| params.text(name).is_none_or(|wanted| wanted == own);
-    let rows = call.world.invocations.iter().filter(|(id, invocation)| {
+    let named = params.text("InvokeId").map(|id| vec![id.to_owned()]);
+    let rows = call.world.invocations.among(named.as_deref()).filter(|(_, invocation)| {
         invocation.region == region.id
-            && fits("InvokeId", id)
             && fits("CommandId", &invocation.command)
             && fits("CommandName", &invocation.name)
             && fits("CommandType", &invocation.kind)
@@ -141,12 +141,10 @@ pub(crate) fn results(call: &mut Call) -> Outcome {
     let page = Page::either(params, 10, 1, 50, 50)?;
     let filter = params.tag_filter();
     let fits = |name: &str, own: &str| params.text(name).is_none_or(|wanted| wanted == own);
-    // One invocation is looked up; only a call that names none reads them all.
-    let of_one = params.text("InvokeId").map(|id| call.world.invocations.get(id));
-    let invocations: Vec<&Invocation> = match of_one {
-        Some(found) => found.into_iter().collect(),
-        None => call.world.invocations.values().collect(),
-    };
+    // Named ones are looked up; only a call that names nothing reads them all.
+    let of_instance = params.text("InstanceId").map(|id| call.world.index.invoked.get(id).cloned().unwrap_or_default());
+    let named = params.text("InvokeId").map(|id| vec![id.to_owned()]).or(of_instance);
+    let invocations = call.world.invocations.among(named.as_deref()).map(|(_, invocation)| invocation);
     let mut rows: Vec<(String, Json)> = Vec::new();
     for invocation in invocations {
         if invocation.region != region.id || !fits("CommandId", &invocation.command) || !filter.fits(&invocation.tags) {
@@ -198,16 +196,16 @@ pub(crate) fn status(call: &mut Call) -> Outcome {
     let page = if ids.is_empty() { Page::either(params, 10, 1, 50, 50)? } else { Page::Token { after: String::new(), size: 100 } };
     let linux = params.text("OSType").is_none_or(|system| system.eq_ignore_ascii_case("Linux"));
     let agent = call.config.latency.of(|latency| latency.agent);
-    let rows = call.world.instances.iter().filter(|(id, instance)| {
-        instance.region == region.id && linux && !instance.is_released() && (ids.is_empty() || ids.iter().any(|wanted| wanted == id))
-    });
+    let named = Some(ids.as_slice()).filter(|ids| !ids.is_empty());
+    let rows = call.world.instances.among(named).filter(|(_, instance)| instance.region == region.id && linux && !instance.is_released());
     let cut = page.cut(rows);
     let shown: Vec<Json> = cut
         .rows
         .iter()
         .map(|instance| {
             let ready = agent_ready(call.world, instance, agent, call.now);
-            let runs = || call.world.invocations.values().filter_map(|invocation| invocation.runs.get(&instance.id));
+            let ids = call.world.index.invoked.get(&instance.id);
+            let runs = || ids.into_iter().flatten().filter_map(|id| call.world.invocations.get(id)?.runs.get(&instance.id));
             json!({
                 "InstanceId": instance.id,
                 "CloudAssistantStatus": ready.to_string(),

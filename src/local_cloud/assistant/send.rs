@@ -96,9 +96,9 @@ pub(crate) fn describe(call: &mut Call) -> Outcome {
     let page = Page::either(params, 10, 1, 50, 50)?;
     let filter = params.tag_filter();
     let fits = |name: &str, own: &str| params.text(name).is_none_or(|wanted| wanted == own);
-    let rows = call.world.files.iter().filter(|(id, file)| {
+    let named = params.text("InvokeId").map(|id| vec![id.to_owned()]);
+    let rows = call.world.files.among(named.as_deref()).filter(|(_, file)| {
         file.region == region.id
-            && fits("InvokeId", id)
             && fits("Name", &file.name)
             && fits("InvocationStatus", overall(file.runs.values().map(|run| run.progress)))
             && params.text("InstanceId").is_none_or(|instance| file.runs.contains_key(instance))

@@ -74,6 +74,7 @@ pub(crate) fn run(call: &mut Call) -> Outcome {
         if !run.progress.is_over() {
             call.world.index.tasks.push(Task::Deliver(id.clone(), target.clone()));
         }
+        call.world.index.invoked.entry(target.clone()).or_default().push(id.clone());
         runs.insert(target, run);
     }
     let invocation = Invocation {

@@ -55,16 +55,7 @@ pub(crate) fn describe(call: &mut Call) -> Outcome {
             && among(&elastic, eips.get(instance.id.as_str()).map(|eip| eip.address.to_string()))
             && filter.fits(&instance.tags)
     };
-    let cut = match &ids {
-        // Named instances are looked up: a refresh must not read all others each time.
-        Some(ids) => {
-            let mut ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-            ids.sort_unstable();
-            ids.dedup();
-            page.cut(ids.into_iter().filter_map(|id| Some((id, call.world.instances.get(id).filter(wanted)?))))
-        }
-        None => page.cut(call.world.instances.iter().filter(|(_, instance)| wanted(instance))),
-    };
+    let cut = page.cut(call.world.instances.among(ids.as_deref()).filter(|(_, instance)| wanted(instance)));
     let shown: Vec<Json> = cut.rows.iter().map(|instance| row(call, instance, eips.get(instance.id.as_str()).copied())).collect();
     let mut answer = json!({ "Instances": { "Instance": shown } });
     cut.describe_with_token(&mut answer);
@@ -175,7 +166,13 @@ fn row(call: &Call, instance: &Instance, eip: Option<&Eip>) -> Json {
         "HibernationOptions": { "Configured": false },
     });
     // One object in three pieces, because the macro's depth is limited.
-    [own, more, nested].into_iter().flat_map(|piece| piece.as_object().cloned().unwrap_or_default()).collect::<Map<String, Json>>().into()
+    let mut row = Map::new();
+    for piece in [own, more, nested] {
+        if let Json::Object(piece) = piece {
+            row.extend(piece);
+        }
+    }
+    Json::Object(row)
 }
 
 /// A serial number that follows from the id.
@@ -200,11 +197,12 @@ pub(crate) fn describe_status(call: &mut Call) -> Outcome {
     {
         return Err(Fault::missing("InvalidZoneId.NotFound", "The specified ZoneId does not exist."));
     }
-    let rows = call.world.instances.iter().filter(|(id, instance)| {
-        instance.region == region.id
-            && (ids.is_empty() || ids.iter().any(|wanted| wanted == id))
-            && params.text("ZoneId").is_none_or(|zone| zone == instance.zone)
-    });
+    let named = Some(ids.as_slice()).filter(|ids| !ids.is_empty());
+    let rows = call
+        .world
+        .instances
+        .among(named)
+        .filter(|(_, instance)| instance.region == region.id && params.text("ZoneId").is_none_or(|zone| zone == instance.zone));
     let cut = page.cut(rows);
     let shown: Vec<Json> =
         cut.rows.iter().map(|instance| json!({ "InstanceId": instance.id, "Status": instance.status(call.now) })).collect();

@@ -109,6 +109,7 @@ impl Machines for Simulated {
             }
         };
         let ending = tokio::select! {
+            biased;
             () = stopped => Ending::Stopped,
             () = tokio::time::sleep(takes.min(command.timeout)) => if takes > command.timeout { Ending::TimedOut } else { Ending::Exited(exit_code) },
         };

@@ -158,6 +158,10 @@ pub(crate) async fn handle(shared: &Arc<Shared>, request: &Request, request_id: 
     let id: String = request_id.chars().filter(|c| *c != '-').take(24).collect();
     let target = Target::of(request);
     let outcome = match refused {
+        // OSS has its own words for it.
+        Some(fault) if fault.code.starts_with("Throttling") => {
+            Err(Fault::new(503, "ServiceUnavailable", "Please reduce your request rate."))
+        }
         Some(fault) => Err(fault),
         None => operate(shared, request, &target, now).await,
     };

@@ -104,11 +104,10 @@ pub(crate) fn describe(call: &mut Call) -> Outcome {
     let managed = params.boolean("ServiceManaged")?;
     call.end_dry_run()?;
     let fits = |name: &str, own: &str| params.text(name).is_none_or(|wanted| wanted == own);
-    let rows = call.world.groups.iter().filter(|(id, group)| {
+    let rows = call.world.groups.among(ids.as_deref()).filter(|(_, group)| {
         group.region == region.id
             && !classic
             && !managed
-            && ids.as_ref().is_none_or(|ids| ids.iter().any(|wanted| wanted == id))
             && fits("VpcId", &group.vpc)
             && fits("SecurityGroupName", &group.name)
             && fits("SecurityGroupType", &group.kind)

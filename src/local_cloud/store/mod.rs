@@ -122,6 +122,10 @@ pub(crate) struct Index {
     pub(crate) public: BTreeSet<Ipv4Addr>,
     /// What happens by itself, by time.
     pub(crate) due: BTreeSet<(Timestamp, Due)>,
+    /// vSwitches in a VPC.
+    pub(crate) vswitches: BTreeMap<String, BTreeSet<String>>,
+    /// Commands that went to an instance.
+    pub(crate) invoked: BTreeMap<String, Vec<String>>,
     /// Instances in a security group.
     pub(crate) members: BTreeMap<String, BTreeSet<String>>,
     /// How many objects name the bytes of a digest.
@@ -201,6 +205,14 @@ impl World {
             }
             index.due.extend(instance.release_at().map(|at| (at, Due::Release(instance.id.clone()))));
         }
+        for vswitch in self.vswitches.values() {
+            index.vswitches.entry(vswitch.vpc.clone()).or_default().insert(vswitch.id.clone());
+        }
+        for invocation in self.invocations.values() {
+            for instance in invocation.runs.keys() {
+                index.invoked.entry(instance.clone()).or_default().push(invocation.id.clone());
+            }
+        }
         for eip in self.eips.values() {
             index.public.insert(eip.address);
             index.due.extend(eip.gone_at.map(|at| (at, Due::Eip(eip.id.clone()))));
@@ -222,10 +234,14 @@ impl World {
             self.index.due.remove(&(at, due.clone()));
             match due {
                 Due::Release(id) => super::instance::release::release_on_time(self, &id, at, now),
-                Due::Vpc(id) => drop(self.vpcs.remove(&id)),
+                Due::Vpc(id) => {
+                    self.vpcs.remove(&id);
+                    self.index.vswitches.remove(&id);
+                }
                 Due::VSwitch(id) => {
                     if let Some(vswitch) = self.vswitches.remove(&id) {
                         self.index.addresses.remove(&id);
+                        self.index.vswitches.get_mut(&vswitch.vpc).map(|siblings| siblings.remove(&id));
                         self.index.linger(&vswitch.vpc, "VSwitch", after(at, consistency));
                     }
                 }

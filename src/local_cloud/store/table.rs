@@ -70,6 +70,14 @@ impl<T> Table<T> {
         self.rows.iter().map(|(key, row)| (key.as_str(), row))
     }
 
+    /// The rows of those keys, looked up one by one, or every row if none are named; in the order of keys.
+    pub(crate) fn among<'a>(&'a self, keys: Option<&[String]>) -> Box<dyn Iterator<Item = (&'a str, &'a T)> + 'a> {
+        let Some(keys) = keys else { return Box::new(self.iter()) };
+        let sorted: BTreeSet<&String> = keys.iter().collect();
+        let found: Vec<_> = sorted.into_iter().filter_map(|key| self.rows.get_key_value(key)).collect();
+        Box::new(found.into_iter().map(|(key, row)| (key.as_str(), row)))
+    }
+
     /// The rows whose keys come after `key`.
     pub(crate) fn after<'a>(&'a self, key: &str) -> impl Iterator<Item = (&'a str, &'a T)> {
         let from = (Bound::Excluded(key.to_owned()), Bound::Unbounded);
@@ -140,5 +148,8 @@ mod tests {
         ["a", "b", "c"].into_iter().zip(0..).for_each(|(key, row)| table.insert(key, row));
         assert_eq!(table.after("a").map(|(key, _)| key).collect::<Vec<_>>(), ["b", "c"]);
         assert_eq!(table.starting_with("b").count(), 1);
+        let named = ["c", "x", "a", "c"].map(str::to_owned);
+        assert_eq!(table.among(Some(&named)).map(|(key, _)| key).collect::<Vec<_>>(), ["a", "c"]);
+        assert_eq!(table.among(None).count(), 3);
     }
 }

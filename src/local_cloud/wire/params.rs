@@ -18,11 +18,14 @@ const MAX_TAGS: usize = 20;
 pub(crate) struct Params(BTreeMap<String, String>);
 
 impl Params {
-    /// Query and, if the body is one, form; where both name a parameter the form counts.
+    /// Query and, if the body is one, the form of a POST; where both name a parameter the form counts.
     pub(crate) fn of(request: &Request) -> Self {
         let mut all: BTreeMap<String, String> = pairs(&request.query).into_iter().collect();
-        let form = request.header("content-type").is_none_or(|kind| kind.starts_with("application/x-www-form-urlencoded"));
-        if form && let Ok(body) = std::str::from_utf8(&request.body) {
+        let form = request.header("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+        if form
+            && request.method == http::Method::POST
+            && let Ok(body) = std::str::from_utf8(&request.body)
+        {
             all.extend(pairs(body));
         }
         Params(all)
