@@ -7,6 +7,9 @@ use serde_json::Value as Json;
 use super::address::Address;
 use super::cost::Cost;
 
+/// The first key of a saved plan, by which the file is known for one: it is no part of the source it may lie in.
+pub const SAVED_PLAN_KEY: &str = "aliform_plan";
+
 /// What happens to a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -44,7 +44,8 @@ pub struct Wanted {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// The format of this document.
+    /// The format of this document. Its key comes first and is [`SAVED_PLAN_KEY`](crate::model::change::SAVED_PLAN_KEY).
+    #[serde(rename = "aliform_plan")]
     pub format: u32,
     /// SHA-256 over the rest of it, in hex: what is applied is what was reviewed.
     pub digest: String,

@@ -3,7 +3,7 @@
 //! Secrets never go into it: `.env` files and keys stay at home and a finding says so, unless `.aliformignore` names
 //! the file with `!`. Nothing from outside the folder goes into it either.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Component, Path, PathBuf};
 
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use tar::{EntryType, Header};
 
 use super::walk::{self, EntryKind, WalkError};
+use crate::model::change::SAVED_PLAN_KEY;
 use crate::model::finding::{Evidence, Finding, Severity};
 
 /// The most that a source folder may hold, in bytes, before packing.
@@ -123,6 +124,9 @@ fn pack_within(folder: &Path, limit: u64) -> Result<Bundle, PackError> {
             findings.push(left_out(&path, what));
             continue;
         }
+        if entry.kind == EntryKind::File && is_saved_plan(&path, &entry.full)? {
+            continue;
+        }
         match entry.kind {
             EntryKind::File | EntryKind::Symlink => packed.push((path, entry)),
             EntryKind::Other => findings.push(not_a_file(&path)),
@@ -148,6 +152,15 @@ fn pack_within(folder: &Path, limit: u64) -> Result<Bundle, PackError> {
     gzip.flush().map_err(write)?;
     let archive = Bytes::from(gzip.finish().map_err(write)?);
     Ok(Bundle { digest: hex::encode(Sha256::digest(&archive)), files, archive, findings })
+}
+
+/// Whether the file is a saved plan: to save one beside the source must not change the source.
+fn is_saved_plan(path: &str, full: &Path) -> Result<bool, PackError> {
+    let mut start = [0; 64];
+    let failed = |source| PackError::Read { path: path.to_owned(), source };
+    let length = std::fs::File::open(full).and_then(|mut file| file.read(&mut start)).map_err(failed)?;
+    let text: Vec<u8> = start[..length].iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    Ok(text.starts_with(format!("{{\"{SAVED_PLAN_KEY}\":").as_bytes()))
 }
 
 fn read(path: &str, full: &Path) -> Result<Content, PackError> {

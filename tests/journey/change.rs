@@ -44,6 +44,9 @@ fn an_edit_changes_what_it_concerns_and_nothing_else() {
 fn a_saved_plan_is_refused_once_the_world_moved() {
     let stage = Stage::example("hello-web");
     stage.run(&["plan", "-o", "p.json"]).expect(0);
+    let saved = std::fs::read_to_string(stage.file("p.json")).unwrap();
+    let key = format!("{{\n  \"{}\"", aliform::model::change::SAVED_PLAN_KEY);
+    assert!(saved.starts_with(&key), "a saved plan is not known for one");
     stage.apply();
     let refused = stage.run(&["apply", "p.json", "--auto-approve"]).expect(1);
     assert!(refused.stderr.contains("serial"), "{}", refused.stderr);

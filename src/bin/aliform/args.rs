@@ -39,7 +39,7 @@ pub(crate) struct Global {
 pub(crate) enum Format {
     /// For people
     Human,
-    /// One JSON document
+    /// JSON documents: an apply writes its plan, then its outcome
     Json,
     /// One JSON object a line, as things happen
     Ndjson,

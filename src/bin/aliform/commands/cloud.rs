@@ -21,7 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::args;
 use crate::error::CommandError;
 use crate::output::Output;
-use crate::workspace::{Workspace, clock};
+use crate::workspace::{Workspace, clock, random_hex};
 
 /// How long the local cloud may take to come up or to go down.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -175,7 +175,10 @@ async fn foreground(home: &Home, listen: SocketAddr, detach: bool, out: &Output)
         TcpListener::bind(listen).await.map_err(|error| home.wrong(&format!("the local cloud can't listen on {listen}"), error))?;
     let address = listener.local_addr().map_err(|error| home.wrong("the local cloud has no address", error))?;
     let machines = Arc::new(machines(home, address)?);
-    let cloud = LocalCloud::open(&home.0, Config::default(), clock(), machines.clone())
+    // Ids are drawn from the seed: two local clouds must not give the same ones.
+    let seed = u64::from_str_radix(&random_hex()?[..16], 16).unwrap_or_default();
+    let config = Config { seed, ..Config::default() };
+    let cloud = LocalCloud::open(&home.0, config, clock(), machines.clone())
         .map_err(|error| home.wrong("the local cloud can't be opened", error))?;
     let running = Running { address, pid: std::process::id() };
     let text = serde_json::to_vec(&running).map_err(|error| home.wrong("the address can't be written", error))?;
