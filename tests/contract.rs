@@ -1,7 +1,7 @@
 //! Holds the names and types of every call against tables that were made from the service's own documents.
 //!
-//! The client and the local cloud share the structs of the calls, so a wrong name would agree with itself. The
-//! tables beside this file know nothing of the structs. A struct may have fewer fields than its table, never others.
+//! A test against our own local cloud alone could agree with its own mistakes. The tables beside this file know
+//! nothing of the structs. A struct may have fewer fields than its table, never others.
 
 use std::collections::{BTreeMap, BTreeSet};
 

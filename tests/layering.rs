@@ -15,10 +15,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("project", &[]),
     ("state", &[]),
     ("cloud", &[]),
-    ("local_cloud", &["cloud"]),
-    ("resources", &["cloud", "graph"]),
+    ("local_cloud", &[]),
+    ("resources", &["cloud"]),
     ("pricing", &["cloud", "resources"]),
-    ("resolve", &["manifest", "project", "resources", "graph", "pricing"]),
+    ("resolve", &["manifest", "project", "resources", "pricing"]),
     ("plan", &["resources", "graph", "pricing"]),
     ("apply", &["plan", "state", "graph", "resources", "cloud"]),
 ];

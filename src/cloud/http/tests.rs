@@ -1,3 +1,5 @@
+//! One attempt against a loopback server and against a scripted exchange. It never asks anyone outside.
+
 use std::sync::Mutex;
 
 use bytes::Bytes;

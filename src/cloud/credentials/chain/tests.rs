@@ -1,3 +1,5 @@
+//! The chain against a loopback server that plays every provider. It never asks anyone outside.
+
 use std::path::Path;
 use std::sync::Mutex as Lock;
 use std::sync::atomic::{AtomicUsize, Ordering};
