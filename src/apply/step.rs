@@ -147,6 +147,8 @@ pub(super) async fn delete(world: &World<'_>, plan: &Plan, address: &Address) ->
             world.events.emit(Event::StepWaiting { address: address.clone(), status });
             Ok(world.store.append(Record::Removed { address: address.clone() }).await?)
         }
+        // It may be on its way out. The intent stays open, and the next run looks what became of it.
+        Err(error) if error.is_uncertain() => Err(error.into()),
         Err(error) => Err(fail(world, address, error).await),
     }
 }

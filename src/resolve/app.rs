@@ -185,9 +185,7 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, app: &App, pro
     };
     let stack = draft.manifest.stack.value.clone();
     let settings = settings(&stack, app, &project, &image_family);
-    let mut scripts = scripts(&settings);
-    // What is installed does not depend on the port; with it in the text, another port would install anew.
-    scripts.setup = self::scripts(&AppSettings { port: None, ..settings.clone() }).setup;
+    let scripts = scripts(&settings);
     check_lengths(app, &scripts)?;
     let batch = usize::try_from(app.rollout.batch).unwrap_or(1).max(1);
     let mut releases: Vec<Address> = Vec::new();

@@ -140,3 +140,45 @@ impl ResourceError {
         HINTS.iter().find(|(codes, _)| codes.iter().any(|known| code.starts_with(known))).map(|(_, hint)| (*hint).to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: u16, code: &str) -> ResourceError {
+        let (message, request_id) = (String::new(), String::new());
+        ApiError::Refused { action: "RunInstances", status, code: code.to_owned(), message, request_id, retry_after: None }.into()
+    }
+
+    #[test]
+    fn only_an_answer_that_says_no_is_certain() {
+        for uncertain in [
+            refused(500, "InternalError"),
+            refused(503, "ServiceUnavailable"),
+            refused(403, "LastTokenProcessing"),
+            refused(400, "IdempotentProcessing"),
+            ApiError::Lost { action: "RunInstances", reason: String::new(), sent: true }.into(),
+            ApiError::Unreadable { action: "RunInstances", reason: String::new() }.into(),
+        ] {
+            assert!(uncertain.is_uncertain(), "{uncertain}");
+        }
+        for certain in [refused(403, "OperationDenied.NoStock"), refused(400, "Throttling.User"), ResourceError::InTheWay(String::new())] {
+            assert!(!certain.is_uncertain(), "{certain}");
+        }
+    }
+
+    #[test]
+    fn a_code_that_has_a_way_out_says_it() {
+        for (code, word) in [
+            ("InvalidAccountStatus.NotEnoughBalance", "top up"),
+            ("QuotaExceed.ElasticQuota", "quota"),
+            ("QuotaExceeded.Vpc", "quota"),
+            ("OperationDenied.NoStock", "--reselect"),
+            ("Zone.NotOnSale", "--reselect"),
+            ("Forbidden.RAM", "permission"),
+        ] {
+            assert!(refused(403, code).hint().unwrap().contains(word), "{code}");
+        }
+        assert_eq!(refused(400, "InvalidParameter").hint(), None);
+    }
+}

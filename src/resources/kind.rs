@@ -329,3 +329,57 @@ pub fn needed<T>(value: &Value<T>) -> Result<&T, ResourceError> {
         Value::Pending(reference) => Err(ResourceError::StillPending { reference: reference.to_string() }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::event::Silent;
+    use crate::model::secret::{Secret, SecretSource};
+
+    struct Nothing;
+
+    #[async_trait]
+    impl Cloud for Nothing {
+        async fn send(&self, call: crate::cloud::call::Call) -> Result<crate::cloud::call::Answer, crate::cloud::error::ApiError> {
+            panic!("{} was not expected", call.action)
+        }
+
+        async fn presign(&self, _: &str, _: &str, _: &str, _: u64) -> Result<String, crate::cloud::error::ApiError> {
+            Ok(String::new())
+        }
+    }
+
+    impl Secrets for Nothing {
+        fn read(&self, _source: &SecretSource) -> Option<Secret> {
+            None
+        }
+    }
+
+    impl Artifacts for Nothing {
+        fn archive(&self, _digest: &str) -> Option<Bytes> {
+            None
+        }
+    }
+
+    #[test]
+    fn calls_of_one_attempt_have_tokens_of_their_own_and_creations_tell_attempts_apart() {
+        let identity = Identity { stack: "shop".to_owned(), lineage: "0123".to_owned() };
+        let address = Address::new(Kind::Instance, "web-1");
+        let (one, two) = ("a".repeat(64), "b".repeat(64));
+        let context = |token| Context {
+            cloud: &Nothing,
+            region: "cn-hangzhou",
+            identity: &identity,
+            address: &address,
+            token,
+            events: &Silent,
+            secrets: &Nothing,
+            artifacts: &Nothing,
+        };
+        let tokens = [context(&one).token_of("start"), context(&one).token_of("verify"), context(&two).token_of("start"), one.clone()];
+        assert!(tokens.iter().all(|token| token.len() <= 64));
+        assert_eq!(std::collections::BTreeSet::from(tokens).len(), 4);
+        assert_eq!(context(&one).tags(), context(&one).tags());
+        assert_ne!(context(&one).tags(), context(&two).tags());
+    }
+}

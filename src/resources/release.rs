@@ -290,6 +290,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_an_application_says_is_told_without_its_secrets() {
+        let secrets = ["s3cr3t-key", "abc", " padded\n"].map(Secret::new).into();
+        let hiding = Hiding { events: &crate::model::event::Silent, secrets };
+        assert_eq!(hiding.hide("key=s3cr3t-key padded abc".to_owned()), "key=*** *** abc", "a short one would hide everything");
+        let error = ResourceError::Script {
+            what: "the check".to_owned(),
+            instance: "i-1".to_owned(),
+            ending: "log: bad key s3cr3t-key".to_owned(),
+            output: "s3cr3t-key".to_owned(),
+        };
+        let hidden = hiding.hide_in(error);
+        assert_eq!((hidden.to_string().as_str(), hidden.output()), ("the check failed on `i-1`: log: bad key ***", Some("***")));
+    }
+
+    #[test]
     fn a_line_of_the_checks_is_read() {
         assert_eq!(
             check("check=port ok=1 detail=listening on 8080"),

@@ -12,7 +12,7 @@ use aliform::apply::world::World;
 use aliform::cloud::call::{Answer, Call, Cloud};
 use aliform::cloud::error::ApiError;
 use aliform::model::address::Address;
-use aliform::model::change::Action;
+use aliform::model::change::{Action, Reason};
 use aliform::model::clock::RuntimeClock;
 use aliform::model::decision::Decision;
 use aliform::model::event::Silent;
@@ -283,6 +283,23 @@ async fn a_creation_that_cannot_be_found_is_repeated_with_its_token() {
     let tokens: Vec<String> = house.calls("CreateVpc").into_iter().map(|query| query["ClientToken"].clone()).collect();
     assert_eq!(tokens.len(), 2);
     assert_eq!(tokens[0], tokens[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_whose_answer_is_lost_is_looked_after_before_anything_is_planned() {
+    let mut house = House::new();
+    house.run(&one_network()).await;
+    house.trouble("DeleteVpc", Trouble::LostBack);
+    assert_eq!(house.run(&nothing()).await.1.failed.len(), 1);
+    // Wanted again: what is gone is made anew, not taken for something that is there.
+    let (plan, outcome) = house.run(&one_network()).await;
+    assert_eq!((plan.changes[0].action, &plan.changes[0].reasons[..]), (Action::Create, &[Reason::NotYetCreated][..]));
+    assert!(outcome.failed.is_empty());
+    // The call did not arrive: it is still there, and finished rather than replaced.
+    house.trouble("DeleteVpc", Trouble::LostThere);
+    house.run(&nothing()).await;
+    let (plan, outcome) = house.run(&one_network()).await;
+    assert_eq!((plan.changes[0].action, outcome.failed.len(), house.networks()), (Action::Update, 0, 1));
 }
 
 #[tokio::test(start_paused = true)]
