@@ -61,3 +61,21 @@ fn killed_in_the_middle_and_applied_again_there_is_one_of_each() {
         assert!(stage.resources().is_empty());
     }
 }
+
+#[test]
+fn interrupted_it_finishes_what_is_under_way_and_the_next_apply_does_the_rest() {
+    let stage = Stage::example("hello-web");
+    let mut child = stage.spawn(&["apply", "--auto-approve", "--output", "ndjson"]);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("\"step_identified\"") && line.contains("\"instance.web-1\"")));
+    let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let rest: Vec<String> = lines.collect();
+    assert!(rest.iter().any(|line| line.contains("\"step_finished\"") && line.contains("\"instance.web-1\"")), "{rest:?}");
+    assert!(!rest.iter().any(|line| line.contains("\"step_started\"") && line.contains("release.web-1")), "{rest:?}");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+
+    stage.apply();
+    assert_eq!(stage.resources().get("instance"), Some(&1));
+    assert!(get(&stage.output("url")).unwrap().contains("200"));
+}

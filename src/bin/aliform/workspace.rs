@@ -21,6 +21,7 @@ use aliform::state::store::{Durability, OpenOptions, Store};
 use crate::args::Global;
 use crate::commands::cloud;
 use crate::error::CommandError;
+use crate::output::Output;
 
 /// The way to the cloud: counted, retried, held back, signed.
 pub(crate) type Client = Counted<Retrying<Limited<HttpCloud>>>;
@@ -101,10 +102,10 @@ impl Workspace {
     }
 
     /// The way to the cloud; the local one is started if it does not run.
-    pub(crate) async fn connect(&self) -> Result<Client, CommandError> {
+    pub(crate) async fn connect(&self, out: &Output) -> Result<Client, CommandError> {
         let network = Arc::new(Network::new(user_agent(self.variable("ALIBABA_CLOUD_USER_AGENT"))));
         let (endpoint, credentials, limits): (Endpoint, Arc<dyn CredentialSource>, Limits) = if self.local {
-            let base = cloud::ensure_running(&self.state_directory()).await?;
+            let base = cloud::ensure_running(&self.state_directory(), out).await?;
             let key = Credentials::lasting("local", Secret::new("local"), "local");
             (Endpoint::Fixed(base), Arc::new(key), Limits { products: BTreeMap::new(), actions: BTreeMap::new() })
         } else {

@@ -31,7 +31,7 @@ pub(crate) async fn run(workspace: &Workspace, arguments: &args::Apply, out: &Ou
     let saved = arguments.plan.as_deref().map(read).transpose()?;
     let lineage = saved.as_ref().map(|plan| plan.basis.lineage.clone());
     let store = workspace.open(&manifest.stack.value, "apply", lineage)?;
-    let client = workspace.connect().await?;
+    let client = workspace.connect(out).await?;
     let made = match saved {
         None => {
             make(workspace, &client, &store, &Aim::Manifest(&manifest), &super::plan::manner(&arguments.planning), out.events()).await?

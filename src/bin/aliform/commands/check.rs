@@ -13,7 +13,7 @@ use crate::workspace::Workspace;
 const REGION: &str = "cn-hangzhou";
 
 pub(crate) async fn run(workspace: &Workspace, out: &Output) -> Result<u8, CommandError> {
-    let client = workspace.connect().await?;
+    let client = workspace.connect(out).await?;
     let mut rows = Vec::new();
     let mut failed = false;
     let mut row = |what: &str, result: Result<String, String>| {

@@ -31,6 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Running {
     address: SocketAddr,
     pid: u32,
+    /// What is not isolated because the system forbids namespaces; empty if they are there.
+    #[serde(default)]
+    exposed: Vec<String>,
 }
 
 /// The files of a local cloud.
@@ -88,12 +91,20 @@ impl Home {
     }
 }
 
-/// The address of the local cloud as a base of links; started if it does not run.
-pub(crate) async fn ensure_running(state_directory: &Path) -> Result<String, CommandError> {
+/// The address of the local cloud as a base of links; started if it does not run. Whoever starts it is told when its
+/// machines are no more than processes.
+pub(crate) async fn ensure_running(state_directory: &Path, out: &Output) -> Result<String, CommandError> {
     let home = Home::new(state_directory);
     let running = match home.running().await? {
         Some(running) => running,
-        None => start(&home, state_directory).await?,
+        None => {
+            let running = start(&home, state_directory).await?;
+            if !running.exposed.is_empty() {
+                let exposed = running.exposed.iter().map(|exposed| format!("\n  not isolated: {exposed}")).collect::<String>();
+                out.note(&format!("This system forbids namespaces: machines of the local cloud are plain processes of yours.{exposed}"));
+            }
+            running
+        }
     };
     Ok(format!("http://{}", running.address))
 }
@@ -130,7 +141,7 @@ pub(crate) async fn run(workspace: &Workspace, arguments: &args::Cloud, out: &Ou
     let home = Home::new(&workspace.state_directory());
     match arguments {
         args::Cloud::Start => {
-            let base = ensure_running(&workspace.state_directory()).await?;
+            let base = ensure_running(&workspace.state_directory(), out).await?;
             out.result(
                 &format!("The local cloud answers at {base}. Access key `local`, secret `local`."),
                 &serde_json::json!({ "endpoint": base }),
@@ -180,7 +191,9 @@ async fn foreground(home: &Home, listen: SocketAddr, detach: bool, out: &Output)
     let config = Config { seed, ..Config::default() };
     let cloud = LocalCloud::open(&home.0, config, clock(), machines.clone())
         .map_err(|error| home.wrong("the local cloud can't be opened", error))?;
-    let running = Running { address, pid: std::process::id() };
+    let isolation = machines.isolation().await;
+    let exposed = if isolation.namespaces { Vec::new() } else { isolation.missing };
+    let running = Running { address, pid: std::process::id(), exposed };
     let text = serde_json::to_vec(&running).map_err(|error| home.wrong("the address can't be written", error))?;
     let beside = home.0.join("server.json.new");
     fs::write(&beside, text)

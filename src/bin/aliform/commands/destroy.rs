@@ -9,7 +9,7 @@ use crate::workspace::Workspace;
 
 pub(crate) async fn run(workspace: &Workspace, arguments: &args::Destroy, out: &Output) -> Result<u8, CommandError> {
     let store = workspace.open(&workspace.stack()?, "destroy", None)?;
-    let client = workspace.connect().await?;
+    let client = workspace.connect(out).await?;
     let made = make(workspace, &client, &store, &Aim::Nothing, &Manner::default(), out.events()).await?;
     carry_out(workspace, &client, &store, made, &arguments.doing, &[], out).await
 }

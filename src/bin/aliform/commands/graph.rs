@@ -19,7 +19,7 @@ pub(crate) async fn run(workspace: &Workspace, arguments: &args::Graph, out: &Ou
         Some(state) => state,
         None => State::new(&manifest.stack.value, random_hex()?),
     };
-    let client = workspace.connect().await?;
+    let client = workspace.connect(out).await?;
     let resolved =
         resolve(&manifest, &Surroundings { lookup: &CloudLookup::new(&client), decided: &state.decisions, lineage: &state.lineage })
             .await?;

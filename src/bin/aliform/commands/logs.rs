@@ -15,7 +15,7 @@ pub(crate) async fn run(workspace: &Workspace, arguments: &Logs, out: &Output) -
             arguments.app.as_ref().map_or_else(|| "nothing runs".to_owned(), |app| format!("no release of app `{app}` is in the state"));
         return Err(CommandError::failed(message).hint("see `aliform status`"));
     }
-    let client = workspace.connect().await?;
+    let client = workspace.connect(out).await?;
     let identity = identity(&state);
     let several = running.len() > 1;
     for running in &running {

@@ -19,7 +19,7 @@ pub(crate) async fn run(workspace: &Workspace, arguments: &args::Plan, out: &Out
         (Some(manifest), stack)
     };
     let store = workspace.open(&stack, "plan", None)?;
-    let client = workspace.connect().await?;
+    let client = workspace.connect(out).await?;
     let aim = manifest.as_ref().map_or(Aim::Nothing, Aim::Manifest);
     let made = make(workspace, &client, &store, &aim, &manner(&arguments.planning), out.events()).await?;
     let state = store.state();

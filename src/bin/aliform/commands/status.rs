@@ -71,7 +71,7 @@ pub(crate) async fn on_machine(
 
 pub(crate) async fn run(workspace: &Workspace, out: &Output) -> Result<u8, CommandError> {
     let state = state(workspace)?;
-    let client = workspace.connect().await?;
+    let client = workspace.connect(out).await?;
     let identity = identity(&state);
     let mut rows = Vec::new();
     let mut failed = false;
