@@ -50,7 +50,7 @@ impl Exchange for InProcess {
         let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let request = Request {
             method: head.method,
-            host: head.headers.get("host").map(text).unwrap_or_default(),
+            host: head.uri.authority().map(ToString::to_string).unwrap_or_default(),
             path: head.uri.path().to_owned(),
             query: head.uri.query().unwrap_or_default().to_owned(),
             headers: head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect(),
