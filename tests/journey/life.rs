@@ -58,3 +58,12 @@ fn a_static_site_and_a_node_server_run_too() {
         assert!(stage.resources().is_empty());
     }
 }
+
+#[test]
+fn without_credentials_both_ways_on_are_said() {
+    let stage = Stage::example("hello-web");
+    let output = stage.command(&["plan"]).env_remove("ALIFORM_CLOUD").env("ALIBABA_CLOUD_ECS_METADATA_DISABLED", "true").output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.contains("aliyun configure") && text.contains("--local"), "{text}");
+}

@@ -1,5 +1,6 @@
 //! `aliform init`: looks at the folder, writes a manifest for what it finds, and says by what it knew.
 
+use aliform::model::finding::Evidence;
 use aliform::project::detect::detect;
 
 use crate::args;
@@ -25,7 +26,11 @@ pub(crate) fn run(workspace: &Workspace, arguments: &args::Init, out: &Output) -
     std::fs::write(manifest, &text)
         .map_err(|error| CommandError::failed(format!("`{}` can't be written", manifest.display())).because(error))?;
     let mut lines = vec![format!("`{}` is written: a {} application, started with `{}`.", manifest.display(), found.runtime, found.start)];
-    lines.extend(found.evidence.iter().map(|evidence| format!("  {}:{}: {}", evidence.file, evidence.line, evidence.text)));
+    let place = |evidence: &Evidence| match evidence.line {
+        0 => format!("  {}", evidence.file),
+        line => format!("  {}:{line}: {}", evidence.file, evidence.text),
+    };
+    lines.extend(found.evidence.iter().map(place));
     lines.push("Next: `aliform plan --local` shows what it comes to.".to_owned());
     out.result(&lines.join("\n"), &serde_json::json!({ "manifest": manifest, "runtime": found.runtime, "start": found.start, "port": found.port, "evidence": found.evidence }));
     Ok(0)
