@@ -135,7 +135,13 @@ impl ResourceError {
 
     /// What to do about it, where the service's code says so.
     pub fn hint(&self) -> Option<String> {
-        let ResourceError::Api(error) = self else { return None };
+        let error = match self {
+            ResourceError::Api(error) => error,
+            ResourceError::SecretMissing { variable, .. } => {
+                return Some(format!("set it for this command: `{variable}=... aliform apply`"));
+            }
+            _ => return None,
+        };
         let code = error.code()?;
         HINTS.iter().find(|(codes, _)| codes.iter().any(|known| code.starts_with(known))).map(|(_, hint)| (*hint).to_owned())
     }

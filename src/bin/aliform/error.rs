@@ -69,7 +69,8 @@ impl From<aliform::cloud::error::ApiError> for CommandError {
 
 impl From<aliform::resources::error::ResourceError> for CommandError {
     fn from(error: aliform::resources::error::ResourceError) -> Self {
-        CommandError::failed(error.to_string())
+        let hints = error.hint().into_iter().collect();
+        CommandError { hints, ..CommandError::failed(error.to_string()) }
     }
 }
 

@@ -11,9 +11,9 @@ use aliform::apply::world::World;
 use aliform::manifest::Manifest;
 use aliform::model::address::Kind;
 use aliform::model::finding::Severity;
-use aliform::model::secret::{SecretSource, Secrets};
 use aliform::plan::saved::Plan;
 use aliform::resources::kind::Artifacts;
+use aliform::resources::registry;
 use aliform::state::store::Store;
 use tokio::sync::watch;
 
@@ -99,7 +99,7 @@ pub(crate) async fn carry_out(
         return Ok(0);
     }
     gate(&made.plan, accepted)?;
-    check_secrets(workspace, &made.plan)?;
+    check_at_hand(workspace, &made)?;
     if !doing.auto_approve && !approved(&made.plan, out) {
         return Err(
             CommandError::failed("not approved; nothing was changed").hint("answer `yes`, or use `--auto-approve` where nobody can answer")
@@ -134,17 +134,11 @@ fn gate(plan: &Plan, accepted: &[String]) -> Result<(), CommandError> {
     }
 }
 
-/// A secret that is missing is said before anything is made, not when everything else stands.
-fn check_secrets(workspace: &Workspace, plan: &Plan) -> Result<(), CommandError> {
-    for change in plan.actions() {
-        let Some(wanted) = plan.wanted.get(&change.address).filter(|_| change.address.kind == Kind::Release) else { continue };
-        for (name, source) in wanted.spec["secrets"].as_object().into_iter().flatten() {
-            let source: SecretSource = source.as_str().unwrap_or_default().parse().map_err(CommandError::failed)?;
-            if workspace.read(&source).is_none() {
-                let message =
-                    format!("the secret `{name}` of `{}` is missing: `{}` is not set in the environment", change.address, source.variable);
-                return Err(CommandError::failed(message).hint(format!("set it for this command: `{}=... aliform apply`", source.variable)));
-            }
+/// What is missing, a secret or a bundle, is said before anybody is asked to approve.
+fn check_at_hand(workspace: &Workspace, made: &Made) -> Result<(), CommandError> {
+    for change in made.plan.actions() {
+        if let Some(wanted) = made.plan.wanted.get(&change.address) {
+            registry::kind(change.address.kind).at_hand(&change.address, &wanted.spec, workspace, &made.bundles)?;
         }
     }
     Ok(())
