@@ -1,4 +1,4 @@
-//! Which product and call a request is, who sent it, and the way of an RPC call through the world.
+//! Which product and call a request is, who sent it, and the way of a call through the world.
 
 use std::sync::Arc;
 
@@ -9,21 +9,26 @@ use super::auth::{Caller, acs3, rpc_v1};
 use super::call::{Call, Outcome};
 use super::idempotency::ticket;
 use super::instance::{describe as instances, modify, power, release, run};
+use super::roa::RoaCall;
 use super::runtime::Shared;
 use super::security_group::rules::{self, Direction};
 use super::tags::Side;
 use super::wire::fault::Fault;
 use super::wire::params::Params;
 use super::wire::{Request, Response};
-use super::{account, assistant, eip, image, oss, price, region, security_group, stock, tags, vpc, vswitch};
+use super::{account, assistant, cs, eip, fc, image, oss, pai, price, region, security_group, stock, tags, vpc, vswitch};
 
-/// The RPC products, by the version that names them.
+/// The products, by the version that names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Product {
     Ecs,
     Vpc,
     Sts,
     Bss,
+    Fc,
+    Cs,
+    Dlc,
+    AiWorkspace,
 }
 
 impl Product {
@@ -33,6 +38,10 @@ impl Product {
             "2016-04-28" => Product::Vpc,
             "2015-04-01" => Product::Sts,
             "2017-12-14" => Product::Bss,
+            "2023-03-30" => Product::Fc,
+            "2015-12-15" => Product::Cs,
+            "2020-12-03" => Product::Dlc,
+            "2021-02-04" => Product::AiWorkspace,
             _ => return None,
         })
     }
@@ -44,7 +53,16 @@ impl Product {
             Product::Vpc => "Vpc",
             Product::Sts => "Sts",
             Product::Bss => "BssOpenApi",
+            Product::Fc => "FC",
+            Product::Cs => "CS",
+            Product::Dlc => "pai-dlc",
+            Product::AiWorkspace => "AIWorkSpace",
         }
+    }
+
+    /// Whether its calls are told apart by method and path.
+    fn is_roa(self) -> bool {
+        matches!(self, Product::Fc | Product::Cs | Product::Dlc | Product::AiWorkspace)
     }
 }
 
@@ -54,6 +72,12 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: &Request, refused: Opt
     let params = Params::of(request);
     let action = request.header("x-acs-action").or_else(|| params.text("Action"));
     let version = request.header("x-acs-version").or_else(|| params.text("Version"));
+    if let Some(product) = version.and_then(Product::of).filter(|product| product.is_roa()) {
+        return match roa(shared, request, product, &request_id, refused).await {
+            Ok(response) => response,
+            Err(fault) => fault.answer(&request_id, &request.host, product.name()),
+        };
+    }
     let (Some(action), Some(version)) = (action, version) else {
         if action.is_none() && version.is_none() {
             return oss::handle(shared, request, &request_id, refused).await;
@@ -109,7 +133,27 @@ async fn rpc(
     Ok(answer)
 }
 
-fn unknown_action() -> Fault {
+async fn roa(
+    shared: &Arc<Shared>,
+    request: &Request,
+    product: Product,
+    request_id: &str,
+    refused: Option<Fault>,
+) -> Result<Response, Fault> {
+    let caller = authenticate(shared, request, &Params::default(), shared.now())?;
+    refused.map_or(Ok(()), Err)?;
+    let call = RoaCall::new(shared, request, request_id, &caller);
+    match product {
+        Product::Fc => fc::handle(&call).await,
+        Product::Cs => cs::handle(&call).await,
+        Product::Dlc => pai::dlc(&call).await,
+        Product::AiWorkspace => pai::workspace(&call).await,
+        Product::Ecs | Product::Vpc | Product::Sts | Product::Bss => Err(unknown_action()),
+    }
+}
+
+/// There is no such call.
+pub(crate) fn unknown_action() -> Fault {
     Fault::missing("InvalidAction.NotFound", "Specified api is not found, please check your url and method.")
 }
 
@@ -132,6 +176,7 @@ fn operation(product: Product, action: &str) -> Option<Operation> {
         Product::Vpc => vpc_operation(action),
         Product::Sts => (action == "GetCallerIdentity").then_some(account::caller_identity),
         Product::Bss => (action == "QueryAccountBalance").then_some(account::balance),
+        Product::Fc | Product::Cs | Product::Dlc | Product::AiWorkspace => None,
     }
 }
 

@@ -6,7 +6,7 @@
 //! | [`config`] | the account, how long things take, what is in stock, what goes wrong |
 //! | [`wire`] | requests, responses, parameters, envelopes |
 //! | `auth` | signatures recomputed |
-//! | `dispatch`, `call` | which call it is, and its way through the world |
+//! | `dispatch`, `call`, `roa` | which call it is, and its way through the world |
 //! | `store` | the world and the log that outlives it |
 //! | `runtime`, `keeper`, `delivery` | what goes on after a call was answered |
 //! | `catalog` | what is sold, where, at what price |
@@ -23,10 +23,12 @@ pub mod billing;
 mod call;
 mod catalog;
 pub mod config;
+mod cs;
 mod delivery;
 mod dispatch;
 mod eip;
 mod faults;
+mod fc;
 mod idempotency;
 mod image;
 mod instance;
@@ -34,8 +36,10 @@ mod keeper;
 pub mod machines;
 mod oss;
 mod paging;
+mod pai;
 mod price;
 mod region;
+mod roa;
 mod runtime;
 mod security_group;
 pub mod serve;
