@@ -71,7 +71,7 @@ pub fn to_price(desired: &Desired, prior: &BTreeMap<Address, Remembered>, observ
 pub fn plan(inputs: Inputs<'_>) -> Result<Plan, PlanError> {
     let desired = Graph::build(inputs.desired.nodes.iter().map(|(address, node)| (address.clone(), node.depends_on.iter().cloned())))?;
     let mut maker = Maker { inputs: &inputs, settled: BTreeMap::new(), replaced: BTreeMap::new(), seen: BTreeMap::new() };
-    let mut changes = Vec::new();
+    let mut changes = Vec::with_capacity(desired.len());
     for address in desired.order() {
         changes.push(maker.change(address)?);
     }
@@ -127,15 +127,16 @@ fn doubt(limits: Limits, after: &Total) -> Option<Finding> {
 
 struct Maker<'a> {
     inputs: &'a Inputs<'a>,
-    /// Attributes that are known already and will still hold after the apply.
-    settled: BTreeMap<Address, Json>,
+    /// Resources that stay, with those of their attributes that the apply will change: all others are known already and
+    /// will still hold.
+    settled: BTreeMap<&'a Address, &'static [&'static str]>,
     /// Resources that are made anew: created, or replaced.
     replaced: BTreeMap<Address, Action>,
     /// What the cloud says of resources that stay, where the state says something else.
     seen: BTreeMap<Address, Json>,
 }
 
-impl Maker<'_> {
+impl<'a> Maker<'a> {
     fn cost(&self, address: &Address, spec: &Json) -> Result<Cost, PlanError> {
         let Some(priced) = registry::kind(address.kind).priced(address, spec)? else { return Ok(Cost::FREE) };
         let unknown = || {
@@ -146,18 +147,25 @@ impl Maker<'_> {
     }
 
     /// What the cloud has of a remembered resource: its attributes and its spec as it stands there.
-    fn present(&self, address: &Address) -> Result<Option<(Json, Json)>, PlanError> {
+    fn present(&self, address: &Address) -> Result<Option<(&'a Json, Json)>, PlanError> {
         let (Some(remembered), Some(Some(attributes))) = (self.inputs.prior.get(address), self.inputs.observed.get(address)) else {
             return Ok(None);
         };
         let spec = registry::kind(address.kind).observed(address, &remembered.spec, attributes)?;
-        Ok(Some((attributes.clone(), spec)))
+        Ok(Some((attributes, spec)))
     }
 
-    fn change(&mut self, address: &Address) -> Result<Change, PlanError> {
+    /// An attribute that is known before the apply.
+    fn known(&self, reference: &Reference) -> Option<Json> {
+        let unsettled = self.settled.get(&reference.address)?;
+        let attributes = self.inputs.observed.get(&reference.address)?.as_ref()?;
+        attributes.get(&reference.attribute).filter(|_| !unsettled.contains(&reference.attribute.as_str())).cloned()
+    }
+
+    fn change(&mut self, address: &'a Address) -> Result<Change, PlanError> {
         let kind = registry::kind(address.kind);
         let mut wanted = self.inputs.desired.nodes[address].spec.clone();
-        value::fill(&mut wanted, &|reference: &Reference| self.settled.get(&reference.address)?.get(&reference.attribute).cloned());
+        value::fill(&mut wanted, &|reference| self.known(reference));
         let remembered = self.inputs.prior.get(address);
         let Some((remembered, (attributes, present))) = remembered.zip(self.present(address)?) else {
             let reason = match remembered.map(|remembered| &remembered.unfinished) {
@@ -196,14 +204,10 @@ impl Maker<'_> {
         if action == Action::Replace {
             self.replaced.insert(address.clone(), action);
         } else {
-            if attributes != remembered.attributes {
+            if *attributes != remembered.attributes {
                 self.seen.insert(address.clone(), attributes.clone());
             }
-            let mut settled = attributes;
-            if let Some(map) = settled.as_object_mut() {
-                kind.unsettles(&paths).iter().for_each(|attribute| drop(map.remove(*attribute)));
-            }
-            self.settled.insert(address.clone(), settled);
+            self.settled.insert(address, kind.unsettles(&paths));
         }
         let mut distinct: Vec<Reason> = Vec::new();
         for reason in reasons {
@@ -211,7 +215,8 @@ impl Maker<'_> {
                 distinct.push(reason);
             }
         }
-        let (cost_before, cost_after) = (self.cost(address, &present)?, self.cost(address, &wanted)?);
+        let cost_before = self.cost(address, &present)?;
+        let cost_after = if fields.is_empty() { cost_before.clone() } else { self.cost(address, &wanted)? };
         Ok(Change {
             address: address.clone(),
             action,
