@@ -13,8 +13,10 @@ use crate::model::address::Address;
 use crate::model::change::{Action, Change, Effect, FieldDiff, Reason};
 use crate::model::cost::{Charge, Cost, CostLine, Total};
 use crate::model::finding::{Finding, Severity};
+use crate::model::money::Money;
 use crate::model::value::{self, Reference};
 use crate::pricing::quote::Quotes;
+use crate::pricing::tariff::LEAST_BALANCE;
 use crate::resources::desired::Desired;
 use crate::resources::error::ResourceError;
 use crate::resources::kind::Priced;
@@ -33,6 +35,8 @@ pub struct Inputs<'a> {
     pub quotes: &'a Quotes,
     /// The manifest's limits.
     pub limits: Limits,
+    /// What the account can spend, or why that is not known; `None` if nobody asked.
+    pub balance: Option<Result<Money, String>>,
     /// Resources to be made anew although nothing differs.
     pub replace: &'a BTreeSet<Address>,
     /// What the plan is made from; a saved plan is refused once that moved.
@@ -87,7 +91,8 @@ pub fn plan(inputs: Inputs<'_>) -> Result<Plan, PlanError> {
         .map(|(address, node)| (address.clone(), Wanted { spec: node.spec.clone(), depends_on: node.depends_on.iter().cloned().collect() }))
         .collect();
     let cost = cost::summarise(&changes, inputs.limits);
-    let findings = inputs.desired.findings.iter().cloned().chain(doubt(inputs.limits, &cost.after)).collect();
+    let doubts = doubt(inputs.limits, &cost.after).into_iter().chain(poverty(inputs.balance.as_ref(), &changes));
+    let findings = inputs.desired.findings.iter().cloned().chain(doubts).collect();
     let plan = Plan {
         format: Plan::FORMAT,
         digest: String::new(),
@@ -123,6 +128,29 @@ fn doubt(limits: Limits, after: &Total) -> Option<Finding> {
         evidence: None,
         hint: Some("look at the prices above, and set the budget in their currency".to_owned()),
     })
+}
+
+/// An account with too little money for what is to be created: said now, because the cloud would say it half way through.
+fn poverty(balance: Option<&Result<Money, String>>, changes: &[Change]) -> Option<Finding> {
+    let buys = |change: &Change| matches!(change.action, Action::Create | Action::Replace) && !change.cost_after.lines.is_empty();
+    let address = changes.iter().find(|change| buys(change)).map(|change| change.address.clone())?;
+    let (id, severity, message, hint) = match balance? {
+        Ok(balance) if balance.currency != LEAST_BALANCE.currency || balance.amount >= LEAST_BALANCE.amount => return None,
+        Ok(balance) => (
+            "balance-low",
+            Severity::High,
+            format!("the account has {balance} left, and the cloud creates what is paid by use only from {LEAST_BALANCE} on"),
+            "top up the account before the apply",
+        ),
+        Err(reason) => (
+            "balance-unknown",
+            Severity::Info,
+            format!("whether the account has money enough is not known: {reason}"),
+            "allow `bssapi:QueryAccountBalance`, or look at the account's balance yourself",
+        ),
+    };
+    let (id, hint) = (id.to_owned(), Some(hint.to_owned()));
+    Some(Finding { id, severity, address: Some(address), message, evidence: None, hint })
 }
 
 struct Maker<'a> {
