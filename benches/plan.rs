@@ -76,6 +76,7 @@ fn nothing_changed(bencher: Bencher<'_, '_>, size: usize) {
             observed: &stack.observed,
             quotes: &BTreeMap::new(),
             limits: Limits::default(),
+            balance: None,
             replace: &BTreeSet::new(),
             basis,
             now: jiff::Timestamp::UNIX_EPOCH,

@@ -149,6 +149,7 @@ fn a_thousand_instances_looked_at_and_planned(bencher: Bencher<'_, '_>) {
             observed: &observed,
             quotes: &BTreeMap::new(),
             limits: Limits::default(),
+            balance: None,
             replace: &BTreeSet::new(),
             basis,
             now: jiff::Timestamp::UNIX_EPOCH,

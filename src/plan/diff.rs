@@ -32,6 +32,10 @@ fn leaves<'a>(prefix: &str, json: &'a Json, out: &mut BTreeMap<String, &'a Json>
 
 /// Where `before` and `after` differ, in the order of the paths. Null and missing are the same.
 pub fn differences(before: &Json, after: &Json) -> Vec<Difference> {
+    if before == after {
+        // Most of a large plan.
+        return Vec::new();
+    }
     let (mut old, mut new) = (BTreeMap::new(), BTreeMap::new());
     leaves("", before, &mut old);
     leaves("", after, &mut new);

@@ -13,8 +13,10 @@ use crate::model::address::Address;
 use crate::model::change::{Action, Change, Effect, FieldDiff, Reason};
 use crate::model::cost::{Charge, Cost, CostLine, Total};
 use crate::model::finding::{Finding, Severity};
+use crate::model::money::Money;
 use crate::model::value::{self, Reference};
 use crate::pricing::quote::Quotes;
+use crate::pricing::tariff::LEAST_BALANCE;
 use crate::resources::desired::Desired;
 use crate::resources::error::ResourceError;
 use crate::resources::kind::Priced;
@@ -33,6 +35,8 @@ pub struct Inputs<'a> {
     pub quotes: &'a Quotes,
     /// The manifest's limits.
     pub limits: Limits,
+    /// What the account can spend, or why that is not known; `None` if nobody asked.
+    pub balance: Option<Result<Money, String>>,
     /// Resources to be made anew although nothing differs.
     pub replace: &'a BTreeSet<Address>,
     /// What the plan is made from; a saved plan is refused once that moved.
@@ -71,7 +75,7 @@ pub fn to_price(desired: &Desired, prior: &BTreeMap<Address, Remembered>, observ
 pub fn plan(inputs: Inputs<'_>) -> Result<Plan, PlanError> {
     let desired = Graph::build(inputs.desired.nodes.iter().map(|(address, node)| (address.clone(), node.depends_on.iter().cloned())))?;
     let mut maker = Maker { inputs: &inputs, settled: BTreeMap::new(), replaced: BTreeMap::new(), seen: BTreeMap::new() };
-    let mut changes = Vec::new();
+    let mut changes = Vec::with_capacity(desired.len());
     for address in desired.order() {
         changes.push(maker.change(address)?);
     }
@@ -87,7 +91,8 @@ pub fn plan(inputs: Inputs<'_>) -> Result<Plan, PlanError> {
         .map(|(address, node)| (address.clone(), Wanted { spec: node.spec.clone(), depends_on: node.depends_on.iter().cloned().collect() }))
         .collect();
     let cost = cost::summarise(&changes, inputs.limits);
-    let findings = inputs.desired.findings.iter().cloned().chain(doubt(inputs.limits, &cost.after)).collect();
+    let doubts = doubt(inputs.limits, &cost.after).into_iter().chain(poverty(inputs.balance.as_ref(), &changes));
+    let findings = inputs.desired.findings.iter().cloned().chain(doubts).collect();
     let plan = Plan {
         format: Plan::FORMAT,
         digest: String::new(),
@@ -125,17 +130,41 @@ fn doubt(limits: Limits, after: &Total) -> Option<Finding> {
     })
 }
 
+/// An account with too little money for what is to be created: said now, because the cloud would say it half way through.
+fn poverty(balance: Option<&Result<Money, String>>, changes: &[Change]) -> Option<Finding> {
+    let buys = |change: &Change| matches!(change.action, Action::Create | Action::Replace) && !change.cost_after.lines.is_empty();
+    let address = changes.iter().find(|change| buys(change)).map(|change| change.address.clone())?;
+    let (id, severity, message, hint) = match balance? {
+        Ok(balance) if balance.currency != LEAST_BALANCE.currency || balance.amount >= LEAST_BALANCE.amount => return None,
+        Ok(balance) => (
+            "balance-low",
+            Severity::High,
+            format!("the account has {balance} left, and the cloud creates what is paid by use only from {LEAST_BALANCE} on"),
+            "top up the account before the apply",
+        ),
+        Err(reason) => (
+            "balance-unknown",
+            Severity::Info,
+            format!("whether the account has money enough is not known: {reason}"),
+            "allow `bssapi:QueryAccountBalance`, or look at the account's balance yourself",
+        ),
+    };
+    let (id, hint) = (id.to_owned(), Some(hint.to_owned()));
+    Some(Finding { id, severity, address: Some(address), message, evidence: None, hint })
+}
+
 struct Maker<'a> {
     inputs: &'a Inputs<'a>,
-    /// Attributes that are known already and will still hold after the apply.
-    settled: BTreeMap<Address, Json>,
+    /// Resources that stay, with those of their attributes that the apply will change: all others are known already and
+    /// will still hold.
+    settled: BTreeMap<&'a Address, &'static [&'static str]>,
     /// Resources that are made anew: created, or replaced.
     replaced: BTreeMap<Address, Action>,
     /// What the cloud says of resources that stay, where the state says something else.
     seen: BTreeMap<Address, Json>,
 }
 
-impl Maker<'_> {
+impl<'a> Maker<'a> {
     fn cost(&self, address: &Address, spec: &Json) -> Result<Cost, PlanError> {
         let Some(priced) = registry::kind(address.kind).priced(address, spec)? else { return Ok(Cost::FREE) };
         let unknown = || {
@@ -146,18 +175,25 @@ impl Maker<'_> {
     }
 
     /// What the cloud has of a remembered resource: its attributes and its spec as it stands there.
-    fn present(&self, address: &Address) -> Result<Option<(Json, Json)>, PlanError> {
+    fn present(&self, address: &Address) -> Result<Option<(&'a Json, Json)>, PlanError> {
         let (Some(remembered), Some(Some(attributes))) = (self.inputs.prior.get(address), self.inputs.observed.get(address)) else {
             return Ok(None);
         };
         let spec = registry::kind(address.kind).observed(address, &remembered.spec, attributes)?;
-        Ok(Some((attributes.clone(), spec)))
+        Ok(Some((attributes, spec)))
     }
 
-    fn change(&mut self, address: &Address) -> Result<Change, PlanError> {
+    /// An attribute that is known before the apply.
+    fn known(&self, reference: &Reference) -> Option<Json> {
+        let unsettled = self.settled.get(&reference.address)?;
+        let attributes = self.inputs.observed.get(&reference.address)?.as_ref()?;
+        attributes.get(&reference.attribute).filter(|_| !unsettled.contains(&reference.attribute.as_str())).cloned()
+    }
+
+    fn change(&mut self, address: &'a Address) -> Result<Change, PlanError> {
         let kind = registry::kind(address.kind);
         let mut wanted = self.inputs.desired.nodes[address].spec.clone();
-        value::fill(&mut wanted, &|reference: &Reference| self.settled.get(&reference.address)?.get(&reference.attribute).cloned());
+        value::fill(&mut wanted, &|reference| self.known(reference));
         let remembered = self.inputs.prior.get(address);
         let Some((remembered, (attributes, present))) = remembered.zip(self.present(address)?) else {
             let reason = match remembered.map(|remembered| &remembered.unfinished) {
@@ -196,14 +232,10 @@ impl Maker<'_> {
         if action == Action::Replace {
             self.replaced.insert(address.clone(), action);
         } else {
-            if attributes != remembered.attributes {
+            if *attributes != remembered.attributes {
                 self.seen.insert(address.clone(), attributes.clone());
             }
-            let mut settled = attributes;
-            if let Some(map) = settled.as_object_mut() {
-                kind.unsettles(&paths).iter().for_each(|attribute| drop(map.remove(*attribute)));
-            }
-            self.settled.insert(address.clone(), settled);
+            self.settled.insert(address, kind.unsettles(&paths));
         }
         let mut distinct: Vec<Reason> = Vec::new();
         for reason in reasons {
@@ -211,7 +243,8 @@ impl Maker<'_> {
                 distinct.push(reason);
             }
         }
-        let (cost_before, cost_after) = (self.cost(address, &present)?, self.cost(address, &wanted)?);
+        let cost_before = self.cost(address, &present)?;
+        let cost_after = if fields.is_empty() { cost_before.clone() } else { self.cost(address, &wanted)? };
         Ok(Change {
             address: address.clone(),
             action,

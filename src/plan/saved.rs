@@ -1,12 +1,12 @@
 //! A plan as it is shown, saved and applied.
 
 use std::collections::BTreeMap;
+use std::io::{self, BufWriter};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-
 use sha2::{Digest, Sha256};
 
 use super::cost::Summary;
@@ -103,6 +103,20 @@ pub enum StalePlan {
     ManifestMoved,
 }
 
+/// A digest that is written to.
+struct Sum(Sha256);
+
+impl io::Write for Sum {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Plan {
     /// The format that this version writes and reads.
     pub const FORMAT: u32 = 1;
@@ -117,22 +131,20 @@ impl Plan {
         self.actions().next().is_none()
     }
 
-    /// The digest that belongs to its content.
-    fn sum(&self) -> String {
-        let content = Plan { digest: String::new(), ..self.clone() };
-        // Plain data always has a JSON form; without one no digest would fit, and the plan be refused.
-        hex::encode(Sha256::digest(serde_json::to_vec(&content).unwrap_or_default()))
-    }
-
-    /// The same plan with its digest.
+    /// The same plan with the digest that belongs to its content.
     pub(super) fn sealed(mut self) -> Plan {
-        self.digest = self.sum();
+        self.digest = String::new();
+        let mut sum = BufWriter::with_capacity(1 << 16, Sum(Sha256::new()));
+        // Plain data always has a JSON form, and a digest takes whatever is written to it.
+        let written = serde_json::to_writer(&mut sum, &self).map_err(io::Error::from).and_then(|()| Ok(sum.into_inner()?));
+        // Without a digest the plan fits none, and is refused.
+        self.digest = written.map(|sum| hex::encode(sum.0.finalize())).unwrap_or_default();
         self
     }
 
     /// Refuses a plan that is not as it was made, or was made from something else than what is here now.
     pub fn check(&self, here: &Basis) -> Result<(), StalePlan> {
-        if self.digest != self.sum() {
+        if self.digest.is_empty() || self.digest != self.clone().sealed().digest {
             return Err(StalePlan::Altered);
         }
         let plan = &self.basis;

@@ -9,6 +9,7 @@ use rust_decimal::Decimal;
 
 use super::existing::{self, Existing};
 use crate::cloud::api::ask;
+use crate::cloud::bss::QueryAccountBalance;
 use crate::cloud::call::Cloud;
 use crate::cloud::ecs::catalogue::{
     DescribeAvailableResource, DescribeImageFromFamily, DescribeInstanceTypes, DescribePrice, DescribeRecommendInstanceType, PricedDisk,
@@ -92,6 +93,8 @@ pub trait Lookup: Send + Sync {
     async fn existing(&self, region: &str, id: &str) -> Result<Option<Existing>, LookupError>;
     /// The price of an hour, part by part.
     async fn price(&self, region: &str, wanted: &InstancePrice) -> Result<Vec<PricePart>, LookupError>;
+    /// What the account can spend.
+    async fn balance(&self, region: &str) -> Result<Money, LookupError>;
 }
 
 /// The lookup that really asks, each price once.
@@ -121,6 +124,14 @@ impl<'a> CloudLookup<'a> {
                 return Ok(all);
             }
         }
+    }
+}
+
+fn currency(code: &str, action: &'static str) -> Result<Currency, ApiError> {
+    match code {
+        "CNY" => Ok(Currency::Cny),
+        "USD" => Ok(Currency::Usd),
+        other => Err(ApiError::Unreadable { action, reason: format!("unknown currency `{other}`") }),
     }
 }
 
@@ -239,11 +250,7 @@ impl Lookup for CloudLookup<'_> {
             amount: 1,
         };
         let price = ask(self.cloud, region, &query).await?.price_info.price;
-        let currency = match price.currency.as_str() {
-            "CNY" => Currency::Cny,
-            "USD" => Currency::Usd,
-            other => return Err(ApiError::Unreadable { action: "DescribePrice", reason: format!("unknown currency `{other}`") }.into()),
-        };
+        let currency = currency(&price.currency, "DescribePrice")?;
         let money = |amount: Decimal| Money { amount: amount.normalize(), currency };
         let details = price.detail_infos.map(|infos| infos.detail_info).unwrap_or_default();
         let sum: Decimal = details.iter().map(|detail| detail.trade_price).sum();
@@ -256,5 +263,15 @@ impl Lookup for CloudLookup<'_> {
         };
         self.prices.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(key, parts.clone());
         Ok(parts)
+    }
+
+    async fn balance(&self, region: &str) -> Result<Money, LookupError> {
+        const ACTION: &str = "QueryAccountBalance";
+        let unreadable = |reason: String| ApiError::Unreadable { action: ACTION, reason };
+        let answer = ask(self.cloud, region, &QueryAccountBalance {}).await?;
+        let balance = answer.data.ok_or_else(|| unreadable("there is no balance in it".to_owned()))?;
+        let text = balance.available_amount.replace(',', "");
+        let amount = text.parse().map_err(|_| unreadable(format!("`{text}` is not an amount")))?;
+        Ok(Money { amount, currency: currency(&balance.currency, ACTION)? })
     }
 }

@@ -14,6 +14,10 @@ fn is_mainland(region: &str) -> bool {
     region.starts_with("cn-") && region != "cn-hongkong"
 }
 
+/// What an account needs before anything that is paid by use is created for it. Source: the error
+/// `InvalidAccountStatus.NotEnoughBalance` and the billing page of pay-as-you-go instances.
+pub const LEAST_BALANCE: Money = Money { amount: Decimal::ONE_HUNDRED, currency: Currency::Cny };
+
 fn usage(item: &str, price: Option<Money>, unit: &str, region: &str) -> CostLine {
     let charge = match price {
         Some(price) => Charge::Usage { price, unit: unit.to_owned(), source: PriceSource::Tariff },

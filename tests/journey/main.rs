@@ -6,6 +6,7 @@ mod crash;
 mod drift;
 mod golden;
 mod life;
+mod plain;
 mod secret;
 mod stage;
 mod two;

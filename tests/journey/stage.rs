@@ -15,6 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Stage {
     folder: tempfile::TempDir,
+    /// What a command is put behind.
+    before: Vec<&'static str>,
 }
 
 pub(crate) struct Ran {
@@ -50,7 +52,17 @@ impl Stage {
     }
 
     pub(crate) fn empty() -> Self {
-        Stage { folder: tempfile::tempdir().unwrap() }
+        Stage { folder: tempfile::tempdir().unwrap(), before: Vec::new() }
+    }
+
+    /// The same where the system forbids namespaces: by a limit that counts inside a user namespace, if there can be one.
+    pub(crate) fn without_namespaces(mut self) -> Self {
+        let forbid = ["unshare", "--map-root-user", "sh", "-c", "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"", "sh"];
+        let permitted = Command::new(forbid[0]).args(&forbid[1..]).arg("true").stderr(Stdio::null()).status();
+        if permitted.is_ok_and(|status| status.success()) {
+            self.before = forbid.into();
+        }
+        self
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -74,8 +86,9 @@ impl Stage {
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_aliform"));
-        command.args(arguments).current_dir(self.path()).env_clear();
+        let mut words = self.before.iter().copied().chain([env!("CARGO_BIN_EXE_aliform")]).chain(arguments.iter().copied());
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).current_dir(self.path()).env_clear();
         command.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("HOME", self.path()).env("ALIFORM_CLOUD", "local");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command

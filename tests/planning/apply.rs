@@ -206,6 +206,7 @@ impl House {
             observed: &observed,
             quotes: &Quotes::new(),
             limits: Limits::default(),
+            balance: None,
             replace: &BTreeSet::new(),
             basis,
             now: "2026-01-02T03:04:05Z".parse().unwrap(),

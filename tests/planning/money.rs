@@ -1,7 +1,7 @@
 //! What it costs, and whether the budget holds.
 
 use aliform::model::cost::Charge;
-use aliform::model::money::Currency;
+use aliform::model::money::{Currency, Money};
 
 use crate::stage::{Stage, change, web};
 
@@ -61,4 +61,24 @@ fn traffic_is_said_where_there_is_a_way_out() {
     };
     assert_eq!(items("port: 8080\ninstance: { type: ecs.g7.large }\npublic: {}"), ["ecs.g7.large", "traffic to the internet"]);
     assert_eq!(items(ONE), ["ecs.g7.large"]);
+}
+
+#[test]
+fn an_account_without_money_is_told_before_anything_is_created() {
+    let mut stage = Stage::new(&web(ONE));
+    let found = |stage: &Stage| {
+        let findings = stage.plan().findings.into_iter().filter(|finding| finding.id.starts_with("balance"));
+        findings.map(|finding| format!("{}: {}", finding.id, finding.message)).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&stage), Vec::<String>::new());
+    stage.lookup.balance = Some(Money::cny("99.99".parse().unwrap()));
+    let low = "balance-low: the account has 99.99 CNY left, and the cloud creates what is paid by use only from 100 CNY on";
+    assert_eq!(found(&stage), [low]);
+    stage.lookup.balance = None;
+    let unknown = "balance-unknown: whether the account has money enough is not known: ";
+    assert!(found(&stage)[0].starts_with(unknown), "{:?}", found(&stage));
+
+    // What is there already needs no more than it has.
+    stage.applied();
+    assert_eq!(found(&stage), Vec::<String>::new());
 }

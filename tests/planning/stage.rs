@@ -35,6 +35,7 @@ pub(crate) struct FakeLookup {
     pub image_size: u32,
     pub currency: Currency,
     pub existing: BTreeMap<&'static str, Existing>,
+    pub balance: Option<Money>,
     /// Every question, to see which were not asked.
     pub asked: Mutex<Vec<String>>,
 }
@@ -56,6 +57,7 @@ impl Default for FakeLookup {
             image_size: 20,
             currency: Currency::Cny,
             existing: BTreeMap::new(),
+            balance: Some(Money::cny(1000.into())),
             asked: Mutex::default(),
         }
     }
@@ -119,6 +121,10 @@ impl Lookup for FakeLookup {
         };
         let price = Money { amount: price.parse().unwrap(), currency: self.currency };
         Ok(vec![PricePart { item: wanted.instance_type.clone(), price }])
+    }
+
+    async fn balance(&self, _region: &str) -> Result<Money, LookupError> {
+        self.balance.ok_or_else(|| ApiError::Unreadable { action: "QueryAccountBalance", reason: "no balance".to_owned() }.into())
     }
 }
 
@@ -219,6 +225,7 @@ impl Stage {
             observed: &self.observed,
             quotes: &quotes,
             limits,
+            balance: Some(wait(self.lookup.balance(&desired.region)).map_err(|error| error.to_string())),
             replace: &self.replace,
             basis: Basis { stack: "shop".to_owned(), lineage: "0123".to_owned(), serial: 3, manifest_digest: "00".to_owned(), destroy },
             now: "2026-01-02T03:04:05Z".parse().unwrap(),

@@ -180,6 +180,7 @@ impl History {
             observed: &observed,
             quotes: &quotes,
             limits: Limits::default(),
+            balance: None,
             replace: &BTreeSet::new(),
             basis,
             now: self.clock.now(),

@@ -13,7 +13,7 @@ use aliform::model::event::{Event, EventSink};
 use aliform::plan::cost::Limits;
 use aliform::plan::make::{Inputs, plan, to_price};
 use aliform::plan::saved::{Basis, Plan};
-use aliform::pricing::lookup::CloudLookup;
+use aliform::pricing::lookup::{CloudLookup, Lookup};
 use aliform::pricing::quote::quote_all;
 use aliform::project::failure::known_failure;
 use aliform::resolve::bundles::Bundles;
@@ -134,12 +134,15 @@ pub(crate) async fn make(
         }
     };
     let quotes = quote_all(&lookup, &desired.region, &to_price(&desired, &prior, &observed)?).await;
+    let buys = desired.nodes.keys().any(|address| observed.get(address).is_none_or(Option::is_none));
+    let balance = if buys { Some(lookup.balance(&desired.region).await.map_err(|error| error.to_string())) } else { None };
     let inputs = Inputs {
         desired: &desired,
         prior: &prior,
         observed: &observed,
         quotes: &quotes,
         limits,
+        balance,
         replace: &manner.replace,
         basis: basis(&state, aim),
         now: clock().now(),

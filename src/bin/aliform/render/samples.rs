@@ -222,6 +222,7 @@ impl Sample {
             observed: &self.observed,
             quotes: &quotes,
             limits: self.limits,
+            balance: None,
             replace: &self.replace,
             basis: Basis {
                 stack: "shop".to_owned(),
