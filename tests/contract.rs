@@ -8,16 +8,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use aliform::cloud::api::Api;
 use aliform::cloud::call::Product;
 use aliform::cloud::ecs::{assistant, catalogue, instance, security_group};
-use aliform::cloud::{bss, sts, vpc};
+use aliform::cloud::{aiworkspace, bss, cs, dlc, fc, sts, vpc};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value as Json;
 
-/// Every RPC call of the crate.
+/// Every RPC and ROA call of the crate.
 macro_rules! for_every_call {
     ($each:ident) => {
         $each! {
             // As `module::Struct,`; `no_call_is_forgotten` names those that are missing.
+            aiworkspace::CreateWorkspace,
+            aiworkspace::GetWorkspace,
+            aiworkspace::ListWorkspaces,
+            aiworkspace::DeleteWorkspace,
+            aiworkspace::ListImages,
             assistant::RunCommand,
             assistant::DescribeInvocationResults,
             assistant::SendFile,
@@ -30,6 +35,32 @@ macro_rules! for_every_call {
             catalogue::DescribeRecommendInstanceType,
             catalogue::DescribePrice,
             catalogue::DescribeImageFromFamily,
+            cs::CreateCluster,
+            cs::DescribeClusterDetail,
+            cs::DescribeClustersV1,
+            cs::DeleteCluster,
+            cs::DescribeClusterUserKubeconfig,
+            cs::CreateClusterNodePool,
+            cs::DescribeClusterNodePools,
+            cs::DescribeClusterNodes,
+            cs::DescribeTaskInfo,
+            dlc::CreateJob,
+            dlc::GetJob,
+            dlc::ListJobs,
+            dlc::StopJob,
+            dlc::DeleteJob,
+            dlc::ListEcsSpecs,
+            dlc::GetPodLogs,
+            dlc::GetPodEvents,
+            fc::CreateFunction,
+            fc::GetFunction,
+            fc::UpdateFunction,
+            fc::DeleteFunction,
+            fc::ListFunctions,
+            fc::PutAsyncInvokeConfig,
+            fc::DeleteAsyncInvokeConfig,
+            fc::GetAsyncTask,
+            fc::StopAsyncTask,
             instance::RunInstances,
             instance::DescribeInstances,
             instance::StartInstance,
@@ -65,14 +96,15 @@ macro_rules! for_every_call {
 /// The fields of one side of a call: from path to type and whether it must be there.
 type Fields = BTreeMap<String, (String, bool)>;
 
-/// The sides of a call.
+/// The sides of a call, and the way of a ROA one.
 #[derive(Default)]
 struct Contract {
     request: Fields,
     response: Fields,
+    route: Option<String>,
 }
 
-/// The table of a product. Object storage is no RPC and has none.
+/// The table of a product. Object storage is neither RPC nor ROA and has none.
 fn table(product: Product) -> &'static str {
     match product {
         Product::Ecs => include_str!("contract/ecs.txt"),
@@ -80,6 +112,10 @@ fn table(product: Product) -> &'static str {
         Product::Sts => include_str!("contract/sts.txt"),
         Product::Bss => include_str!("contract/bssopenapi.txt"),
         Product::Oss => "",
+        Product::Fc => include_str!("contract/fc.txt"),
+        Product::Cs => include_str!("contract/cs.txt"),
+        Product::Dlc => include_str!("contract/pai-dlc.txt"),
+        Product::AiWorkspace => include_str!("contract/aiworkspace.txt"),
     }
 }
 
@@ -98,6 +134,10 @@ fn contract(product: Product, action: &str) -> Option<Contract> {
             continue;
         }
         let contract = found.get_or_insert_default();
+        if sign == "@" {
+            contract.route = Some(format!("{kind} {path}"));
+            continue;
+        }
         let side = match sign {
             "?" | "!" => &mut contract.request,
             "=" => &mut contract.response,
@@ -121,8 +161,16 @@ where
     let response = settings().for_deserialize().into_generator().into_root_schema_for::<A::Response>().to_value();
 
     let mut problems = Vec::new();
-    walk(&request, "", &contract.request, &mut problems);
-    let roots = contract.request.iter().filter(|(_, (_, required))| *required).map(|(path, _)| root(path));
+    if A::ROUTE != contract.route.as_deref() {
+        problems.push(format!("goes to {:?} and not to {:?}", A::ROUTE, contract.route));
+    }
+    let mut taken = contract.request;
+    // What stands in the path is told by the route.
+    let route = contract.route.unwrap_or_default();
+    let in_path = route.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    taken.extend(in_path.map(|name| (name.to_owned(), ("string".to_owned(), true))));
+    walk(&request, "", &taken, &mut problems);
+    let roots = taken.iter().filter(|(_, (_, required))| *required).map(|(path, _)| root(path));
     for required in roots.collect::<BTreeSet<_>>() {
         if request.pointer(&format!("/properties/{required}")).is_none() {
             problems.push(format!("request lacks `{required}`, which must be sent"));
@@ -164,6 +212,10 @@ fn walk(schema: &Json, path: &str, fields: &Fields, problems: &mut Vec<String>) 
                 }
             }
             None if path.is_empty() => {}
+            // A map: its names are the caller's.
+            None if fields.contains_key(&format!("{path}.*")) => {
+                walk(schema.get("additionalProperties").unwrap_or(&Json::Null), &format!("{path}.*"), fields, problems);
+            }
             None => problems.push(format!("`{path}` is an object without fields")),
         },
         ["array"] => walk(schema.get("items").unwrap_or(&Json::Null), &format!("{path}[]"), fields, problems),
@@ -225,12 +277,12 @@ fn no_call_is_forgotten() {
     assert_eq!(declared.difference(&listed).collect::<Vec<_>>(), Vec::<&String>::new(), "add these to `for_every_call`");
 }
 
-/// The structs that a file declares as calls by `rpc!`.
+/// The structs that a file declares as calls by `rpc!` or `roa!`.
 fn declared_calls(file: &syn::File) -> Vec<String> {
     let mut calls = Vec::new();
     for item in &file.items {
         let syn::Item::Macro(item) = item else { continue };
-        if item.ident.is_none() && item.mac.path.segments.last().is_some_and(|segment| segment.ident == "rpc") {
+        if item.ident.is_none() && item.mac.path.segments.last().is_some_and(|segment| segment.ident == "rpc" || segment.ident == "roa") {
             let text = item.mac.tokens.to_string();
             calls.extend(text.split(';').filter_map(|rule| rule.split_once("=>")).map(|(call, _)| call.trim().to_owned()));
         }
@@ -246,7 +298,8 @@ fn tables_are_sorted_and_name_each_field_once() {
         let fields: BTreeSet<(&str, bool, &str)> =
             lines.iter().map(|line| line.split(' ').collect::<Vec<_>>()).map(|words| (words[0], words[1] == "=", words[2])).collect();
         assert_eq!(fields.len(), lines.len(), "{}", product.code());
-        assert!(lines.iter().all(|line| ["string", "integer", "number", "boolean", "any"].contains(&line.rsplit(' ').next().unwrap())));
+        let kinds = ["string", "integer", "number", "boolean", "any", "DELETE", "GET", "POST", "PUT"];
+        assert!(lines.iter().all(|line| kinds.contains(&line.rsplit(' ').next().unwrap())));
     }
 }
 

@@ -20,11 +20,29 @@ pub enum Product {
     Bss,
     /// Object Storage Service.
     Oss,
+    /// Function Compute 3.0.
+    Fc,
+    /// Container Service for Kubernetes.
+    Cs,
+    /// PAI: training jobs (Deep Learning Containers).
+    Dlc,
+    /// PAI: workspaces and images.
+    AiWorkspace,
 }
 
 impl Product {
     /// Every product.
-    pub const ALL: [Product; 5] = [Product::Ecs, Product::Vpc, Product::Sts, Product::Bss, Product::Oss];
+    pub const ALL: [Product; 9] = [
+        Product::Ecs,
+        Product::Vpc,
+        Product::Sts,
+        Product::Bss,
+        Product::Oss,
+        Product::Fc,
+        Product::Cs,
+        Product::Dlc,
+        Product::AiWorkspace,
+    ];
 
     /// The name that hosts and tables use.
     pub const fn code(self) -> &'static str {
@@ -34,6 +52,10 @@ impl Product {
             Product::Sts => "sts",
             Product::Bss => "bssopenapi",
             Product::Oss => "oss",
+            Product::Fc => "fc",
+            Product::Cs => "cs",
+            Product::Dlc => "pai-dlc",
+            Product::AiWorkspace => "aiworkspace",
         }
     }
 
@@ -45,6 +67,10 @@ impl Product {
             Product::Sts => "2015-04-01",
             Product::Bss => "2017-12-14",
             Product::Oss => "2019-05-17",
+            Product::Fc => "2023-03-30",
+            Product::Cs => "2015-12-15",
+            Product::Dlc => "2020-12-03",
+            Product::AiWorkspace => "2021-02-04",
         }
     }
 }
@@ -71,7 +97,7 @@ pub struct Call {
     pub method: http::Method,
     /// OSS: the bucket; other products have none.
     pub bucket: Option<String>,
-    /// Path after the host, not percent-encoded, `/` for RPC; for OSS `/` and the key.
+    /// Path after the host, not percent-encoded, `/` for RPC; for OSS `/` and the key; for ROA what names the resource.
     pub path: String,
     /// Query parameters, not encoded, in any order.
     pub query: Vec<(String, String)>,

@@ -45,7 +45,11 @@ impl Endpoint {
             let base = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
             let host = base.split_once("://").map_or("", |(_, host)| host);
             let owner = Product::ALL.into_iter().find(|product| {
-                let name = if *product == Product::Bss { "business" } else { product.code() };
+                let name = match product {
+                    Product::Bss => "business",
+                    Product::Fc => "fcv3",
+                    other => other.code(),
+                };
                 host.strip_prefix(name).is_some_and(|rest| rest.starts_with(['.', '-']))
             });
             return match owner {
@@ -96,6 +100,10 @@ pub fn public_host(product: Product, region: &str) -> String {
         (Product::Sts, "ap-south-1" | "ap-southeast-2" | "") => "sts.aliyuncs.com".to_owned(),
         (Product::Bss, region) => billing_host(is_mainland_site(region)).to_owned(),
         (Product::Oss, region) => format!("oss-{region}.aliyuncs.com"),
+        (Product::Fc, "me-central-1" | "cn-shanghai-finance-1" | "cn-heyuan-acdr-1" | "cn-hangzhou-finance") => {
+            format!("{region}.fc.aliyuncs.com")
+        }
+        (Product::Fc, region) => format!("fcv3.{region}.aliyuncs.com"),
         (product, region) => format!("{}.{region}.aliyuncs.com", product.code()),
     }
 }
@@ -104,7 +112,9 @@ pub fn public_host(product: Product, region: &str) -> String {
 pub fn internal_host(product: Product, region: &str) -> String {
     match product {
         Product::Bss => public_host(product, region),
+        Product::Fc => format!("fc-vpc.{region}.aliyuncs.com"),
         Product::Oss => format!("oss-{region}-internal.aliyuncs.com"),
+        Product::Cs => format!("cs-anony-vpc.{region}.aliyuncs.com"),
         product => format!("{}-vpc.{region}.aliyuncs.com", product.code()),
     }
 }
@@ -139,6 +149,9 @@ mod tests {
             (Product::Sts, "cn-shanghai", "sts.cn-shanghai.aliyuncs.com", "sts-vpc.cn-shanghai.aliyuncs.com"),
             (Product::Bss, "cn-hongkong", "business.aliyuncs.com", "business.aliyuncs.com"),
             (Product::Bss, "eu-central-1", "business.ap-southeast-1.aliyuncs.com", "business.ap-southeast-1.aliyuncs.com"),
+            (Product::Fc, "cn-beijing", "fcv3.cn-beijing.aliyuncs.com", "fc-vpc.cn-beijing.aliyuncs.com"),
+            (Product::Cs, "cn-beijing", "cs.cn-beijing.aliyuncs.com", "cs-anony-vpc.cn-beijing.aliyuncs.com"),
+            (Product::Dlc, "cn-beijing", "pai-dlc.cn-beijing.aliyuncs.com", "pai-dlc-vpc.cn-beijing.aliyuncs.com"),
             (Product::Oss, "cn-hangzhou", "oss-cn-hangzhou.aliyuncs.com", "oss-cn-hangzhou-internal.aliyuncs.com"),
         ] {
             assert_eq!(Endpoint::Public.locate(product, region, None).base, format!("https://{public}"));

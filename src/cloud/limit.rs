@@ -58,6 +58,10 @@ impl Limits {
             (Product::Sts, Rate::per_second(20)),
             (Product::Bss, Rate::per_second(10)),
             (Product::Oss, Rate::per_second(100)),
+            (Product::Fc, Rate::per_second(50)),
+            (Product::Cs, Rate::per_second(10)),
+            (Product::Dlc, Rate::per_second(10)),
+            (Product::AiWorkspace, Rate::per_second(10)),
         ];
         Limits { products: BTreeMap::from(products), actions }
     }

@@ -1,14 +1,18 @@
 //! The client of Alibaba Cloud: one struct for each call, how it is signed, where it goes, and how often it is
 //! tried. It knows the wire and nothing of plans; it never decides what to create.
 
+pub mod aiworkspace;
 pub mod api;
 pub mod bss;
 pub mod call;
 pub mod count;
 pub mod credentials;
+pub mod cs;
+pub mod dlc;
 pub mod ecs;
 pub mod endpoint;
 pub mod error;
+pub mod fc;
 pub mod http;
 pub mod limit;
 pub mod oss;

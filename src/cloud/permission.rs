@@ -11,6 +11,12 @@ pub fn ram_action(product: Product, action: &str) -> String {
         (Product::Oss, "ListObjectsV2") => ("oss", "ListObjects"),
         (Product::Oss, "DeleteMultipleObjects") => ("oss", "DeleteObject"),
         (Product::Bss, action) => ("bssapi", action),
+        (Product::Fc, "PutAsyncInvokeConfig") => ("fc", "PutFunctionAsyncInvokeConfig"),
+        (Product::Fc, "DeleteAsyncInvokeConfig") => ("fc", "DeleteFunctionAsyncInvokeConfig"),
+        (Product::Cs, "DescribeClustersV1") => ("cs", "DescribeClusters"),
+        (Product::Dlc, action) => ("paidlc", action),
+        (Product::AiWorkspace, "ListImages") => ("paiimage", "ListImages"),
+        (Product::AiWorkspace, action) => ("paiworkspace", action),
         (product, action) => (product.code(), action),
     };
     format!("{prefix}:{action}")
@@ -25,6 +31,14 @@ mod tests {
         assert_eq!(ram_action(Product::Ecs, "RunInstances"), "ecs:RunInstances");
         assert_eq!(ram_action(Product::Vpc, "AllocateEipAddress"), "vpc:AllocateEipAddress");
         assert_eq!(ram_action(Product::Bss, "QueryAccountBalance"), "bssapi:QueryAccountBalance");
+    }
+
+    #[test]
+    fn actions_have_other_names_than_calls_here_and_there() {
+        assert_eq!(ram_action(Product::Fc, "PutAsyncInvokeConfig"), "fc:PutFunctionAsyncInvokeConfig");
+        assert_eq!(ram_action(Product::Dlc, "CreateJob"), "paidlc:CreateJob");
+        assert_eq!(ram_action(Product::AiWorkspace, "ListImages"), "paiimage:ListImages");
+        assert_eq!(ram_action(Product::AiWorkspace, "ListWorkspaces"), "paiworkspace:ListWorkspaces");
     }
 
     #[test]
