@@ -17,6 +17,8 @@ pub(super) enum Phase {
     Remove,
     /// It is made or changed.
     Make,
+    /// It is taken away since what it served is over, however that ended.
+    Release,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,11 +35,20 @@ impl Step {
     fn remove(address: &Address) -> Step {
         Step { address: address.clone(), phase: Phase::Remove }
     }
+
+    fn release(address: &Address) -> Step {
+        Step { address: address.clone(), phase: Phase::Release }
+    }
 }
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.address, if self.phase == Phase::Make { "make" } else { "remove" })
+        let phase = match self.phase {
+            Phase::Remove => "remove",
+            Phase::Make => "make",
+            Phase::Release => "release",
+        };
+        write!(f, "{} ({phase})", self.address)
     }
 }
 
@@ -55,7 +66,8 @@ fn phases(change: &Change) -> &'static [Phase] {
 pub(super) fn goes_along(plan: &Plan, state: &State, address: &Address) -> bool {
     let Some(host) = registry::kind(address.kind).goes_with() else { return false };
     let removed = |dependency: &Address| {
-        plan.changes.iter().any(|change| change.address == *dependency && matches!(change.action, Action::Delete | Action::Replace))
+        plan.released.contains_key(dependency)
+            || plan.changes.iter().any(|change| change.address == *dependency && matches!(change.action, Action::Delete | Action::Replace))
     };
     let depends_on = state.resources.get(address).map(|resource| &resource.depends_on);
     depends_on.into_iter().flatten().any(|dependency| dependency.kind == host && removed(dependency))
@@ -67,6 +79,7 @@ pub(super) fn steps(plan: &Plan, state: &State) -> Result<Graph<Step>, GraphErro
         .changes
         .iter()
         .flat_map(|change| phases(change).iter().map(|phase| Step { address: change.address.clone(), phase: *phase }))
+        .chain(plan.released.keys().map(Step::release))
         .collect();
     let mut waits: BTreeMap<Step, BTreeSet<Step>> = all.iter().map(|step| (step.clone(), BTreeSet::new())).collect();
     let mut wait = |step: Step, first: Step| {
@@ -94,6 +107,15 @@ pub(super) fn steps(plan: &Plan, state: &State) -> Result<Graph<Step>, GraphErro
         }
         for rival in going.get(&address.kind).into_iter().flatten().filter(|going| in_the_way(plan, state, change, going)) {
             wait(Step::make(address), Step::remove(rival));
+        }
+    }
+    for (address, runs) in &plan.released {
+        wait(Step::release(address), Step::make(address));
+        for run in runs {
+            wait(Step::release(address), Step::make(run));
+        }
+        for dependency in plan.wanted.get(address).map(|wanted| &wanted.depends_on).into_iter().flatten() {
+            wait(Step::release(dependency), Step::release(address));
         }
     }
     Graph::build(waits)
@@ -144,6 +166,7 @@ mod tests {
             changes: Vec::new(),
             cost: Summary::default(),
             wanted: BTreeMap::new(),
+            released: BTreeMap::new(),
             decisions: BTreeMap::new(),
             used: Vec::new(),
             findings: Vec::new(),

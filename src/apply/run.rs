@@ -82,12 +82,18 @@ pub async fn apply(world: &World<'_>, plan: &Plan, concurrency: usize, stop: wat
     let mut ready: BTreeSet<&Step> = waiting.iter().filter(|(_, count)| **count == 0).map(|(step, _)| *step).collect();
     let mut running = FuturesUnordered::new();
     let mut outcome = Outcome::default();
+    let mut stopped = 0;
     loop {
-        outcome.interrupted = *stop.borrow();
-        while !outcome.interrupted && running.len() < concurrency {
+        if *stop.borrow() && !outcome.interrupted {
+            outcome.interrupted = true;
+            // What was there for a run only is released all the same: nobody shall pay for it.
+            stopped = give_up(&graph, &mut waiting, &mut ready);
+            outcome.skipped += stopped;
+        }
+        while running.len() < concurrency {
             let Some(step) = ready.pop_first() else { break };
             waiting.remove(step);
-            running.push(perform(world, plan, changes[&step.address], step));
+            running.push(perform(world, plan, changes[&step.address], step, stop.clone()));
         }
         let Some((step, result)) = running.next().await else { break };
         match result {
@@ -105,20 +111,14 @@ pub async fn apply(world: &World<'_>, plan: &Plan, concurrency: usize, stop: wat
             Err(StepError::State(error)) => return Err(error.into()),
             Err(StepError::Resource(error)) => {
                 outcome.failed.push((step.address.clone(), error.to_string()));
-                for dependent in graph.all_dependents_of(step) {
-                    ready.remove(dependent);
-                    if waiting.remove(dependent).is_some() {
-                        outcome.skipped += 1;
-                        let because = format!("`{}` failed", step.address);
-                        world.events.emit(Event::StepSkipped { address: dependent.address.clone(), because });
-                    }
-                }
+                let because = format!("`{}` failed", step.address);
+                outcome.skipped += skip(world, &graph, &mut waiting, &mut ready, step, &because);
             }
         }
     }
     outcome.skipped += waiting.len();
     // Whoever asked to stop when the last step was under way stopped nothing.
-    outcome.interrupted &= !waiting.is_empty();
+    outcome.interrupted &= stopped > 0 || !waiting.is_empty();
     drop(running);
     world.events.emit(Event::ApplyFinished { done: outcome.done, failed: outcome.failed.len(), skipped: outcome.skipped });
     remember::let_go(world.store, plan).await?;
@@ -126,19 +126,101 @@ pub async fn apply(world: &World<'_>, plan: &Plan, concurrency: usize, stop: wat
     Ok(outcome)
 }
 
-async fn perform<'a>(world: &World<'_>, plan: &Plan, change: &Change, step: &'a Step) -> (&'a Step, Result<(), StepError>) {
+/// Counts a step as over for those that wait for it however it ends; gives back those that wait for its success.
+fn over<'a>(
+    graph: &'a Graph<Step>,
+    waiting: &mut BTreeMap<&'a Step, usize>,
+    ready: &mut BTreeSet<&'a Step>,
+    step: &'a Step,
+) -> Vec<&'a Step> {
+    let mut others = Vec::new();
+    for dependent in graph.dependents_of(step) {
+        if dependent.phase != Phase::Release {
+            others.push(dependent);
+        } else if let Some(count) = waiting.get_mut(dependent) {
+            *count -= 1;
+            if *count == 0 {
+                ready.insert(dependent);
+            }
+        }
+    }
+    others
+}
+
+/// Skips everything that needed `failed`, and lets what is released in any case go on. Gives back how many were skipped.
+fn skip<'a>(
+    world: &World<'_>,
+    graph: &'a Graph<Step>,
+    waiting: &mut BTreeMap<&'a Step, usize>,
+    ready: &mut BTreeSet<&'a Step>,
+    failed: &'a Step,
+    because: &str,
+) -> usize {
+    let mut skipped = 0;
+    let mut open = over(graph, waiting, ready, failed);
+    while let Some(step) = open.pop() {
+        ready.remove(step);
+        if waiting.remove(step).is_some() {
+            skipped += 1;
+            world.events.emit(Event::StepSkipped { address: step.address.clone(), because: because.to_owned() });
+            open.extend(over(graph, waiting, ready, step));
+        }
+    }
+    skipped
+}
+
+/// Gives up every step but the releases. Gives back how many.
+fn give_up<'a>(graph: &'a Graph<Step>, waiting: &mut BTreeMap<&'a Step, usize>, ready: &mut BTreeSet<&'a Step>) -> usize {
+    let given_up: Vec<&Step> = waiting.keys().copied().filter(|step| step.phase != Phase::Release).collect();
+    for step in &given_up {
+        waiting.remove(step);
+        ready.remove(step);
+        over(graph, waiting, ready, step);
+    }
+    given_up.len()
+}
+
+/// Resolves when the user wants to stop; never if nobody can any more.
+async fn asked_to_stop(mut stop: watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn perform<'a>(
+    world: &World<'_>,
+    plan: &Plan,
+    change: &Change,
+    step: &'a Step,
+    stop: watch::Receiver<bool>,
+) -> (&'a Step, Result<(), StepError>) {
     let address = &step.address;
     let action = match (step.phase, change.action) {
-        (Phase::Remove, _) => Action::Delete,
+        (Phase::Remove | Phase::Release, _) => Action::Delete,
         (Phase::Make, Action::Update) => Action::Update,
         (Phase::Make, _) => Action::Create,
     };
+    if step.phase == Phase::Release && !world.store.look(|state| state.resources.contains_key(address)) {
+        // What never came needs no release.
+        return (step, Ok(()));
+    }
     world.events.emit(Event::StepStarted { address: address.clone(), action });
     let started = tokio::time::Instant::now();
     let result = match plan.wanted.get(address) {
         Some(wanted) if step.phase == Phase::Make => {
             let making = Making { address, region: &plan.region, spec: &wanted.spec, depends_on: &wanted.depends_on };
-            if action == Action::Update { step::update(world, &making).await } else { step::create_anew(world, &making).await }
+            let made = async {
+                if action == Action::Update { step::update(world, &making).await } else { step::create_anew(world, &making).await }
+            };
+            if plan.released.values().any(|runs| runs.contains(address)) {
+                // A run may go on for hours: whoever stops it means it.
+                tokio::select! {
+                    made = made => made,
+                    () = asked_to_stop(stop) => step::abandon(world, address).await,
+                }
+            } else {
+                made.await
+            }
         }
         _ => step::delete(world, plan, address).await,
     };

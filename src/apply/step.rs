@@ -70,6 +70,20 @@ async fn fail(world: &World<'_>, address: &Address, error: ResourceError) -> Ste
     }
 }
 
+/// Leaves a run that the user stopped.
+pub(super) async fn abandon(world: &World<'_>, address: &Address) -> Result<(), StepError> {
+    let error = ResourceError::InTheWay("stopped by the user".to_owned());
+    if world.store.look(|state| state.open.contains_key(address)) { Err(fail(world, address, error).await) } else { Err(error.into()) }
+}
+
+/// What is done and did not end well: it is remembered as it ended.
+fn ended_well(making: &Making<'_>, attributes: &Json) -> Result<(), StepError> {
+    match registry::kind(making.address.kind).failure(making.address, attributes)? {
+        Some(because) => Err(ResourceError::Ended { because }.into()),
+        None => Ok(()),
+    }
+}
+
 /// Makes a resource that did not exist when the plan was made. If the state remembers one, the cloud is asked once
 /// more: what a list left out for a moment is brought to its spec, not made a second time and lost.
 pub(super) async fn create_anew(world: &World<'_>, making: &Making<'_>) -> Result<(), StepError> {
@@ -112,7 +126,11 @@ async fn create(world: &World<'_>, making: &Making<'_>) -> Result<(), StepError>
     world.store.append(Record::Got { address: making.address.clone(), id: id.clone() }).await?;
     world.events.emit(Event::StepIdentified { address: making.address.clone(), id: id.clone() });
     match kind.converge(&context, &id, &spec).await {
-        Ok(attributes) => Ok(world.store.append(Record::Done { address: making.address.clone(), attributes }).await?),
+        Ok(attributes) => {
+            let outcome = ended_well(making, &attributes);
+            world.store.append(Record::Done { address: making.address.clone(), attributes }).await?;
+            outcome
+        }
         Err(error) => Err(fail(world, making.address, error).await),
     }
 }
@@ -124,7 +142,11 @@ pub(super) async fn update(world: &World<'_>, making: &Making<'_>) -> Result<(),
     let token = intend(world, making, Action::Update, &spec, world.store.allocate_generation()).await?;
     let context = world.context(making.address, making.region, &token);
     match registry::kind(making.address.kind).converge(&context, &id, &spec).await {
-        Ok(attributes) => Ok(world.store.append(Record::Done { address: making.address.clone(), attributes }).await?),
+        Ok(attributes) => {
+            let outcome = ended_well(making, &attributes);
+            world.store.append(Record::Done { address: making.address.clone(), attributes }).await?;
+            outcome
+        }
         Err(error) => Err(fail(world, making.address, error).await),
     }
 }

@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 
 use crate::cloud::call::Cloud;
 use crate::model::address::Address;
+use crate::model::clock::Clock;
 use crate::model::event::EventSink;
 use crate::model::secret::Secrets;
 use crate::resources::kind::{Artifacts, Context, Identity};
@@ -16,6 +17,8 @@ use crate::state::store::Store;
 pub struct World<'a> {
     /// The cloud.
     pub cloud: &'a dyn Cloud,
+    /// The time.
+    pub clock: &'a dyn Clock,
     /// The open state.
     pub store: &'a Store,
     /// Whose resources these are.
@@ -50,6 +53,7 @@ impl<'a> World<'a> {
     {
         Context {
             cloud: self.cloud,
+            clock: self.clock,
             region,
             identity: self.identity,
             address,

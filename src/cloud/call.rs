@@ -127,14 +127,29 @@ impl Answer {
     }
 }
 
+/// An object that someone without keys may fetch or put for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link<'a> {
+    /// `GET` or `PUT`.
+    pub method: http::Method,
+    /// The bucket's region.
+    pub region: &'a str,
+    /// The bucket.
+    pub bucket: &'a str,
+    /// The whole key.
+    pub key: &'a str,
+    /// For how long.
+    pub seconds: u64,
+}
+
 /// Something that takes calls: the real cloud over HTTP, or a local one in the same process.
 #[async_trait]
 pub trait Cloud: Send + Sync {
     /// Sends a call and waits for its answer. A status of 400 and above is an error.
     async fn send(&self, call: Call) -> Result<Answer, ApiError>;
 
-    /// A link, signed for `seconds`, under which a machine inside the region can fetch an object (OSS V4 query signature).
-    async fn presign(&self, region: &str, bucket: &str, key: &str, seconds: u64) -> Result<String, ApiError>;
+    /// A signed address under which a machine inside the region can fetch or put an object (OSS V4 query signature).
+    async fn presign(&self, link: &Link<'_>) -> Result<String, ApiError>;
 }
 
 #[async_trait]
@@ -143,7 +158,7 @@ impl<C: Cloud + ?Sized> Cloud for Arc<C> {
         (**self).send(call).await
     }
 
-    async fn presign(&self, region: &str, bucket: &str, key: &str, seconds: u64) -> Result<String, ApiError> {
-        (**self).presign(region, bucket, key, seconds).await
+    async fn presign(&self, link: &Link<'_>) -> Result<String, ApiError> {
+        (**self).presign(link).await
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 
-use super::call::{Answer, Call, Cloud};
+use super::call::{Answer, Call, Cloud, Link};
 use super::error::ApiError;
 
 /// A cloud that counts what passes through it. Around [`Retrying`](super::retry::Retrying) it counts calls,
@@ -45,7 +45,7 @@ impl<C: Cloud> Cloud for Counted<C> {
         self.inner.send(call).await
     }
 
-    async fn presign(&self, region: &str, bucket: &str, key: &str, seconds: u64) -> Result<String, ApiError> {
-        self.inner.presign(region, bucket, key, seconds).await
+    async fn presign(&self, link: &Link<'_>) -> Result<String, ApiError> {
+        self.inner.presign(link).await
     }
 }

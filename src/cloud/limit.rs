@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::call::{Answer, Call, Cloud, Product};
+use super::call::{Answer, Call, Cloud, Link, Product};
 use super::error::ApiError;
 
 /// A token bucket's size and how fast it fills.
@@ -120,8 +120,8 @@ impl<C: Cloud> Cloud for Limited<C> {
         self.inner.send(call).await
     }
 
-    async fn presign(&self, region: &str, bucket: &str, key: &str, seconds: u64) -> Result<String, ApiError> {
-        self.inner.presign(region, bucket, key, seconds).await
+    async fn presign(&self, link: &Link<'_>) -> Result<String, ApiError> {
+        self.inner.presign(link).await
     }
 }
 
@@ -173,7 +173,7 @@ pub(in crate::cloud) mod tests {
             }
         }
 
-        async fn presign(&self, _: &str, _: &str, _: &str, _: u64) -> Result<String, ApiError> {
+        async fn presign(&self, _: &Link<'_>) -> Result<String, ApiError> {
             Ok(String::new())
         }
     }

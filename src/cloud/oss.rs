@@ -76,6 +76,11 @@ pub async fn put_object(cloud: &dyn Cloud, region: &str, bucket: &str, key: &str
     cloud.send(call).await.map(drop)
 }
 
+/// Reads an object.
+pub async fn get_object(cloud: &dyn Cloud, region: &str, bucket: &str, key: &str) -> Result<Bytes, ApiError> {
+    Ok(cloud.send(call("GetObject", http::Method::GET, region, bucket, key)).await?.body)
+}
+
 /// The size of an object in bytes, or `None` if there is none.
 pub async fn object_size(cloud: &dyn Cloud, region: &str, bucket: &str, key: &str) -> Result<Option<u64>, ApiError> {
     match cloud.send(call("HeadObject", http::Method::HEAD, region, bucket, key)).await {

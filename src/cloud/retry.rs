@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::call::{Answer, Call, Cloud, Repeat};
+use super::call::{Answer, Call, Cloud, Link, Repeat};
 use super::error::ApiError;
 
 /// Where the randomness of waiting comes from.
@@ -127,8 +127,8 @@ impl<C: Cloud> Cloud for Retrying<C> {
         }
     }
 
-    async fn presign(&self, region: &str, bucket: &str, key: &str, seconds: u64) -> Result<String, ApiError> {
-        self.inner.presign(region, bucket, key, seconds).await
+    async fn presign(&self, link: &Link<'_>) -> Result<String, ApiError> {
+        self.inner.presign(link).await
     }
 }
 

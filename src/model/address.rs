@@ -24,11 +24,13 @@ pub enum Kind {
     Command,
     /// A version of an application running on an instance.
     Release,
+    /// One run of a job's script on an instance.
+    Run,
 }
 
 impl Kind {
     /// Every kind, in creation order.
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 10] = [
         Kind::Vpc,
         Kind::VSwitch,
         Kind::SecurityGroup,
@@ -38,6 +40,7 @@ impl Kind {
         Kind::Bundle,
         Kind::Command,
         Kind::Release,
+        Kind::Run,
     ];
 
     /// The word used in addresses and machine output, `security_group`.
@@ -52,6 +55,7 @@ impl Kind {
             Kind::Bundle => "bundle",
             Kind::Command => "command",
             Kind::Release => "release",
+            Kind::Run => "run",
         }
     }
 }

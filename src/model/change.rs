@@ -65,6 +65,11 @@ pub enum Reason {
         /// What mending it does to the resource.
         effect: Effect,
     },
+    /// The last run of the job did not end well.
+    RunFailed {
+        /// How it ended.
+        because: String,
+    },
     /// A resource that it is built on is replaced.
     DependencyReplaced {
         /// That resource.

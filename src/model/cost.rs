@@ -94,6 +94,11 @@ pub struct Total {
 }
 
 impl Total {
+    /// Whether nothing at all is in it.
+    pub fn is_nothing(&self) -> bool {
+        *self == Total::default()
+    }
+
     /// Adds an amount.
     pub fn add(&mut self, money: Money) {
         match self.sums.iter_mut().find(|sum| sum.currency == money.currency) {

@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 
 use super::cost::{self, Limits};
 use super::diff::{self, Difference};
+use super::past;
 use super::saved::{Basis, Plan, Wanted};
 use crate::graph::{Graph, GraphError};
 use crate::model::address::Address;
@@ -73,6 +74,14 @@ pub fn to_price(desired: &Desired, prior: &BTreeMap<Address, Remembered>, observ
 
 /// Makes the plan.
 pub fn plan(inputs: Inputs<'_>) -> Result<Plan, PlanError> {
+    match past::without_past(inputs.desired, inputs.prior)? {
+        Some(left) => plan_ahead(Inputs { desired: &left, ..inputs }),
+        None => plan_ahead(inputs),
+    }
+}
+
+/// Plans what is not a matter of the past.
+fn plan_ahead(inputs: Inputs<'_>) -> Result<Plan, PlanError> {
     let desired = Graph::build(inputs.desired.nodes.iter().map(|(address, node)| (address.clone(), node.depends_on.iter().cloned())))?;
     let mut maker = Maker { inputs: &inputs, settled: BTreeMap::new(), replaced: BTreeMap::new(), seen: BTreeMap::new() };
     let mut changes = Vec::with_capacity(desired.len());
@@ -90,7 +99,7 @@ pub fn plan(inputs: Inputs<'_>) -> Result<Plan, PlanError> {
         .iter()
         .map(|(address, node)| (address.clone(), Wanted { spec: node.spec.clone(), depends_on: node.depends_on.iter().cloned().collect() }))
         .collect();
-    let cost = cost::summarise(&changes, inputs.limits);
+    let cost = cost::summarise(&changes, &passing(inputs.desired), inputs.limits);
     let doubts = doubt(inputs.limits, &cost.after).into_iter().chain(poverty(inputs.balance.as_ref(), &changes));
     let findings = inputs.desired.findings.iter().cloned().chain(doubts).collect();
     let plan = Plan {
@@ -103,12 +112,19 @@ pub fn plan(inputs: Inputs<'_>) -> Result<Plan, PlanError> {
         observed: maker.seen,
         changes,
         wanted,
+        released: inputs.desired.released.clone(),
         decisions: inputs.desired.decisions.clone(),
         used: inputs.desired.used.clone(),
         findings,
         outputs: inputs.desired.outputs.clone(),
     };
     Ok(plan.sealed())
+}
+
+/// What is released again, with the seconds that the longest of its runs may take.
+fn passing(desired: &Desired) -> BTreeMap<&Address, u64> {
+    let limit = |run: &Address| desired.nodes.get(run)?.spec.get("limit")?.as_u64();
+    desired.released.iter().map(|(address, runs)| (address, runs.iter().filter_map(limit).max().unwrap_or_default())).collect()
 }
 
 /// A budget that can't be held against every price: an unknown one, or one in another currency.
@@ -220,7 +236,12 @@ impl<'a> Maker<'a> {
             reasons.push(self.reason(address, remembered, &path, &after, effect));
             fields.push(FieldDiff { path, before, after, effect });
         }
-        let action = if fields.iter().any(|field| field.effect == Effect::ForcesReplace) || self.inputs.replace.contains(address) {
+        let failed = past::failure(address, remembered)?;
+        reasons.extend(failed.iter().map(|because| Reason::RunFailed { because: because.clone() }));
+        let action = if failed.is_some()
+            || fields.iter().any(|field| field.effect == Effect::ForcesReplace)
+            || self.inputs.replace.contains(address)
+        {
             Action::Replace
         } else if reasons.is_empty() {
             Action::Keep

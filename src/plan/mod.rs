@@ -4,4 +4,5 @@
 pub mod cost;
 pub mod diff;
 pub mod make;
+mod past;
 pub mod saved;

@@ -1,6 +1,6 @@
 //! A plan as it is shown, saved and applied.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufWriter};
 
 use jiff::Timestamp;
@@ -62,6 +62,9 @@ pub struct Plan {
     pub cost: Summary,
     /// The resources wanted.
     pub wanted: BTreeMap<Address, Wanted>,
+    /// What is released once these runs are over, however they end.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub released: BTreeMap<Address, BTreeSet<Address>>,
     /// What was chosen, and why.
     pub decisions: BTreeMap<String, Decision>,
     /// What is used without being ours.

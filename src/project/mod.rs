@@ -6,5 +6,6 @@
 pub mod bundle;
 pub mod detect;
 pub mod failure;
+pub mod outputs;
 pub mod scripts;
 mod walk;

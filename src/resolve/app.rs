@@ -7,9 +7,10 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::Draft;
-use super::choose::{self, Machine};
+use super::choose::{self, Machine, Wish};
 use super::error::ResolveError;
 use super::network::Network;
+use super::region::Fetcher;
 use crate::manifest::{App, EnvValue, InstanceChoice, Manifest, OnFailure, Source};
 use crate::model::address::{Address, Kind};
 use crate::model::decision::Decision;
@@ -63,6 +64,13 @@ pub(super) struct Project {
 /// A spec as JSON. A spec is plain data, so this can't fail; a null would be refused by its kind.
 pub(super) fn json<T: Serialize>(spec: &T) -> Json {
     serde_json::to_value(spec).unwrap_or_default()
+}
+
+impl Project {
+    /// What the choice of a region looks at.
+    pub(super) fn fetcher(&self, app: &str) -> Fetcher<'_> {
+        Fetcher { who: format!("app `{app}`"), folder: &self.folder, commands: &self.commands }
+    }
 }
 
 fn project(app: &App) -> Result<Project, ResolveError> {
@@ -172,11 +180,18 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, app: &App, pro
         let because = format!("it stands at {place}");
         draft.decide(&format!("apps.{name}.runs[{command}]"), Decision { chosen: command.clone(), because, rejected: Vec::new() });
     }
-    let (bundle, bucket) = add_bundle(draft, &name, &project);
+    let (bundle, bucket) = add_bundle(draft, &name, &project.bundle);
     let (hosts, image_family) = match &existing {
         Some(id) => (vec![existing_host(draft, app, id).await?], String::new()),
         None => {
-            let machine = choose::machine(draft, app, &network.zones(draft)).await?;
+            let wish = Wish {
+                key: format!("apps.{name}"),
+                location: &app.name.location,
+                choice: &app.instance,
+                image: app.image.as_ref(),
+                disk: app.disk.as_ref(),
+            };
+            let machine = choose::machine(draft, &wish, &network.zones(draft)).await?;
             let (group, group_address) = add_security_group(draft, network, app, project.port);
             let hosts =
                 (1..=app.replicas).map(|number| add_instance(draft, network, app, &machine, (&group, &group_address), number)).collect();
@@ -277,7 +292,7 @@ async fn existing_host(draft: &mut Draft<'_>, app: &App, id: &str) -> Result<Hos
     Ok(Host { id: Value::Known(id.to_owned()), started: Value::Known(started_at), depends_on: BTreeSet::new() })
 }
 
-fn add_bundle(draft: &mut Draft<'_>, name: &str, project: &Project) -> (Address, Address) {
+pub(super) fn add_bundle(draft: &mut Draft<'_>, name: &str, packed: &Bundle) -> (Address, Address) {
     let bucket = Address::new(Kind::Bucket, "main");
     let suffix: String = draft.around.lineage.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
     let stack: String = draft.manifest.stack.value.chars().take(40).collect();
@@ -287,9 +302,9 @@ fn add_bundle(draft: &mut Draft<'_>, name: &str, project: &Project) -> (Address,
     let spec = BundleSpec {
         bucket: Value::Pending(Reference::new(bucket.clone(), "id")),
         app: name.to_owned(),
-        digest: project.bundle.digest.clone(),
-        size: u64::try_from(project.bundle.archive.len()).unwrap_or(u64::MAX),
-        files: project.bundle.files.iter().map(|file| (file.path.clone(), file.digest.clone())).collect(),
+        digest: packed.digest.clone(),
+        size: u64::try_from(packed.archive.len()).unwrap_or(u64::MAX),
+        files: packed.files.iter().map(|file| (file.path.clone(), file.digest.clone())).collect(),
     };
     draft.desired.nodes.insert(bundle.clone(), Node { spec: json(&spec), depends_on: BTreeSet::from([bucket.clone()]) });
     (bundle, bucket)
@@ -358,6 +373,7 @@ fn add_instance(
         },
         bandwidth: if elastic { 0 } else { bandwidth },
         power: Power::Running,
+        release_after: None,
     };
     draft.desired.nodes.insert(address.clone(), Node { spec: json(&spec), depends_on });
     let id = Value::Pending(Reference::new(address.clone(), "id"));

@@ -4,10 +4,11 @@ use rust_decimal::Decimal;
 
 use super::Draft;
 use super::error::ResolveError;
-use crate::manifest::{App, InstanceChoice, Needs};
+use crate::manifest::{InstanceChoice, Located, Needs};
 use crate::model::decision::{Decision, Rejected};
 use crate::model::diagnostic::Location;
 use crate::model::money::Money;
+use crate::model::units::Size;
 use crate::pricing::lookup::{InstancePrice, LookupError, Offer};
 
 /// The image that nothing else asks for.
@@ -19,6 +20,20 @@ const X86: &str = "X86";
 const DISK_CATEGORY: &str = "cloud_essd";
 const DISK_LEVEL: &str = "PL0";
 const DISK_SIZE: u32 = 40;
+
+/// What is asked of an instance.
+pub(super) struct Wish<'a> {
+    /// What the decisions begin with, `apps.web`.
+    pub(super) key: String,
+    /// Where it is asked.
+    pub(super) location: &'a Location,
+    /// Its size or its type.
+    pub(super) choice: &'a InstanceChoice,
+    /// Its image family.
+    pub(super) image: Option<&'a Located<String>>,
+    /// Its disk.
+    pub(super) disk: Option<&'a Located<Size>>,
+}
 
 /// What an instance will be.
 #[derive(Clone, Debug)]
@@ -79,11 +94,11 @@ async fn offers(draft: &Draft<'_>, needs: &Needs) -> Result<Vec<Offer>, LookupEr
     Ok(Vec::new())
 }
 
-async fn by_needs(draft: &mut Draft<'_>, app: &App, needs: &Needs, disk: u32, zones: &[String]) -> Result<String, ResolveError> {
+async fn by_needs(draft: &mut Draft<'_>, wish: &Wish<'_>, needs: &Needs, disk: u32, zones: &[String]) -> Result<String, ResolveError> {
     if needs.gpu.is_some() {
         return Err(impossible(
-            &app.name.location,
-            "choosing a GPU type is not supported for apps".to_owned(),
+            wish.location,
+            "choosing a GPU type is not supported".to_owned(),
             "name the type: `instance: { type: ecs.gn6i-c4g1.xlarge }`",
         ));
     }
@@ -92,7 +107,7 @@ async fn by_needs(draft: &mut Draft<'_>, app: &App, needs: &Needs, disk: u32, zo
         needs.cpu.unwrap_or(2),
         needs.memory.map_or_else(|| format!("{}GiB", needs.cpu.unwrap_or(2) * 2), |memory| memory.to_string())
     );
-    let key = format!("apps.{}.instance_type[{wanted}]", app.name.value);
+    let key = format!("{}.instance_type[{wanted}]", wish.key);
     if let Some(chosen) = draft.decided(&key) {
         return Ok(chosen);
     }
@@ -103,7 +118,7 @@ async fn by_needs(draft: &mut Draft<'_>, app: &App, needs: &Needs, disk: u32, zo
     for offer in &offers {
         // A recommendation may be of any architecture.
         let shape = draft.around.lookup.shape(&draft.desired.region, &offer.instance_type).await?;
-        if app.image.is_none() && shape.is_some_and(|shape| shape.architecture != X86) {
+        if wish.image.is_none() && shape.is_some_and(|shape| shape.architecture != X86) {
             continue;
         }
         priced.push((price(draft, offer, disk).await, offer.instance_type.clone()));
@@ -122,7 +137,7 @@ async fn by_needs(draft: &mut Draft<'_>, app: &App, needs: &Needs, disk: u32, zo
     });
     let Some((best, chosen)) = priced.first().cloned() else {
         let message = format!("no instance type with {wanted} is in stock in `{}`", draft.desired.region);
-        return Err(impossible(&app.name.location, message, "ask for another size, or name another `region`"));
+        return Err(impossible(wish.location, message, "ask for another size, or name another `region`"));
     };
     let rejected = priced[1..].iter().map(|(price, option)| Rejected { option: option.clone(), because: shown(*price) }).collect();
     let because = format!("the cheapest with {wanted} in stock: {} with its disk", shown(best));
@@ -134,15 +149,15 @@ fn impossible(location: &Location, message: String, hint: &str) -> ResolveError 
 }
 
 /// Whether the type exists and can run the image: what nobody named is an x86 image.
-async fn check_type(draft: &Draft<'_>, app: &App, instance_type: &str) -> Result<(), ResolveError> {
-    let InstanceChoice::Type(named) = &app.instance else { return Ok(()) };
+async fn check_type(draft: &Draft<'_>, wish: &Wish<'_>, instance_type: &str) -> Result<(), ResolveError> {
+    let InstanceChoice::Type(named) = wish.choice else { return Ok(()) };
     match draft.around.lookup.shape(&draft.desired.region, instance_type).await? {
         None => Err(impossible(
             &named.location,
             format!("there is no instance type `{instance_type}`"),
             "look at the spelling, or leave the choice open: `instance: { cpu: 2, memory: 4GiB }`",
         )),
-        Some(shape) if shape.architecture != X86 && app.image.is_none() => Err(impossible(
+        Some(shape) if shape.architecture != X86 && wish.image.is_none() => Err(impossible(
             &named.location,
             format!("`{instance_type}` has {} processors, and the image `{IMAGE_FAMILY}` is for x86", shape.architecture),
             "name an image for it with `image`, or another type",
@@ -153,16 +168,16 @@ async fn check_type(draft: &Draft<'_>, app: &App, instance_type: &str) -> Result
 
 /// The zone: the one decided before if the type is still of the same choice, or in stock there; else the first by
 /// name that has it. `only` limits the choice, unless it is empty.
-async fn zone(draft: &mut Draft<'_>, app: &App, instance_type: &str, only: &[String]) -> Result<String, ResolveError> {
-    let key = format!("apps.{}.zone", app.name.value);
-    let type_key = format!("apps.{}.zone_for", app.name.value);
+async fn zone(draft: &mut Draft<'_>, wish: &Wish<'_>, instance_type: &str, only: &[String]) -> Result<String, ResolveError> {
+    let key = format!("{}.zone", wish.key);
+    let type_key = format!("{}.zone_for", wish.key);
     if draft.decided(&type_key).as_deref() == Some(instance_type)
         && let Some(zone) = draft.decided(&key)
         && (only.is_empty() || only.contains(&zone))
     {
         return Ok(zone);
     }
-    check_type(draft, app, instance_type).await?;
+    check_type(draft, wish, instance_type).await?;
     let zones = draft.around.lookup.zones(&draft.desired.region, instance_type).await?;
     let allowed: Vec<&String> = zones.iter().filter(|zone| only.is_empty() || only.contains(zone)).collect();
     let before = draft.around.decided.get(&key).map(|decision| &decision.chosen);
@@ -170,7 +185,7 @@ async fn zone(draft: &mut Draft<'_>, app: &App, instance_type: &str, only: &[Str
     let Some(chosen) = chosen.map(|zone| (*zone).clone()) else {
         let place = if only.is_empty() { draft.desired.region.clone() } else { only.join("`, `") };
         return Err(impossible(
-            &app.name.location,
+            wish.location,
             format!("`{instance_type}` is out of stock in `{place}`"),
             "name another type, zone or region",
         ));
@@ -190,14 +205,14 @@ async fn zone(draft: &mut Draft<'_>, app: &App, instance_type: &str, only: &[Str
     Ok(draft.decide(&key, decision))
 }
 
-async fn image(draft: &mut Draft<'_>, app: &App, disk: u32) -> Result<(String, String), ResolveError> {
-    let family = app.image.as_ref().map_or(IMAGE_FAMILY, |image| &image.value).to_owned();
-    let key = format!("apps.{}.image[{family}]", app.name.value);
+async fn image(draft: &mut Draft<'_>, wish: &Wish<'_>, disk: u32) -> Result<(String, String), ResolveError> {
+    let family = wish.image.map_or(IMAGE_FAMILY, |image| &image.value).to_owned();
+    let key = format!("{}.image[{family}]", wish.key);
     if let Some(id) = draft.decided(&key) {
         return Ok((id, family));
     }
     let Some(found) = draft.around.lookup.image(&draft.desired.region, &family).await? else {
-        let location = app.image.as_ref().map_or(&app.name.location, |image| &image.location);
+        let location = wish.image.map_or(wish.location, |image| &image.location);
         return Err(impossible(
             location,
             format!("there is no image of family `{family}` in `{}`", draft.desired.region),
@@ -205,7 +220,7 @@ async fn image(draft: &mut Draft<'_>, app: &App, disk: u32) -> Result<(String, S
         ));
     };
     if found.size > disk {
-        let location = app.disk.as_ref().map_or(&app.name.location, |disk| &disk.location);
+        let location = wish.disk.map_or(wish.location, |disk| &disk.location);
         let message = format!("a disk of {disk} GiB is too small for the image `{}`, which needs {} GiB", found.id, found.size);
         return Err(impossible(location, message, "ask for a larger `disk`"));
     }
@@ -214,11 +229,11 @@ async fn image(draft: &mut Draft<'_>, app: &App, disk: u32) -> Result<(String, S
 }
 
 /// Chooses type, zone and image of an application's instances.
-pub(super) async fn machine(draft: &mut Draft<'_>, app: &App, zones: &[String]) -> Result<Machine, ResolveError> {
-    let disk_size = app.disk.as_ref().map_or(DISK_SIZE, |disk| u32::try_from(disk.value.mebibytes().div_ceil(1024)).unwrap_or(u32::MAX));
-    let instance_type = match &app.instance {
+pub(super) async fn machine(draft: &mut Draft<'_>, wish: &Wish<'_>, zones: &[String]) -> Result<Machine, ResolveError> {
+    let disk_size = wish.disk.map_or(DISK_SIZE, |disk| u32::try_from(disk.value.mebibytes().div_ceil(1024)).unwrap_or(u32::MAX));
+    let instance_type = match wish.choice {
         InstanceChoice::Type(name) => name.value.clone(),
-        InstanceChoice::Needs(needs) => by_needs(draft, app, needs, disk_size, zones).await?,
+        InstanceChoice::Needs(needs) => by_needs(draft, wish, needs, disk_size, zones).await?,
         InstanceChoice::Existing(id) => {
             return Err(impossible(
                 &id.location,
@@ -227,8 +242,8 @@ pub(super) async fn machine(draft: &mut Draft<'_>, app: &App, zones: &[String]) 
             ));
         }
     };
-    let zone = zone(draft, app, &instance_type, zones).await?;
-    let (image, image_family) = image(draft, app, disk_size).await?;
+    let zone = zone(draft, wish, &instance_type, zones).await?;
+    let (image, image_family) = image(draft, wish, disk_size).await?;
     Ok(Machine {
         instance_type,
         zone,

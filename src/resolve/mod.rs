@@ -6,9 +6,11 @@ pub mod app;
 pub mod bundles;
 pub mod choose;
 pub mod error;
+pub mod job;
 pub mod network;
 pub mod outputs;
 pub mod region;
+mod release;
 
 use std::collections::BTreeMap;
 
@@ -46,6 +48,8 @@ pub(crate) struct Draft<'a> {
     pub(crate) bundles: Bundles,
     /// Whether the decisions of before are of another region: zones, types and images of one mean nothing in another.
     pub(crate) moved: bool,
+    /// Runs that leave nothing behind.
+    pub(crate) passing: release::Passing,
 }
 
 impl Draft<'_> {
@@ -76,18 +80,21 @@ impl Draft<'_> {
 
 /// Resolves the manifest.
 pub async fn resolve(manifest: &Manifest, around: &Surroundings<'_>) -> Result<Resolved, ResolveError> {
-    if let Some(job) = manifest.jobs.values().next() {
-        return Err(ResolveError::JobsNotPlanned { location: job.name.location.clone(), job: job.name.value.clone() });
-    }
-    let mut draft = Draft { manifest, around, desired: Desired::default(), bundles: Bundles::default(), moved: false };
-    let projects = app::projects(manifest)?;
-    draft.desired.region = region::choose(&mut draft, &projects);
+    let (desired, bundles) = (Desired::default(), Bundles::at(manifest.base.clone()));
+    let mut draft = Draft { manifest, around, desired, bundles, moved: false, passing: release::Passing::new() };
+    let (projects, tasks) = (app::projects(manifest)?, job::tasks(manifest)?);
+    let fetchers = projects.iter().map(|(name, project)| project.fetcher(name)).chain(tasks.iter().map(|task| task.fetcher(manifest)));
+    draft.desired.region = region::choose(&mut draft, &fetchers.collect::<Vec<_>>());
     let before = around.decided.get(region::KEY).map(|decision| &decision.chosen);
     draft.moved = before.is_some_and(|before| *before != draft.desired.region);
     let network = network::network(&mut draft).await?;
     for (name, project) in projects {
         app::add(&mut draft, &network, &manifest.apps[&name], project).await?;
     }
+    for task in tasks {
+        job::add(&mut draft, &network, task).await?;
+    }
+    draft.desired.released = release::released(&draft.desired, &draft.passing);
     outputs::add(&mut draft);
     Ok(Resolved { desired: draft.desired, bundles: draft.bundles })
 }

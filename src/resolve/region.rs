@@ -4,7 +4,6 @@
 use std::path::Path;
 
 use super::Draft;
-use super::app::Project;
 use crate::manifest::Region;
 use crate::model::decision::{Decision, Rejected};
 
@@ -80,21 +79,36 @@ fn fetches(command: &str) -> Option<String> {
     Some(format!("a download from {host}"))
 }
 
-/// Where something is fetched from overseas: the application, the command, and the line it stands in or comes from.
-fn fetch(projects: &[(String, Project)]) -> Option<String> {
-    projects.iter().find_map(|(name, project)| {
-        let found = project.commands.iter().find_map(|(command, place)| {
-            let near = MIRRORS.iter().any(|mirror| command.contains(mirror)) || mirror(&project.folder).is_some();
+/// Someone who may fetch from overseas.
+pub(super) struct Fetcher<'a> {
+    /// ``app `web` ``.
+    pub(super) who: String,
+    /// The folder of its files.
+    pub(super) folder: &'a Path,
+    /// Every command it runs, with the place that it stands in or was found at.
+    pub(super) commands: &'a [(String, String)],
+}
+
+impl Fetcher<'_> {
+    /// What is fetched, and the command and the place of it.
+    pub(super) fn fetches(&self) -> Option<(String, &str, &str)> {
+        self.commands.iter().find_map(|(command, place)| Some((fetches(command)?, command.as_str(), place.as_str())))
+    }
+
+    /// Where something is fetched from overseas: who, the command, and the line it stands in or comes from.
+    fn overseas(&self) -> Option<String> {
+        let found = self.commands.iter().find_map(|(command, place)| {
+            let near = MIRRORS.iter().any(|mirror| command.contains(mirror)) || mirror(self.folder).is_some();
             Some((fetches(command).filter(|_| !near)?, command, place))
         });
         let (what, command, place) = found?;
         let line = command.lines().find(|line| line.contains(&what)).or(command.lines().next()).unwrap_or(command);
-        Some(format!("app `{name}` runs `{}` ({place}), which fetches from hosts overseas", line.trim()))
-    })
+        Some(format!("{} runs `{}` ({place}), which fetches from hosts overseas", self.who, line.trim()))
+    }
 }
 
 /// Chooses it.
-pub(super) fn choose(draft: &mut Draft<'_>, projects: &[(String, Project)]) -> String {
+pub(super) fn choose(draft: &mut Draft<'_>, fetchers: &[Fetcher<'_>]) -> String {
     if let Region::Named(region) = &draft.manifest.region {
         let because = format!("named at {}:{}", region.location.file, region.location.line);
         return draft.decide(KEY, Decision { chosen: region.value.clone(), because, rejected: Vec::new() });
@@ -102,7 +116,7 @@ pub(super) fn choose(draft: &mut Draft<'_>, projects: &[(String, Project)]) -> S
     if let Some(region) = draft.decided(KEY) {
         return region;
     }
-    let decision = match fetch(projects) {
+    let decision = match fetchers.iter().find_map(Fetcher::overseas) {
         Some(evidence) => Decision {
             chosen: OVERSEAS.to_owned(),
             because: evidence,

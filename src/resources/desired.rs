@@ -36,6 +36,8 @@ pub struct Desired {
     pub region: String,
     /// The resources.
     pub nodes: BTreeMap<Address, Node>,
+    /// What serves nothing but runs of jobs, with those runs: once all of them are over it is released.
+    pub released: BTreeMap<Address, BTreeSet<Address>>,
     /// What was chosen, and why.
     pub decisions: BTreeMap<String, Decision>,
     /// What is used without being ours.

@@ -109,6 +109,12 @@ pub enum ResourceError {
         /// The digest that was planned.
         digest: String,
     },
+    /// A run came to its end, and not to a good one.
+    #[error("it did not end well: {because}")]
+    Ended {
+        /// How it ended, `exit code 3`.
+        because: String,
+    },
     /// Something that aliform must not touch stands in the way.
     #[error("{0}")]
     InTheWay(String),

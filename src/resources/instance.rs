@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -38,6 +39,9 @@ const CHANGING: &[&str] = &[
 const LINGERING: &[&str] =
     &["IncorrectInstanceStatus", "IncorrectInstanceStatus.Initializing", "DependencyViolation.RouteEntry", "LastTokenProcessing"];
 
+/// The cloud takes no AutoReleaseTime sooner than half an hour from now.
+const SOONEST_RELEASE: u64 = 1800;
+
 /// What is wanted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct InstanceSpec {
@@ -59,6 +63,9 @@ pub struct InstanceSpec {
     pub bandwidth: u32,
     /// Whether it runs; someone may have stopped it.
     pub power: Power,
+    /// After how many seconds of its life the cloud itself deletes it, should nobody have done so; never without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release_after: Option<u64>,
 }
 
 /// Whether an instance runs.
@@ -112,6 +119,9 @@ pub struct InstanceAttributes {
     pub bandwidth: u32,
     /// When it was started last; another value means that its processes are new.
     pub started_at: String,
+    /// When the cloud itself deletes it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub release_at: String,
 }
 
 /// The kind.
@@ -139,6 +149,7 @@ fn attributes(instance: Instance) -> InstanceAttributes {
         bandwidth: if own.is_none() && elastic.is_some() { 0 } else { instance.internet_max_bandwidth_out },
         public_ip: own.or(elastic),
         started_at: instance.start_time,
+        release_at: instance.auto_release_time,
     }
 }
 
@@ -167,6 +178,13 @@ async fn describe(context: &ReadContext<'_>, mut query: DescribeInstances) -> Re
 async fn read(context: &ReadContext<'_>, id: &str) -> Result<Option<InstanceAttributes>, ResourceError> {
     let query = DescribeInstances { instance_ids: Some(JsonList(vec![id.to_owned()])), ..Default::default() };
     Ok(describe(context, query).await?.into_iter().find(|instance| instance.id == id))
+}
+
+/// When an instance made now is to be deleted by the cloud: to the minute, and not sooner than the cloud allows.
+fn release_time(now: Timestamp, seconds: u64) -> Option<String> {
+    let seconds = i64::try_from(seconds.max(SOONEST_RELEASE)).ok()?;
+    let at = now.checked_add(SignedDuration::from_secs(seconds + 60)).ok()?;
+    Some(at.strftime("%Y-%m-%dT%H:%M:00Z").to_string())
 }
 
 /// Waits until it neither comes nor goes.
@@ -277,6 +295,7 @@ impl ResourceKind for InstanceKind {
             bandwidth: attributes.bandwidth,
             power: if attributes.status.starts_with("Stop") { Power::Stopped } else { Power::Running },
             system_disk: spec.system_disk,
+            release_after: spec.release_after,
         }
     }
 
@@ -322,6 +341,7 @@ impl ResourceKind for InstanceKind {
                 size: spec.system_disk.size.to_string(),
                 performance_level: spec.system_disk.performance_level.clone(),
             },
+            auto_release_time: spec.release_after.and_then(|seconds| release_time(context.clock.now(), seconds)),
             amount: 1,
             client_token: context.token.to_owned(),
             tag: context.tags(),

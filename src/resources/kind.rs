@@ -14,6 +14,7 @@ use crate::cloud::api::Tag;
 use crate::cloud::call::Cloud;
 use crate::model::address::{Address, Kind};
 use crate::model::change::Effect;
+use crate::model::clock::Clock;
 use crate::model::event::EventSink;
 use crate::model::secret::Secrets;
 use crate::model::value::Value;
@@ -50,12 +51,17 @@ impl Identity {
 pub trait Artifacts: Send + Sync {
     /// The archive with that digest, if it can still be had.
     fn archive(&self, digest: &str) -> Option<Bytes>;
+
+    /// Takes what a job brought back, a tar.gz, and says where it is now.
+    fn receive(&self, job: &str, archive: &[u8]) -> Result<String, String>;
 }
 
 /// Everything a kind may use.
 pub struct Context<'a> {
     /// The cloud.
     pub cloud: &'a dyn Cloud,
+    /// The time.
+    pub clock: &'a dyn Clock,
     /// The region the resource lives in.
     pub region: &'a str,
     /// Whose it is.
@@ -140,6 +146,14 @@ pub trait ResourceKind: Send + Sync + 'static {
     /// The kind that takes it along when it goes: what lives inside an instance needs no farewell to be gone with it.
     const GOES_WITH: Option<Kind> = None;
 
+    /// Whether it comes to its end by itself, and is then a matter of the past: a run of a job.
+    const ENDS: bool = false;
+
+    /// Why what came to its end did not end well.
+    fn failure(_attributes: &Self::Attributes) -> Option<String> {
+        None
+    }
+
     /// What changing a field does. Fields are named by their path in the spec.
     fn effect(path: &str, before: &Json, after: &Json) -> Effect;
 
@@ -202,6 +216,8 @@ pub trait ResourceKind: Send + Sync + 'static {
 pub trait AnyKind: Send + Sync {
     fn kind(&self) -> Kind;
     fn goes_with(&self) -> Option<Kind>;
+    fn ends(&self) -> bool;
+    fn failure(&self, address: &Address, attributes: &Json) -> Result<Option<String>, ResourceError>;
     fn holds(&self, path: &str) -> bool;
     fn excludes(&self, address: &Address, coming: &Json, going: &Json) -> Result<bool, ResourceError>;
     fn at_hand(&self, address: &Address, spec: &Json, secrets: &dyn Secrets, artifacts: &dyn Artifacts) -> Result<(), ResourceError>;
@@ -253,6 +269,14 @@ impl<K: ResourceKind> AnyKind for Erased<K> {
 
     fn goes_with(&self) -> Option<Kind> {
         K::GOES_WITH
+    }
+
+    fn ends(&self) -> bool {
+        K::ENDS
+    }
+
+    fn failure(&self, address: &Address, attributes: &Json) -> Result<Option<String>, ResourceError> {
+        Ok(K::failure(&typed("attributes", address, attributes)?))
     }
 
     fn holds(&self, path: &str) -> bool {
@@ -344,7 +368,7 @@ mod tests {
             panic!("{} was not expected", call.action)
         }
 
-        async fn presign(&self, _: &str, _: &str, _: &str, _: u64) -> Result<String, crate::cloud::error::ApiError> {
+        async fn presign(&self, _: &crate::cloud::call::Link<'_>) -> Result<String, crate::cloud::error::ApiError> {
             Ok(String::new())
         }
     }
@@ -359,6 +383,10 @@ mod tests {
         fn archive(&self, _digest: &str) -> Option<Bytes> {
             None
         }
+
+        fn receive(&self, _job: &str, _archive: &[u8]) -> Result<String, String> {
+            Ok(String::new())
+        }
     }
 
     #[test]
@@ -368,6 +396,7 @@ mod tests {
         let (one, two) = ("a".repeat(64), "b".repeat(64));
         let context = |token| Context {
             cloud: &Nothing,
+            clock: &crate::model::clock::SystemClock,
             region: "cn-hangzhou",
             identity: &identity,
             address: &address,

@@ -5,17 +5,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use base64::Engine;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::error::ResourceError;
 use super::kind::{Artifacts, Context, ReadContext, ResourceKind, needed};
-use super::script::{self, File, Script};
+use super::script::{self, Script};
+use super::secrets::{self, Hiding};
+use crate::cloud::call::Link;
 use crate::model::address::{Address, Kind};
 use crate::model::change::Effect;
-use crate::model::event::{Event, EventSink};
-use crate::model::secret::{Secret, SecretSource, Secrets};
+use crate::model::event::Event;
+use crate::model::secret::{SecretSource, Secrets};
 use crate::model::value::Value;
 
 /// How long a link to a bundle is good for, in seconds.
@@ -87,68 +88,17 @@ fn check(line: &str) -> Option<Check<'_>> {
 /// The kind.
 pub struct ReleaseKind;
 
-/// Takes the application's secrets out of what it writes: an application may log its own key.
-struct Hiding<'a> {
-    events: &'a dyn EventSink,
-    secrets: Vec<Secret>,
-}
-
-/// Shorter ones would turn every text into stars and are no secrets.
-const SHORTEST_HIDDEN: usize = 4;
-
-impl Hiding<'_> {
-    fn hide(&self, text: String) -> String {
-        let secrets = self.secrets.iter().map(|secret| secret.reveal().trim()).filter(|secret| secret.len() >= SHORTEST_HIDDEN);
-        secrets.fold(text, |text, secret| text.replace(secret, "***"))
-    }
-
-    fn hide_in(&self, error: ResourceError) -> ResourceError {
-        match error {
-            ResourceError::Script { what, instance, ending, output } => {
-                ResourceError::Script { what, instance, ending: self.hide(ending), output: self.hide(output) }
-            }
-            other => other,
-        }
-    }
-}
-
-impl EventSink for Hiding<'_> {
-    fn emit(&self, event: Event) {
-        self.events.emit(match event {
-            Event::StepOutput { address, text } => Event::StepOutput { address, text: self.hide(text) },
-            Event::StepChecked { address, check, passed, detail } => {
-                Event::StepChecked { address, check, passed, detail: self.hide(detail) }
-            }
-            other => other,
-        });
-    }
-}
-
-fn secret(secrets: &dyn Secrets, source: &SecretSource, address: &Address) -> Result<Secret, ResourceError> {
-    let missing = || ResourceError::SecretMissing { variable: source.variable.clone(), address: address.to_string() };
-    secrets.read(source).ok_or_else(missing)
-}
-
-async fn send_secrets(context: &Context<'_>, spec: &ReleaseSpec, instance: &str) -> Result<(), ResourceError> {
-    if spec.secrets.is_empty() {
-        return Ok(());
-    }
-    let mut content = String::new();
-    for (name, source) in &spec.secrets {
-        let secret = secret(context.secrets, source, context.address)?;
-        content += &format!("{name}={}\n", base64::engine::general_purpose::STANDARD.encode(secret.reveal()));
-    }
-    // A tmpfs: a secret reaches no disk.
-    let folder = format!("/run/aliform/{}.{}", context.identity.stack, spec.app);
-    script::send_file(
-        context,
-        &File { instance, folder: &folder, name: "secrets.env", content: content.as_bytes(), mode: "0600", step: "secrets" },
-    )
-    .await
-}
-
 async fn start(context: &Context<'_>, spec: &ReleaseSpec, instance: &str) -> Result<(), ResourceError> {
-    let link = context.cloud.presign(context.region, needed(&spec.bucket)?, needed(&spec.bundle_key)?, LINK_SECONDS).await?;
+    let link = context
+        .cloud
+        .presign(&Link {
+            method: http::Method::GET,
+            region: context.region,
+            bucket: needed(&spec.bucket)?,
+            key: needed(&spec.bundle_key)?,
+            seconds: LINK_SECONDS,
+        })
+        .await?;
     let text = format!(
         "RELEASE='{digest}'\nBUNDLE_SHA256='{digest}'\nBUNDLE_URL='{link}'\n{script}",
         digest = spec.digest,
@@ -219,7 +169,7 @@ impl ResourceKind for ReleaseKind {
     }
 
     fn at_hand(address: &Address, spec: &ReleaseSpec, secrets: &dyn Secrets, _artifacts: &dyn Artifacts) -> Result<(), ResourceError> {
-        spec.secrets.values().try_for_each(|source| secret(secrets, source, address).map(drop))
+        super::secrets::at_hand(address, &spec.secrets, secrets)
     }
 
     fn observed(spec: ReleaseSpec, attributes: &ReleaseAttributes) -> ReleaseSpec {
@@ -244,10 +194,9 @@ impl ResourceKind for ReleaseKind {
 
     async fn converge(context: &Context<'_>, id: &str, spec: &ReleaseSpec) -> Result<ReleaseAttributes, ResourceError> {
         let instance = needed(&spec.instance_id)?;
-        let known = spec.secrets.values().filter_map(|source| context.secrets.read(source));
-        let hiding = Hiding { events: context.events, secrets: known.collect() };
+        let hiding = Hiding::of(context, &spec.secrets);
         let context = &Context { events: &hiding, ..*context };
-        send_secrets(context, spec, instance).await?;
+        secrets::send(context, &spec.app, &spec.secrets, instance).await?;
         let started = match start(context, spec, instance).await {
             Ok(()) => verify(context, spec, instance).await,
             Err(error) => Err(error),
@@ -288,21 +237,6 @@ impl ResourceKind for ReleaseKind {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_an_application_says_is_told_without_its_secrets() {
-        let secrets = ["s3cr3t-key", "abc", " padded\n"].map(Secret::new).into();
-        let hiding = Hiding { events: &crate::model::event::Silent, secrets };
-        assert_eq!(hiding.hide("key=s3cr3t-key padded abc".to_owned()), "key=*** *** abc", "a short one would hide everything");
-        let error = ResourceError::Script {
-            what: "the check".to_owned(),
-            instance: "i-1".to_owned(),
-            ending: "log: bad key s3cr3t-key".to_owned(),
-            output: "s3cr3t-key".to_owned(),
-        };
-        let hidden = hiding.hide_in(error);
-        assert_eq!((hidden.to_string().as_str(), hidden.output()), ("the check failed on `i-1`: log: bad key ***", Some("***")));
-    }
 
     #[test]
     fn a_line_of_the_checks_is_read() {

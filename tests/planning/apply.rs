@@ -9,11 +9,12 @@ use aliform::apply::recover::recover;
 use aliform::apply::remember::{remembered, take_over};
 use aliform::apply::run::{Outcome, apply};
 use aliform::apply::world::World;
-use aliform::cloud::call::{Answer, Call, Cloud};
+use aliform::cloud::call::{Answer, Call, Cloud, Link};
 use aliform::cloud::error::ApiError;
 use aliform::model::address::Address;
 use aliform::model::change::{Action, Reason};
 use aliform::model::clock::RuntimeClock;
+use aliform::model::clock::SystemClock;
 use aliform::model::decision::Decision;
 use aliform::model::event::Silent;
 use aliform::model::secret::{Secret, SecretSource, Secrets};
@@ -132,7 +133,7 @@ impl Cloud for SmallCloud {
         }
     }
 
-    async fn presign(&self, _region: &str, _bucket: &str, _key: &str, _seconds: u64) -> Result<String, ApiError> {
+    async fn presign(&self, _link: &Link<'_>) -> Result<String, ApiError> {
         Ok("http://127.0.0.1/".to_owned())
     }
 }
@@ -173,6 +174,7 @@ impl House {
     fn world<'a>(&'a self, store: &'a Store, identity: &'a Identity, bundles: &'a Bundles) -> World<'a> {
         World {
             cloud: &self.cloud,
+            clock: &SystemClock,
             store,
             identity,
             events: &Silent,

@@ -197,6 +197,7 @@ impl History {
     ) -> World<'a> {
         World {
             cloud: &self.cloud,
+            clock: &*self.clock,
             store,
             identity,
             events: &Silent,

@@ -36,6 +36,8 @@ pub struct RunInstances {
     /// Mbit/s; above 0 it gets a public address.
     pub internet_max_bandwidth_out: u32,
     pub system_disk: SystemDisk,
+    /// `2026-01-02T03:04:00Z`, at least half an hour away; the cloud deletes it then.
+    pub auto_release_time: Option<String>,
     pub amount: u32,
     pub client_token: String,
     pub tag: Vec<Tag>,
@@ -101,6 +103,9 @@ pub struct Instance {
     pub image_id: String,
     #[serde(default)]
     pub start_time: String,
+    /// Empty if it is never deleted by itself.
+    #[serde(default)]
+    pub auto_release_time: String,
     #[serde(default)]
     pub internet_max_bandwidth_out: u32,
     pub vpc_attributes: VpcAttributes,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 
-use super::call::{Answer, Call, Cloud, Product};
+use super::call::{Answer, Call, Cloud, Link, Product};
 use super::credentials::{CredentialSource, Credentials};
 use super::endpoint::{Endpoint, Location, billing_host, internal_host, is_mainland_site};
 use super::error::ApiError;
@@ -231,13 +231,14 @@ impl Cloud for HttpCloud {
 
     /// The link leads to the region's internal host, which costs nothing inside the region. It lives at most seven
     /// days, and no longer than the session that signed it.
-    async fn presign(&self, region: &str, bucket: &str, key: &str, seconds: u64) -> Result<String, ApiError> {
+    async fn presign(&self, link: &Link<'_>) -> Result<String, ApiError> {
+        let Link { region, bucket, key, .. } = *link;
         let credentials = self.credentials.get().await?;
         let date = oss_date(self.now());
         let scope = oss_v4::Scope { date: &date, region };
         let token = credentials.security_token.as_ref().map(|token| token.reveal());
-        let seconds = seconds.min(oss_v4::LONGEST_LINK);
-        let query = oss_v4::presigned_query(credentials.signer(), token, scope, bucket, key, seconds);
+        let link = Link { seconds: link.seconds.min(oss_v4::LONGEST_LINK), ..link.clone() };
+        let query = oss_v4::presigned_query(credentials.signer(), token, scope, &link);
         Ok(format!("http://{bucket}.{}/{}?{query}", internal_host(Product::Oss, region), encode_path(key)))
     }
 }

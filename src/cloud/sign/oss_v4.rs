@@ -1,5 +1,6 @@
 //! OSS4-HMAC-SHA256 (OSS version 4), in the header and in the query of a presigned link.
 
+use super::super::call::Link;
 use super::{Signer, encode, encode_path, header_lines, hmac_sha256, sha256_hex};
 
 /// The algorithm's name, the first word of the `Authorization` header.
@@ -105,25 +106,25 @@ pub fn authorization(signer: Signer<'_>, scope: Scope<'_>, parts: &Parts<'_>) ->
     format!("{ALGORITHM} Credential={}/{scope}{additional},Signature={signature}", signer.access_key_id)
 }
 
-/// The query of a link that fetches `key` of `bucket` without further proof for `seconds`, encoded for a URL.
-/// Longer than [`LONGEST_LINK`] is refused by the service.
-pub fn presigned_query(
-    signer: Signer<'_>,
-    security_token: Option<&str>,
-    scope: Scope<'_>,
-    bucket: &str,
-    key: &str,
-    seconds: u64,
-) -> String {
+/// The query of a link that needs no further proof, encoded for a URL. Longer than [`LONGEST_LINK`] is refused by the
+/// service.
+pub fn presigned_query(signer: Signer<'_>, security_token: Option<&str>, scope: Scope<'_>, link: &Link<'_>) -> String {
     let mut query = vec![
         ("x-oss-credential".to_owned(), format!("{}/{scope}", signer.access_key_id)),
         ("x-oss-date".to_owned(), scope.date.to_owned()),
-        ("x-oss-expires".to_owned(), seconds.to_string()),
+        ("x-oss-expires".to_owned(), link.seconds.to_string()),
         ("x-oss-signature-version".to_owned(), ALGORITHM.to_owned()),
     ];
     query.extend(security_token.map(|token| ("x-oss-security-token".to_owned(), token.to_owned())));
-    let parts =
-        Parts { method: "GET", bucket: Some(bucket), key, query: &query, headers: &[], additional: &[], payload_hash: UNSIGNED_PAYLOAD };
+    let parts = Parts {
+        method: link.method.as_str(),
+        bucket: Some(link.bucket),
+        key: link.key,
+        query: &query,
+        headers: &[],
+        additional: &[],
+        payload_hash: UNSIGNED_PAYLOAD,
+    };
     let signature = signature(signer.access_key_secret, scope, &string_to_sign(scope, &canonical_request(&parts)));
     format!("{}&x-oss-signature={signature}", query_string(&query))
 }
@@ -134,6 +135,10 @@ mod tests {
     use super::*;
 
     const SCOPE: Scope<'static> = Scope { date: "20260102T030405Z", region: "cn-hangzhou" };
+
+    fn link() -> Link<'static> {
+        Link { method: http::Method::GET, region: "cn-hangzhou", bucket: "examplebucket", key: "exampleobject", seconds: 3600 }
+    }
 
     fn parts<'a>(method: &'a str, key: &'a str, query: &'a [(String, String)], headers: &'a [(String, String)]) -> Parts<'a> {
         Parts { method, bucket: Some("examplebucket"), key, query, headers, additional: &[], payload_hash: UNSIGNED_PAYLOAD }
@@ -199,12 +204,12 @@ mod tests {
     #[test]
     fn a_link_is_presigned() {
         assert_eq!(
-            presigned_query(TEST, None, SCOPE, "examplebucket", "exampleobject", 3600),
+            presigned_query(TEST, None, SCOPE, &link()),
             "x-oss-credential=testAccessKeyId%2F20260102%2Fcn-hangzhou%2Foss%2Faliyun_v4_request&x-oss-date=20260102T030405Z\
              &x-oss-expires=3600&x-oss-signature-version=OSS4-HMAC-SHA256\
              &x-oss-signature=09c824726b68af75e75ffe99bf6f207d35a519fa5f48ab0d3a889bd279587923"
         );
-        let with_session = presigned_query(TEST, Some("a+b="), SCOPE, "examplebucket", "exampleobject", 3600);
+        let with_session = presigned_query(TEST, Some("a+b="), SCOPE, &link());
         assert!(with_session.contains("&x-oss-security-token=a%2Bb%3D&"));
         assert!(!with_session.contains("09c82472"), "the session is covered");
     }

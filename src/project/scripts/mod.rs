@@ -7,6 +7,8 @@
 //! `rollback` may be preceded by `ROLLBACK_TO` (else it goes to the release before), `stop` by `REMOVE=1`, `verify`
 //! by `WITHIN` (seconds), `logs` by `LINES_WANTED`. `ALIFORM_ROOT` in the environment goes before every path.
 
+pub mod job;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 

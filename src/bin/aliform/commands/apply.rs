@@ -21,7 +21,7 @@ use super::planning::{Aim, Made, Manner, basis, explain, identity, make};
 use crate::args;
 use crate::error::{CommandError, FAILED, INTERRUPTED, PARTIAL, POLICY};
 use crate::output::Output;
-use crate::workspace::{Client, Workspace};
+use crate::workspace::{Client, Workspace, clock};
 
 /// Risks that have to be accepted by name.
 const BY_NAME: &[&str] = &["existing-instance"];
@@ -111,8 +111,8 @@ pub(crate) async fn carry_out(
     Ok(match () {
         () if outcome.interrupted => INTERRUPTED,
         () if outcome.failed.is_empty() => 0,
-        // An application that does not answer is the failure; that its machines stand is no consolation.
-        () if outcome.done == 0 || outcome.failed.iter().any(|(address, _)| address.kind == Kind::Release) => FAILED,
+        // An application that does not answer, or a job that fails, is the failure; that its machines stood is no consolation.
+        () if outcome.done == 0 || outcome.failed.iter().any(|(address, _)| matches!(address.kind, Kind::Release | Kind::Run)) => FAILED,
         () => PARTIAL,
     })
 }
@@ -169,8 +169,10 @@ async fn perform(
     out: &Output,
 ) -> Result<Outcome, CommandError> {
     let identity = identity(&store.state());
+    let clock = clock();
     let world = World {
         cloud: client,
+        clock: &*clock,
         store,
         identity: &identity,
         events: out.events(),

@@ -85,6 +85,7 @@ fn limits(manifest: &Manifest) -> Limits {
     Limits {
         hourly: manifest.budget.hourly.as_ref().map(|money| money.value),
         monthly: manifest.budget.monthly.as_ref().map(|money| money.value),
+        total: manifest.budget.total.as_ref().map(|money| money.value),
     }
 }
 
@@ -168,8 +169,17 @@ async fn settle(
     artifacts: &dyn Artifacts,
     events: &dyn EventSink,
 ) -> Result<BTreeMap<Address, u64>, CommandError> {
-    let world =
-        World { cloud: client, store, identity, events, secrets: workspace, artifacts, explain: &explain, unsettled: Mutex::default() };
+    let world = World {
+        cloud: client,
+        clock: &*clock(),
+        store,
+        identity,
+        events,
+        secrets: workspace,
+        artifacts,
+        explain: &explain,
+        unsettled: Mutex::default(),
+    };
     recover(&world).await?;
     Ok(world.unsettled.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
 }

@@ -16,7 +16,7 @@ use super::outputs;
 use super::planning::identity;
 use crate::error::{CommandError, FAILED};
 use crate::output::Output;
-use crate::workspace::{Client, Workspace, random_hex};
+use crate::workspace::{Client, Workspace, clock, random_hex};
 
 /// A release that the state remembers.
 pub(crate) struct Running<'a> {
@@ -51,8 +51,10 @@ pub(crate) async fn on_machine(
 ) -> Result<(i64, String), CommandError> {
     let token = random_hex()?;
     let nothing = Bundles::default();
+    let clock = clock();
     let context = Context {
         cloud: client,
+        clock: &*clock,
         region: &running.resource.region,
         identity,
         address: running.address,

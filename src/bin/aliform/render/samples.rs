@@ -91,6 +91,9 @@ fn attributes(address: &Address, spec: &Json) -> Json {
             json!({ "id": format!("aliform-shop-1f2e/{app}"), "key": format!("bundles/{app}/{digest}.tar.gz"), "digest": digest })
         }
         Kind::Command => json!({ "id": id("t"), "instance_id": spec["instance_id"] }),
+        Kind::Run => {
+            json!({ "id": id("run"), "digest": spec["digest"], "exit_code": 0, "ended_at": "2026-01-02T03:04:05Z", "outputs": null })
+        }
         Kind::Release => {
             let instance = spec["instance_id"].as_str().unwrap();
             json!({ "id": format!("{instance}/web"), "digest": spec["digest"] })

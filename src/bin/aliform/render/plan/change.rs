@@ -84,6 +84,7 @@ fn reasons(change: &Change, plan: &Plan) -> Vec<String> {
             Reason::Gone if change.action == Action::Delete => "it was deleted outside aliform; only the state has to forget it".to_owned(),
             Reason::Gone => "it was deleted outside aliform".to_owned(),
             Reason::Unfinished { because } => format!("the last apply did not finish: {}", one_line(because)),
+            Reason::RunFailed { because } => format!("its last run did not end well: {}", one_line(because)),
             Reason::FieldChanged { path, .. } => wanted(change.address.kind, path).to_owned(),
             Reason::Drifted { .. } => {
                 format!("someone changed it in the cloud (drift): {}", drifted.iter().copied().collect::<Vec<_>>().join(", "))

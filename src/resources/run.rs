@@ -1,0 +1,268 @@
+//! One run of a job's script on an instance. It goes on in the background of the machine, so that neither the time that
+//! Cloud Assistant gives a command nor the end of this program ends it; whoever looks next finds it by its digest.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::error::ResourceError;
+use super::kind::{Artifacts, Context, ReadContext, ResourceKind, needed};
+use super::script::{self, Script};
+use super::secrets::{self, Hiding};
+use crate::cloud::call::Link;
+use crate::cloud::oss;
+use crate::model::address::{Address, Kind};
+use crate::model::change::Effect;
+use crate::model::event::Event;
+use crate::model::secret::{SecretSource, Secrets};
+use crate::model::value::Value;
+
+/// How long a link to its files is good for, in seconds.
+const LINK_SECONDS: u64 = 3600;
+/// How long fetching and unpacking its files may take.
+const START_LIMIT: Duration = Duration::from_secs(1800);
+/// How long packing and sending its outputs may take.
+const DELIVER_LIMIT: Duration = Duration::from_secs(1800);
+const LOOK_LIMIT: Duration = Duration::from_secs(60);
+/// The most bytes of output of one look: three quarters of what Cloud Assistant keeps, since they travel in Base64.
+const MOST: usize = 16 * 1024;
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// What `timeout` exits with.
+const OUT_OF_TIME: i64 = 124;
+
+/// What is wanted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunSpec {
+    /// The job.
+    pub job: String,
+    /// What tells this run from others: another command, other files, another environment run anew.
+    pub digest: String,
+    /// The instance it runs on.
+    pub instance_id: Value<String>,
+    /// The bucket of its files and outputs.
+    pub bucket: Value<String>,
+    /// The key of its files.
+    pub bundle_key: Value<String>,
+    /// The digest of its files.
+    pub bundle_digest: String,
+    /// How long it may run, in seconds.
+    pub limit: u64,
+    /// The secrets it is given: name and source, never the value.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// What it brings back.
+    pub outputs: Vec<String>,
+    /// Starts it.
+    pub start_script: String,
+    /// Says how it is.
+    pub look_script: String,
+    /// Sends its outputs.
+    pub deliver_script: String,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunAttributes {
+    /// `i-.../job`.
+    pub id: String,
+    /// The digest of what ran.
+    pub digest: String,
+    /// Its exit code.
+    pub exit_code: i64,
+    /// When it was over.
+    pub ended_at: String,
+    /// Where its outputs are now; null if it brought none.
+    pub outputs: Option<String>,
+}
+
+/// The kind.
+pub struct RunKind;
+
+/// How a job is.
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    Running,
+    Over(i64),
+    Lost,
+}
+
+/// Reads an answer of the look script: a line, then Base64.
+fn read(answer: &str) -> Option<(State, Vec<u8>)> {
+    let (line, rest) = answer.split_once('\n')?;
+    let state = match line.strip_prefix("exit=") {
+        Some(code) => State::Over(code.trim().parse().ok()?),
+        None if line == "running" => State::Running,
+        None if line == "lost" => State::Lost,
+        None => return None,
+    };
+    Some((state, STANDARD.decode(rest.trim()).ok()?))
+}
+
+/// Tells what a job writes, whole lines only, so that a view never shows half of one.
+#[derive(Default)]
+struct Teller {
+    /// The beginning of a line that has not come to its end.
+    open: Vec<u8>,
+}
+
+impl Teller {
+    fn tell(&mut self, context: &Context<'_>, bytes: &[u8], last: bool) {
+        self.open.extend_from_slice(bytes);
+        let end = if last { self.open.len() } else { self.open.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1) };
+        let whole: Vec<u8> = self.open.drain(..end).collect();
+        if !whole.is_empty() {
+            let text = String::from_utf8_lossy(&whole).into_owned();
+            context.events.emit(Event::StepOutput { address: context.address.clone(), text });
+        }
+    }
+}
+
+async fn start(context: &Context<'_>, spec: &RunSpec, instance: &str) -> Result<(), ResourceError> {
+    let (bucket, key) = (needed(&spec.bucket)?, needed(&spec.bundle_key)?);
+    let link = Link { method: http::Method::GET, region: context.region, bucket, key, seconds: LINK_SECONDS };
+    let link = context.cloud.presign(&link).await?;
+    let text = format!("BUNDLE_SHA256='{}'\nBUNDLE_URL='{link}'\n{}", spec.bundle_digest, spec.start_script);
+    let start = Script { what: "the start of the job", text: &text, timeout: START_LIMIT, instance, step: "start", tell: false };
+    script::run(context, &start).await.map(drop)
+}
+
+/// Follows the job to its end, and gives back its exit code.
+async fn follow(context: &Context<'_>, spec: &RunSpec, instance: &str) -> Result<i64, ResourceError> {
+    let (mut offset, mut pause, mut teller) = (0, FIRST_PAUSE, Teller::default());
+    for number in 0_u64.. {
+        let text = format!("OFFSET={offset}\nMOST={MOST}\n{}", spec.look_script);
+        let step = format!("look-{number}");
+        let look = Script { what: "a look at the job", text: &text, timeout: LOOK_LIMIT, instance, step: &step, tell: false };
+        let answer = script::run(context, &look).await?;
+        let unreadable = || script::failure(&look, "it answers something else".to_owned(), answer.clone());
+        let (state, bytes) = read(&answer).ok_or_else(unreadable)?;
+        offset += bytes.len();
+        let more = bytes.len() == MOST;
+        teller.tell(context, &bytes, state != State::Running && !more);
+        match state {
+            _ if more => continue,
+            State::Over(code) => return Ok(code),
+            State::Lost => {
+                return Err(script::failure(
+                    &look,
+                    "the job is gone without an exit code: the machine was restarted".to_owned(),
+                    String::new(),
+                ));
+            }
+            State::Running => {}
+        }
+        pause = if bytes.is_empty() { (pause * 3 / 2).min(LONGEST_PAUSE) } else { FIRST_PAUSE.max(pause / 2) };
+        tokio::time::sleep(pause).await;
+    }
+    unreachable!("the loop has no end of its own")
+}
+
+/// Brings the outputs home before the machine goes.
+async fn deliver(context: &Context<'_>, spec: &RunSpec, instance: &str) -> Result<Option<String>, ResourceError> {
+    if spec.outputs.is_empty() {
+        return Ok(None);
+    }
+    let (bucket, key) = (needed(&spec.bucket)?, format!("outputs/{}/{}.tar.gz", spec.job, spec.digest));
+    let link = Link { method: http::Method::PUT, region: context.region, bucket, key: &key, seconds: LINK_SECONDS };
+    let link = context.cloud.presign(&link).await?;
+    let text = format!("OUTPUT_URL='{link}'\n{}", spec.deliver_script);
+    let script =
+        Script { what: "the delivery of the outputs", text: &text, timeout: DELIVER_LIMIT, instance, step: "deliver", tell: false };
+    let answer = script::run(context, &script).await?;
+    for missing in answer.lines().filter_map(|line| line.strip_prefix("missing=")) {
+        let text = format!("aliform: there is no output `{missing}`\n");
+        context.events.emit(Event::StepOutput { address: context.address.clone(), text });
+    }
+    if !answer.lines().any(|line| line == "delivered") {
+        return Ok(None);
+    }
+    let archive = oss::get_object(context.cloud, context.region, bucket, &key).await?;
+    let place = context.artifacts.receive(&spec.job, &archive).map_err(ResourceError::InTheWay)?;
+    oss::delete_object(context.cloud, context.region, bucket, &key).await?;
+    Ok(Some(place))
+}
+
+#[async_trait(?Send)]
+impl ResourceKind for RunKind {
+    const KIND: Kind = Kind::Run;
+    const GOES_WITH: Option<Kind> = Some(Kind::Instance);
+    const ENDS: bool = true;
+    type Spec = RunSpec;
+    type Attributes = RunAttributes;
+
+    fn effect(_path: &str, _before: &Json, _after: &Json) -> Effect {
+        Effect::ForcesReplace
+    }
+
+    fn failure(attributes: &RunAttributes) -> Option<String> {
+        match attributes.exit_code {
+            0 => None,
+            OUT_OF_TIME => Some("its time was up".to_owned()),
+            code => Some(format!("exit code {code}")),
+        }
+    }
+
+    fn at_hand(address: &Address, spec: &RunSpec, secrets: &dyn Secrets, _artifacts: &dyn Artifacts) -> Result<(), ResourceError> {
+        secrets::at_hand(address, &spec.secrets, secrets)
+    }
+
+    fn observed(spec: RunSpec, attributes: &RunAttributes) -> RunSpec {
+        RunSpec { digest: attributes.digest.clone(), ..spec }
+    }
+
+    /// A run that is over is history. One that is not may still go on: following it tells.
+    async fn read_many(
+        _context: &ReadContext<'_>,
+        known: &[(Address, String, Json)],
+    ) -> Result<BTreeMap<String, RunAttributes>, ResourceError> {
+        Ok(known.iter().filter_map(|(_, id, attributes)| Some((id.clone(), RunAttributes::deserialize(attributes).ok()?))).collect())
+    }
+
+    async fn create(_context: &Context<'_>, spec: &RunSpec) -> Result<String, ResourceError> {
+        Ok(format!("{}/{}", needed(&spec.instance_id)?, spec.job))
+    }
+
+    async fn converge(context: &Context<'_>, id: &str, spec: &RunSpec) -> Result<RunAttributes, ResourceError> {
+        let instance = needed(&spec.instance_id)?;
+        let hiding = Hiding::of(context, &spec.secrets);
+        let context = &Context { events: &hiding, ..*context };
+        secrets::send(context, &spec.job, &spec.secrets, instance).await?;
+        let ran = async {
+            start(context, spec, instance).await?;
+            let exit_code = follow(context, spec, instance).await?;
+            // What a failed run leaves behind may be what tells why.
+            Ok((exit_code, deliver(context, spec, instance).await?))
+        };
+        let (exit_code, outputs) = ran.await.map_err(|error| hiding.hide_in(error))?;
+        let ended_at = context.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        Ok(RunAttributes { id: id.to_owned(), digest: spec.digest.clone(), exit_code, ended_at, outputs })
+    }
+
+    /// History can't be taken away, and what still runs ends with its machine.
+    async fn delete(_context: &Context<'_>, _id: &str, _spec: &RunSpec) -> Result<(), ResourceError> {
+        Ok(())
+    }
+
+    async fn find(_context: &Context<'_>, _spec: &RunSpec) -> Result<Option<String>, ResourceError> {
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_says_how_the_job_is_and_what_it_wrote() {
+        assert_eq!(read("running\naGk="), Some((State::Running, b"hi".to_vec())));
+        assert_eq!(read("exit=3\n"), Some((State::Over(3), Vec::new())));
+        assert_eq!(read("lost\n"), Some((State::Lost, Vec::new())));
+        assert_eq!(read("exit=\n"), None);
+        assert_eq!(read("sh: 1: base64: not found"), None);
+    }
+}
