@@ -79,9 +79,9 @@ pub struct LocalCloud {
 /// A resource that is there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Listed {
-    /// `vpc`, `vswitch`, `security_group`, `instance`, `disk`, `eip`, `bucket` or `object`.
+    /// `vpc`, `vswitch`, `security_group`, `instance`, `disk`, `eip`, `bucket`, `object` or `multipart_upload`.
     pub kind: &'static str,
-    /// Its id; an object's is `bucket/key`.
+    /// Its id; an object's is `bucket/key`, a multipart upload's `bucket/key?uploadId=id`.
     pub id: String,
     /// The region.
     pub region: String,
@@ -107,7 +107,9 @@ impl LocalCloud {
         let log = Log::open(dir, |record| world.load(record))?;
         let at = |source| StoreError::Io { path: dir.to_owned(), source };
         let blobs = Blobs::in_directory(dir.join("objects")).map_err(at)?;
-        let named: std::collections::BTreeSet<String> = world.objects.values().map(|object| object.digest.clone()).collect();
+        let of_parts = world.parts.values().map(|part| part.digest.as_str());
+        let named: std::collections::BTreeSet<&str> =
+            world.objects.values().flat_map(|object| object.content.digests()).chain(of_parts).collect();
         blobs.keep_only(&|name| named.contains(name)).map_err(at)?;
         let address_space = std::fs::canonicalize(dir).map_err(at)?.display().to_string();
         let config = Config { address_space, ..config };
@@ -190,9 +192,14 @@ fn list(world: &mut World, now: jiff::Timestamp) -> Vec<Listed> {
     world.disks.iter().for_each(|(id, row)| add("disk", id, &row.region, "Available", &row.tags));
     world.eips.values().for_each(|row| add("eip", &row.id, &row.region, row.status(now), &row.tags));
     world.buckets.values().for_each(|row| add("bucket", &row.name, &row.region, "Available", &row.tags));
-    for (id, _) in world.objects.iter() {
-        let bucket = id.split_once('/').and_then(|(bucket, _)| world.buckets.get(bucket));
-        add("object", id, bucket.map_or("", |bucket| bucket.region.as_str()), "Available", &wire::params::Tags::new());
+    let region = |bucket: &str| world.buckets.get(bucket).map_or("", |bucket| bucket.region.as_str());
+    for (id, object) in world.objects.iter() {
+        let bucket = id.split_once('/').map_or("", |(bucket, _)| bucket);
+        add("object", id, region(bucket), "Available", &object.description.tags);
+    }
+    for upload in world.uploads.values() {
+        let id = format!("{}/{}?uploadId={}", upload.bucket, upload.key, upload.id);
+        add("multipart_upload", &id, region(&upload.bucket), "InProgress", &upload.description.tags);
     }
     all
 }

@@ -4,8 +4,9 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Body;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
@@ -84,11 +85,8 @@ async fn ended(end: &mut watch::Receiver<bool>) {
 
 async fn answer(cloud: &LocalCloud, request: hyper::Request<hyper::body::Incoming>) -> Result<Response, Infallible> {
     let (parts, body) = request.into_parts();
-    let body: Bytes = match Limited::new(body, LARGEST_BODY).collect().await {
-        Ok(body) => body.to_bytes(),
-        // The client went away or sent too much; nobody reads an answer.
-        Err(_) => return Ok(Response::lost()),
-    };
+    // The client went away or sent too much; nobody reads an answer.
+    let Ok(body) = whole(body).await else { return Ok(Response::lost()) };
     let headers: Vec<(String, String)> = parts
         .headers
         .iter()
@@ -110,6 +108,20 @@ async fn answer(cloud: &LocalCloud, request: hyper::Request<hyper::body::Incomin
         return Ok(Response { status: 200, headers, body: Bytes::from(body), dropped: false });
     }
     Ok(cloud.handle(request).await)
+}
+
+/// The body, in memory once: frames that are gathered first and joined then would be there twice.
+async fn whole(body: hyper::body::Incoming) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+    let told = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    let mut body = Limited::new(body, LARGEST_BODY);
+    // No more than this is taken on a client's word.
+    let mut bytes = BytesMut::with_capacity(told.min(64 * 1024 * 1024));
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Ok(bytes.freeze())
 }
 
 fn into_http(response: Response) -> hyper::Response<Full<Bytes>> {

@@ -3,7 +3,9 @@
 
 pub(crate) mod acs3;
 pub(crate) mod nonce;
-pub(crate) mod oss_v4;
+pub(crate) mod oss;
+mod oss_v1;
+mod oss_v4;
 pub(crate) mod rpc_v1;
 
 use std::time::Duration;

@@ -42,6 +42,11 @@ pub(crate) fn resource(seed: u64, number: u64, prefix: &str, region: &str, lengt
     format!("{prefix}-{mark}{}", letters(&draw(seed, prefix, number), length - mark.len()))
 }
 
+/// The id of a multipart upload, 32 digits.
+pub(crate) fn upload(seed: u64, number: u64) -> String {
+    hex::encode_upper(&draw(seed, "upload", number)[..16])
+}
+
 /// A request id, `473469C7-AA6F-4DC5-B3DB-A3DC0DE3C83E`.
 pub(crate) fn request(seed: u64, origin: &str, number: u64) -> String {
     let mut bytes = draw(seed, origin, number);

@@ -19,7 +19,7 @@ use super::config::StockRule;
 use super::eip::Eip;
 use super::idempotency::Token;
 use super::instance::{Instance, LeftDisk};
-use super::oss::{Bucket, Object};
+use super::oss::rows::{Bucket, Object, Part, Upload};
 use super::security_group::Group;
 use super::time::after;
 use super::vpc::Vpc;
@@ -73,6 +73,8 @@ world! {
     files: SentFile,
     buckets: Bucket,
     objects: Object,
+    uploads: Upload,
+    parts: Part,
     tokens: Token,
     bills: Bill,
     meta: u64,
@@ -128,7 +130,7 @@ pub(crate) struct Index {
     pub(crate) invoked: BTreeMap<String, Vec<String>>,
     /// Instances in a security group.
     pub(crate) members: BTreeMap<String, BTreeSet<String>>,
-    /// How many objects name the bytes of a digest.
+    /// How many objects and parts name the bytes of a digest, or hold it for the time of a request.
     pub(crate) blobs: BTreeMap<String, usize>,
     /// What the account has spent.
     pub(crate) spending: Spending,
@@ -220,8 +222,9 @@ impl World {
         index.due.extend(self.vpcs.values().filter_map(|vpc| Some((vpc.gone_at?, Due::Vpc(vpc.id.clone())))));
         index.due.extend(self.vswitches.values().filter_map(|vswitch| Some((vswitch.gone_at?, Due::VSwitch(vswitch.id.clone())))));
         index.due.extend(self.tokens.iter().map(|(key, token)| (token.until, Due::Token(key.to_owned()))));
-        for object in self.objects.values() {
-            *index.blobs.entry(object.digest.clone()).or_default() += 1;
+        let of_parts = self.parts.values().map(|part| part.digest.as_str());
+        for digest in self.objects.values().flat_map(|object| object.content.digests()).chain(of_parts) {
+            *index.blobs.entry(digest.to_owned()).or_default() += 1;
         }
         for bill in self.bills.values() {
             index.spending.add(bill);

@@ -79,7 +79,7 @@ impl<T> Table<T> {
     }
 
     /// The rows whose keys come after `key`.
-    pub(crate) fn after<'a>(&'a self, key: &str) -> impl Iterator<Item = (&'a str, &'a T)> {
+    pub(crate) fn after<'a>(&'a self, key: &str) -> impl Iterator<Item = (&'a str, &'a T)> + use<'a, T> {
         let from = (Bound::Excluded(key.to_owned()), Bound::Unbounded);
         self.rows.range(from).map(|(key, row)| (key.as_str(), row))
     }
