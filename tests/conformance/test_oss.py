@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import socket
+import time
 import urllib.error
 import urllib.request
 
@@ -445,7 +446,6 @@ def test_links(client, cloud, bucket, request):
     else:
         # The SDK signs no link that is over: one that was good for a second has to get old.
         old = client.presign(oss.GetObjectRequest(bucket=bucket, key="up"), expires=datetime.timedelta(seconds=1)).url
-        import time
         time.sleep(2.1)
     answer = fetch(old)
     assert code_of(answer) == (403, "AccessDenied") and b"Request has expired" in answer[2]
