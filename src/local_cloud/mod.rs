@@ -17,6 +17,7 @@
 //! On disk, below the directory it is given: `snapshot.json`, `changes.<n>.log`, `store.lock`, `objects/`.
 
 mod account;
+mod account_attributes;
 mod assistant;
 mod auth;
 pub mod billing;
@@ -32,14 +33,17 @@ mod fc;
 mod idempotency;
 mod image;
 mod instance;
+mod instance_type;
 mod keeper;
 pub mod machines;
+mod nat;
 mod oss;
 mod paging;
 mod pai;
 mod price;
 mod region;
 mod roa;
+mod route;
 mod runtime;
 mod security_group;
 pub mod serve;
@@ -79,7 +83,7 @@ pub struct LocalCloud {
 /// A resource that is there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Listed {
-    /// `vpc`, `vswitch`, `security_group`, `instance`, `disk`, `eip`, `bucket` or `object`.
+    /// `vpc`, `vswitch`, `security_group`, `instance`, `disk`, `eip`, `nat_gateway`, `snat_entry`, `bucket` or `object`.
     pub kind: &'static str,
     /// Its id; an object's is `bucket/key`.
     pub id: String,
@@ -189,10 +193,13 @@ fn list(world: &mut World, now: jiff::Timestamp) -> Vec<Listed> {
     world.instances.values().for_each(|row| add("instance", &row.id, &row.region, row.status(now), &row.tags));
     world.disks.iter().for_each(|(id, row)| add("disk", id, &row.region, "Available", &row.tags));
     world.eips.values().for_each(|row| add("eip", &row.id, &row.region, row.status(now), &row.tags));
+    world.nat_gateways.values().for_each(|row| add("nat_gateway", &row.id, &row.region, row.status(now), &row.tags));
+    let untagged = wire::params::Tags::new();
+    world.snat_entries.values().for_each(|row| add("snat_entry", &row.id, &row.region, row.status(now), &untagged));
     world.buckets.values().for_each(|row| add("bucket", &row.name, &row.region, "Available", &row.tags));
     for (id, _) in world.objects.iter() {
         let bucket = id.split_once('/').and_then(|(bucket, _)| world.buckets.get(bucket));
-        add("object", id, bucket.map_or("", |bucket| bucket.region.as_str()), "Available", &wire::params::Tags::new());
+        add("object", id, bucket.map_or("", |bucket| bucket.region.as_str()), "Available", &untagged);
     }
     all
 }

@@ -226,7 +226,7 @@ pub(crate) fn recommend(call: &mut Call) -> Outcome {
                     "InstanceTypeFamily": kind.family,
                     "Cores": kind.vcpu,
                     "Memory": kind.memory_mib / 1024,
-                    "Generation": format!("ecs-{}", kind.generation()),
+                    "Generation": kind.series(),
                     "SupportIoOptimized": "optimized",
                 },
                 "Zones": { "zone": zone_rows },

@@ -19,6 +19,7 @@ use super::config::StockRule;
 use super::eip::Eip;
 use super::idempotency::Token;
 use super::instance::{Instance, LeftDisk};
+use super::nat::{NatGateway, snat::SnatEntry};
 use super::oss::{Bucket, Object};
 use super::security_group::Group;
 use super::time::after;
@@ -69,6 +70,8 @@ world! {
     instances: Instance,
     disks: LeftDisk,
     eips: Eip,
+    nat_gateways: NatGateway,
+    snat_entries: SnatEntry,
     invocations: Invocation,
     files: SentFile,
     buckets: Bucket,
@@ -89,6 +92,10 @@ pub(crate) enum Due {
     VSwitch(String),
     /// A released address is gone.
     Eip(String),
+    /// A deleted NAT gateway is gone.
+    NatGateway(String),
+    /// A deleted SNAT entry is gone.
+    SnatEntry(String),
     /// A token is forgotten.
     Token(String),
 }
@@ -217,6 +224,12 @@ impl World {
             index.public.insert(eip.address);
             index.due.extend(eip.gone_at.map(|at| (at, Due::Eip(eip.id.clone()))));
         }
+        for gateway in self.nat_gateways.values() {
+            index.addresses.entry(gateway.vswitch.clone()).or_default().insert(gateway.private_ip);
+            index.due.extend(gateway.gone_at.map(|at| (at, Due::NatGateway(gateway.id.clone()))));
+        }
+        let entries = self.snat_entries.values();
+        index.due.extend(entries.filter_map(|entry| Some((entry.gone_at?, Due::SnatEntry(entry.id.clone())))));
         index.due.extend(self.vpcs.values().filter_map(|vpc| Some((vpc.gone_at?, Due::Vpc(vpc.id.clone())))));
         index.due.extend(self.vswitches.values().filter_map(|vswitch| Some((vswitch.gone_at?, Due::VSwitch(vswitch.id.clone())))));
         index.due.extend(self.tokens.iter().map(|(key, token)| (token.until, Due::Token(key.to_owned()))));
@@ -250,6 +263,8 @@ impl World {
                         self.index.public.remove(&eip.address);
                     }
                 }
+                Due::NatGateway(id) => super::nat::erase(self, &id, after(at, consistency)),
+                Due::SnatEntry(id) => drop(self.snat_entries.remove(&id)),
                 Due::Token(key) => drop(self.tokens.remove(&key)),
             }
         }
