@@ -17,8 +17,8 @@ use super::wire::fault::Fault;
 use super::wire::params::Params;
 use super::wire::{Request, Response};
 use super::{
-    account, account_attributes, assistant, cs, eip, fc, image, instance_type, nat, oss, pai, price, region, route, security_group, stock,
-    tags, vpc, vswitch,
+    account, account_attributes, assistant, cs, eip, fc, image, instance_type, market, nat, oss, pai, price, region, route, security_group,
+    stock, tags, vpc, vswitch,
 };
 
 /// The products, by the version that names them.
@@ -192,7 +192,9 @@ fn ecs(action: &str) -> Option<Operation> {
         "DescribeAccountAttributes" => account_attributes::describe,
         "DescribeAvailableResource" => stock::describe,
         "DescribeRecommendInstanceType" => stock::recommend,
-        "DescribePrice" => price::describe,
+        "DescribePrice" => price::describe::describe,
+        "DescribeInstanceModificationPrice" => price::modification::describe,
+        "DescribeSpotPriceHistory" => market::history,
         "DescribeImages" => image::describe,
         "DescribeImageFromFamily" => image::from_family,
         "CreateSecurityGroup" => security_group::create,

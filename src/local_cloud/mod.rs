@@ -36,6 +36,7 @@ mod instance;
 mod instance_type;
 mod keeper;
 pub mod machines;
+mod market;
 mod nat;
 mod oss;
 mod paging;

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use super::Eip;
 use crate::local_cloud::call::{Call, Outcome, vpc_tags};
 use crate::local_cloud::paging::Page;
-use crate::local_cloud::time::seconds;
+use crate::local_cloud::time::{read, seconds};
 use crate::local_cloud::wire::fault::Fault;
 use crate::local_cloud::wire::params::Params;
 
@@ -55,10 +55,7 @@ pub(crate) fn describe(call: &mut Call) -> Outcome {
 fn moments(params: &Params) -> Result<(Option<Timestamp>, Option<Timestamp>), Fault> {
     let mut moments = (None, None);
     for filter in params.structs("Filter") {
-        let value = filter.required("Value")?;
-        // The service writes these without seconds.
-        let whole = if value.len() == "2026-01-02T03:04Z".len() { value.replace('Z', ":00Z") } else { value.to_owned() };
-        let moment: Timestamp = whole.parse().map_err(|_| Fault::invalid("Filter.Value"))?;
+        let moment = read(filter.required("Value")?).ok_or_else(|| Fault::invalid("Filter.Value"))?;
         match filter.text("Key") {
             Some("CreationStartTime") => moments.0 = Some(moment),
             Some("CreationEndTime") => moments.1 = Some(moment),

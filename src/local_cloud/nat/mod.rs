@@ -18,7 +18,7 @@ use super::vpc::Vpc;
 use super::vswitch::{self, VSwitch};
 use super::wire::fault::Fault;
 use super::wire::params::Tags;
-use super::{billing, vpc};
+use super::{billing, price, vpc};
 use snat::SnatEntry;
 
 /// A NAT gateway.
@@ -155,8 +155,7 @@ pub(crate) fn create(call: &mut Call) -> Outcome {
     if of_vpc(call.world, &vpc.id).count() >= call.config.quotas.nat_gateways {
         return Err(Fault::bad("QuotaExceeded.NatGateway", "The number of NAT gateways in the VPC exceeds the limit."));
     }
-    let unpriced = || Fault::missing("PRICE.PRICING_PLAN_RESULT_NOT_FOUND", "pricing plan price result not found.");
-    let fee = call.catalog.rate(region.id, "nat:instance", "hour").ok_or_else(unpriced)?;
+    let fee = call.catalog.rate(region.id, "nat:instance", "hour").ok_or_else(price::unpriced)?;
     call.check_balance()?;
     let is_first = network == "internet" && of_vpc(call.world, &vpc.id).all(|other| other.default_route.is_none());
     let id = call.new_id("ngw", region.id, 21);

@@ -19,6 +19,7 @@ use super::config::StockRule;
 use super::eip::Eip;
 use super::idempotency::Token;
 use super::instance::{Instance, LeftDisk};
+use super::market::{self, Market};
 use super::nat::{NatGateway, snat::SnatEntry};
 use super::oss::{Bucket, Object};
 use super::security_group::Group;
@@ -96,6 +97,8 @@ pub(crate) enum Due {
     NatGateway(String),
     /// A deleted SNAT entry is gone.
     SnatEntry(String),
+    /// Spot instances are billed at another price.
+    Market,
     /// A token is forgotten.
     Token(String),
 }
@@ -155,6 +158,8 @@ pub(crate) struct Index {
     pub(crate) contents: BTreeMap<String, Vec<u8>>,
     /// What differs from full stock.
     pub(crate) stock: Vec<StockRule>,
+    /// What spot instances cost.
+    pub(crate) market: Market,
     /// What is to be done after the call.
     pub(crate) tasks: Vec<Task>,
 }
@@ -230,6 +235,10 @@ impl World {
         }
         let entries = self.snat_entries.values();
         index.due.extend(entries.filter_map(|entry| Some((entry.gone_at?, Due::SnatEntry(entry.id.clone())))));
+        // The market goes on from where it was looked at last.
+        let spot = |bill: &&Bill| bill.to.is_none() && self.instances.get(&bill.resource).is_some_and(market::is_spot);
+        let since = self.bills.values().filter(spot).filter(|bill| bill.part == "instanceType").map(|bill| bill.from).min();
+        index.due.extend(since.map(|since| (market::next_step(since), Due::Market)));
         index.due.extend(self.vpcs.values().filter_map(|vpc| Some((vpc.gone_at?, Due::Vpc(vpc.id.clone())))));
         index.due.extend(self.vswitches.values().filter_map(|vswitch| Some((vswitch.gone_at?, Due::VSwitch(vswitch.id.clone())))));
         index.due.extend(self.tokens.iter().map(|(key, token)| (token.until, Due::Token(key.to_owned()))));
@@ -264,6 +273,7 @@ impl World {
                     }
                 }
                 Due::NatGateway(id) => super::nat::erase(self, &id, after(at, consistency)),
+                Due::Market => market::turn(self, at),
                 Due::SnatEntry(id) => drop(self.snat_entries.remove(&id)),
                 Due::Token(key) => drop(self.tokens.remove(&key)),
             }
