@@ -17,8 +17,8 @@ use super::wire::fault::Fault;
 use super::wire::params::Params;
 use super::wire::{Request, Response};
 use super::{
-    account, account_attributes, assistant, cs, eip, fc, image, instance_type, market, nat, oss, pai, price, region, route, security_group,
-    stock, tags, vpc, vswitch,
+    account, account_attributes, assistant, bss, cs, eip, fc, image, instance_type, market, nat, oss, pai, price, region, route,
+    security_group, stock, tags, vpc, vswitch,
 };
 
 /// The products, by the version that names them.
@@ -178,7 +178,7 @@ fn operation(product: Product, action: &str) -> Option<Operation> {
         Product::Ecs => ecs(action),
         Product::Vpc => vpc_operation(action),
         Product::Sts => (action == "GetCallerIdentity").then_some(account::caller_identity),
-        Product::Bss => (action == "QueryAccountBalance").then_some(account::balance),
+        Product::Bss => bss::operation(action),
         Product::Fc | Product::Cs | Product::Dlc | Product::AiWorkspace => None,
     }
 }

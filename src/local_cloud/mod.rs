@@ -21,6 +21,7 @@ mod account_attributes;
 mod assistant;
 mod auth;
 pub mod billing;
+mod bss;
 mod call;
 mod catalog;
 pub mod config;

@@ -59,7 +59,7 @@ fn status(available: bool) -> (&'static str, &'static str) {
 /// Memory in GiB as parameters give it, in MiB.
 fn memory(call: &Call, name: &str) -> Result<Option<u64>, Fault> {
     let gib: Option<Decimal> = call.params.number(name)?;
-    Ok(gib.and_then(|gib| (gib * Decimal::from(1024)).try_into().ok()))
+    Ok(gib.and_then(|gib| gib.checked_mul(Decimal::from(1024))?.try_into().ok()))
 }
 
 /// The disk category that only entry families take.

@@ -62,7 +62,7 @@ pub(crate) enum Span {
 }
 
 impl Span {
-    fn hours(self) -> Decimal {
+    pub(crate) fn hours(self) -> Decimal {
         Decimal::from(match self {
             Span::Hour => 1,
             Span::Week => 7 * 24,
@@ -97,7 +97,7 @@ pub(crate) fn bandwidth(catalog: &Catalog, region: &str, mbps: u32, charge: &str
     bandwidth_for(catalog, region, mbps, charge, span)
 }
 
-fn bandwidth_for(catalog: &Catalog, region: &str, mbps: u32, charge: &str, span: Span) -> Option<Decimal> {
+pub(crate) fn bandwidth_for(catalog: &Catalog, region: &str, mbps: u32, charge: &str, span: Span) -> Option<Decimal> {
     if mbps == 0 || charge == "PayByTraffic" {
         return Some(Decimal::ZERO);
     }
@@ -105,7 +105,8 @@ fn bandwidth_for(catalog: &Catalog, region: &str, mbps: u32, charge: &str, span:
     Some(of("bandwidth:first-5", mbps.min(5))? + of("bandwidth:above-5", mbps.saturating_sub(5))?)
 }
 
-fn disk_price(catalog: &Catalog, region: &str, disk: &Disk, span: Span) -> Option<Decimal> {
+/// What a disk costs.
+pub(crate) fn disk_price(catalog: &Catalog, region: &str, disk: &Disk, span: Span) -> Option<Decimal> {
     let item = if disk.level.is_empty() { format!("disk:{}", disk.category) } else { format!("disk:{}:{}", disk.category, disk.level) };
     Some(rate(catalog, region, &item, "GiB", span)? * Decimal::from(disk.size_gib))
 }
