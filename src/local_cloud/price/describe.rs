@@ -28,6 +28,8 @@ pub(crate) fn describe(call: &mut Call) -> Outcome {
     if period < 1 {
         return Err(Fault::invalid("Period"));
     }
+    // A host or a cluster of one's own has another price; the rest is for resources that are refused below.
+    call.lacks(&["SchedulerOptions.DedicatedHostId", "SystemDisk.StorageClusterId"])?;
     params.choice("IoOptimized", &["optimized"], "optimized")?;
     params.choice("InstanceNetworkType", &["vpc"], "vpc")?;
     if params.text("Platform").is_some_and(|platform| platform.to_ascii_lowercase().contains("windows")) {
