@@ -1,11 +1,15 @@
 //! The local cloud from outside: signed requests in, answers out, time standing still but for what is awaited.
 
+#[path = "local_cloud/billing.rs"]
+mod billing;
 #[path = "local_cloud/caller.rs"]
 mod caller;
 #[path = "local_cloud/command.rs"]
 mod command;
 #[path = "local_cloud/durable.rs"]
 mod durable;
+#[path = "local_cloud/gateway.rs"]
+mod gateway;
 #[path = "local_cloud/instance.rs"]
 mod instance;
 #[path = "local_cloud/market.rs"]
@@ -16,5 +20,7 @@ mod network;
 mod object;
 #[path = "local_cloud/protocol.rs"]
 mod protocol;
+#[path = "local_cloud/spot.rs"]
+mod spot;
 #[path = "local_cloud/upload.rs"]
 mod upload;

@@ -89,6 +89,17 @@ pub(crate) fn stop(world: &mut World, resource: &str, part: Option<&str>, to: Ti
     }
 }
 
+/// Goes on with a part of a resource at another rate, if it is being billed.
+pub(crate) fn reprice(world: &mut World, resource: &str, part: &str, hourly: Decimal, at: Timestamp) {
+    let prefix = format!("{resource}/");
+    let open = world.bills.starting_with(&prefix).find(|(_, bill)| bill.to.is_none() && bill.part == part);
+    let Some(region) = open.filter(|(_, bill)| bill.hourly != hourly && bill.from < at).map(|(_, bill)| bill.region.clone()) else {
+        return;
+    };
+    stop(world, resource, Some(part), at);
+    start(world, resource, part, &region, hourly, at);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -56,6 +56,16 @@ impl Call<'_> {
         Ok(())
     }
 
+    /// Refuses parameters that ask for what the local cloud does not have. `false`, 0 and nothing ask for nothing.
+    pub(crate) fn lacks(&self, names: &[&str]) -> Result<(), Fault> {
+        let asks = |value: &str| !value.is_empty() && value != "0" && !value.eq_ignore_ascii_case("false");
+        let below = |key: &str, name: &str| key.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        match names.iter().find(|name| self.params.iter().any(|(key, value)| below(key, name) && asks(value))) {
+            Some(name) => Err(Fault::bad("InvalidParameter", format!("The local cloud does not have what {name} asks for."))),
+            None => Ok(()),
+        }
+    }
+
     /// A name of at most 128 characters that is not a link.
     pub(crate) fn name(&self, parameter: &str) -> Result<String, Fault> {
         self.short_text(parameter, 128, &format!("Invalid{parameter}.Malformed"))

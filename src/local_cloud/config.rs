@@ -83,6 +83,10 @@ pub struct Latency {
     pub agent: Duration,
     /// An elastic address while it is bound or unbound.
     pub eip: Duration,
+    /// A NAT gateway from `Creating` to `Available`, and in `Deleting`.
+    pub nat_gateway: Duration,
+    /// A SNAT entry from `Pending` to `Available`, and in `Deleting`.
+    pub snat_entry: Duration,
     /// How long the parent of something deleted still believes in it.
     pub delete_consistency: Duration,
 }
@@ -100,6 +104,8 @@ impl Default for Latency {
             instance_stopping: ms(300),
             agent: ms(300),
             eip: ms(200),
+            nat_gateway: ms(400),
+            snat_entry: ms(200),
             delete_consistency: ms(500),
         }
     }
@@ -157,11 +163,25 @@ pub struct Quotas {
     pub eips: usize,
     /// Buckets.
     pub buckets: usize,
+    /// NAT gateways in a VPC.
+    pub nat_gateways: usize,
+    /// SNAT entries of a NAT gateway.
+    pub snat_entries: usize,
 }
 
 impl Default for Quotas {
     fn default() -> Self {
-        Quotas { vpcs: 1000, vswitches: 150, security_groups: 500, rules: 200, vcpus: None, eips: 1000, buckets: 100 }
+        Quotas {
+            vpcs: 1000,
+            vswitches: 150,
+            security_groups: 500,
+            rules: 200,
+            vcpus: None,
+            eips: 1000,
+            buckets: 100,
+            nat_gateways: 5,
+            snat_entries: 200,
+        }
     }
 }
 

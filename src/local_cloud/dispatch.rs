@@ -16,7 +16,10 @@ use super::tags::Side;
 use super::wire::fault::Fault;
 use super::wire::params::Params;
 use super::wire::{Request, Response};
-use super::{account, assistant, cs, eip, fc, image, oss, pai, price, region, security_group, stock, tags, vpc, vswitch};
+use super::{
+    account, account_attributes, assistant, bss, cs, eip, fc, image, instance_type, market, nat, oss, pai, price, region, route,
+    security_group, stock, tags, vpc, vswitch,
+};
 
 /// The products, by the version that names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,7 +178,7 @@ fn operation(product: Product, action: &str) -> Option<Operation> {
         Product::Ecs => ecs(action),
         Product::Vpc => vpc_operation(action),
         Product::Sts => (action == "GetCallerIdentity").then_some(account::caller_identity),
-        Product::Bss => (action == "QueryAccountBalance").then_some(account::balance),
+        Product::Bss => bss::operation(action),
         Product::Fc | Product::Cs | Product::Dlc | Product::AiWorkspace => None,
     }
 }
@@ -184,10 +187,14 @@ fn ecs(action: &str) -> Option<Operation> {
     Some(match action {
         "DescribeRegions" => region::describe,
         "DescribeZones" => region::describe_zones,
-        "DescribeInstanceTypes" => region::describe_types,
+        "DescribeInstanceTypes" => instance_type::describe,
+        "DescribeInstanceTypeFamilies" => instance_type::describe_families,
+        "DescribeAccountAttributes" => account_attributes::describe,
         "DescribeAvailableResource" => stock::describe,
         "DescribeRecommendInstanceType" => stock::recommend,
-        "DescribePrice" => price::describe,
+        "DescribePrice" => price::describe::describe,
+        "DescribeInstanceModificationPrice" => price::modification::describe,
+        "DescribeSpotPriceHistory" => market::history,
         "DescribeImages" => image::describe,
         "DescribeImageFromFamily" => image::from_family,
         "CreateSecurityGroup" => security_group::create,
@@ -242,7 +249,18 @@ fn vpc_operation(action: &str) -> Option<Operation> {
         "AssociateEipAddress" => eip::associate,
         "UnassociateEipAddress" => eip::unassociate,
         "ReleaseEipAddress" => eip::release,
-        "DescribeEipAddresses" => eip::describe,
+        "DescribeEipAddresses" => eip::describe::describe,
+        "ModifyEipAddressAttribute" => eip::modify,
+        "CreateNatGateway" => nat::create,
+        "DescribeNatGateways" => nat::describe::describe,
+        "DeleteNatGateway" => nat::delete,
+        "CreateSnatEntry" => nat::snat::create,
+        "DescribeSnatTableEntries" => nat::snat::describe,
+        "DeleteSnatEntry" => nat::snat::delete,
+        "DescribeRouteTables" => route::describe_tables,
+        "DescribeRouteTableList" => route::describe_list,
+        "DescribeRegions" => region::describe_for_vpc,
+        "DescribeZones" => region::describe_zones_for_vpc,
         "TagResources" => |call| tags::tag(call, Side::Vpc),
         "UnTagResources" => |call| tags::untag(call, Side::Vpc),
         "ListTagResources" => |call| tags::list(call, Side::Vpc),

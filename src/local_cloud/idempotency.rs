@@ -17,15 +17,18 @@ use super::wire::params::Params;
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// The actions that take a token.
-const TAKING: [&str; 17] = [
+const TAKING: [&str; 20] = [
     "AllocateEipAddress",
     "AssociateEipAddress",
     "AuthorizeSecurityGroup",
     "AuthorizeSecurityGroupEgress",
+    "CreateNatGateway",
     "CreateSecurityGroup",
+    "CreateSnatEntry",
     "CreateVSwitch",
     "CreateVpc",
     "DeleteInstances",
+    "DeleteSnatEntry",
     "DeleteVpc",
     "InvokeCommand",
     "ModifyInstanceSpec",

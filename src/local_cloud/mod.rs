@@ -17,9 +17,11 @@
 //! On disk, below the directory it is given: `snapshot.json`, `changes.<n>.log`, `store.lock`, `objects/`.
 
 mod account;
+mod account_attributes;
 mod assistant;
 mod auth;
 pub mod billing;
+mod bss;
 mod call;
 mod catalog;
 pub mod config;
@@ -32,14 +34,18 @@ mod fc;
 mod idempotency;
 mod image;
 mod instance;
+mod instance_type;
 mod keeper;
 pub mod machines;
+mod market;
+mod nat;
 mod oss;
 mod paging;
 mod pai;
 mod price;
 mod region;
 mod roa;
+mod route;
 mod runtime;
 mod security_group;
 pub mod serve;
@@ -79,7 +85,8 @@ pub struct LocalCloud {
 /// A resource that is there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Listed {
-    /// `vpc`, `vswitch`, `security_group`, `instance`, `disk`, `eip`, `bucket`, `object` or `multipart_upload`.
+    /// `vpc`, `vswitch`, `security_group`, `instance`, `disk`, `eip`, `nat_gateway`, `snat_entry`, `bucket`, `object` or
+    /// `multipart_upload`.
     pub kind: &'static str,
     /// Its id; an object's is `bucket/key`, a multipart upload's `bucket/key?uploadId=id`.
     pub id: String,
@@ -191,6 +198,9 @@ fn list(world: &mut World, now: jiff::Timestamp) -> Vec<Listed> {
     world.instances.values().for_each(|row| add("instance", &row.id, &row.region, row.status(now), &row.tags));
     world.disks.iter().for_each(|(id, row)| add("disk", id, &row.region, "Available", &row.tags));
     world.eips.values().for_each(|row| add("eip", &row.id, &row.region, row.status(now), &row.tags));
+    world.nat_gateways.values().for_each(|row| add("nat_gateway", &row.id, &row.region, row.status(now), &row.tags));
+    let untagged = wire::params::Tags::new();
+    world.snat_entries.values().for_each(|row| add("snat_entry", &row.id, &row.region, row.status(now), &untagged));
     world.buckets.values().for_each(|row| add("bucket", &row.name, &row.region, "Available", &row.tags));
     let region = |bucket: &str| world.buckets.get(bucket).map_or("", |bucket| bucket.region.as_str());
     for (id, object) in world.objects.iter() {

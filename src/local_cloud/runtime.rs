@@ -14,6 +14,7 @@ use super::config::{Config, Faults};
 use super::faults::{Dice, Fate};
 use super::instance::Status;
 use super::machines::Machines;
+use super::market::Market;
 use super::store::blobs::Blobs;
 use super::store::ids;
 use super::store::log::{Log, Snapshot};
@@ -55,6 +56,7 @@ impl Shared {
     ) -> Arc<Shared> {
         world.build_index();
         world.index.stock.clone_from(&config.stock);
+        world.index.market = Market { seed: config.seed };
         let faults = config.faults;
         let (log, blobs) = storage;
         Arc::new(Shared {

@@ -4,6 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::call::{Call, Outcome};
 use super::paging::Page;
+use super::route;
 use super::store::World;
 use super::wire::fault::Fault;
 use super::wire::params::Tags;
@@ -21,7 +22,7 @@ pub(crate) enum Side {
 fn kind_of(call: &Call, side: Side) -> Result<&'static str, Fault> {
     let known: &[&'static str] = match side {
         Side::Ecs => &["instance", "securitygroup", "command", "invocation", "disk"],
-        Side::Vpc => &["VPC", "VSWITCH", "EIP"],
+        Side::Vpc => &["VPC", "VSWITCH", "EIP", "NATGATEWAY", "ROUTETABLE"],
     };
     let asked = call.params.required("ResourceType")?;
     known
@@ -41,6 +42,8 @@ fn tags_of<'a>(world: &'a World, kind: &str, id: &str) -> Option<(&'a str, &'a T
         "VPC" => world.vpcs.get(id).map(|row| (row.region.as_str(), &row.tags))?,
         "VSWITCH" => world.vswitches.get(id).map(|row| (row.region.as_str(), &row.tags))?,
         "EIP" => world.eips.get(id).map(|row| (row.region.as_str(), &row.tags))?,
+        "NATGATEWAY" => world.nat_gateways.get(id).map(|row| (row.region.as_str(), &row.tags))?,
+        "ROUTETABLE" => route::find(world, id).map(|row| (row.region.as_str(), &row.route_table_tags))?,
         _ => return None,
     })
 }
@@ -54,6 +57,11 @@ fn tags_mut<'a>(world: &'a mut World, kind: &str, id: &str) -> Option<&'a mut Ta
         "VPC" => &mut world.vpcs.get_mut(id)?.tags,
         "VSWITCH" => &mut world.vswitches.get_mut(id)?.tags,
         "EIP" => &mut world.eips.get_mut(id)?.tags,
+        "NATGATEWAY" => &mut world.nat_gateways.get_mut(id)?.tags,
+        "ROUTETABLE" => {
+            let vpc = route::find(world, id)?.id.clone();
+            &mut world.vpcs.get_mut(&vpc)?.route_table_tags
+        }
         _ => return None,
     })
 }
@@ -70,6 +78,8 @@ fn ids_of(world: &World, kind: &str) -> Vec<String> {
         "VPC" => keys(&world.vpcs),
         "VSWITCH" => keys(&world.vswitches),
         "EIP" => keys(&world.eips),
+        "NATGATEWAY" => keys(&world.nat_gateways),
+        "ROUTETABLE" => world.vpcs.values().map(|row| row.route_table.clone()).collect(),
         _ => Vec::new(),
     }
 }

@@ -34,6 +34,12 @@ pub(crate) fn http(at: Timestamp) -> String {
     at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
+/// Reads a moment in UTC, with or without seconds.
+pub(crate) fn read(text: &str) -> Option<Timestamp> {
+    let whole = if text.len() == "2026-01-02T03:04Z".len() { text.replace('Z', ":00Z") } else { text.to_owned() };
+    if whole.ends_with('Z') { whole.parse().ok() } else { None }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -130,7 +130,12 @@ impl Caller {
     }
 
     pub(crate) async fn bss(&self, action: &str) -> Result<Json, Refusal> {
-        self.call("2017-12-14", action, &[]).await
+        self.priced(action, &[]).await
+    }
+
+    /// A call of billing with parameters.
+    pub(crate) async fn priced(&self, action: &str, params: &[(&str, &str)]) -> Result<Json, Refusal> {
+        self.call("2017-12-14", action, params).await
     }
 
     /// A VPC, a vSwitch in zone h and a security group, ready to be used.

@@ -94,7 +94,7 @@ pub(crate) struct Instance {
     pub(crate) created: Timestamp,
     pub(crate) tags: Tags,
     pub(crate) auto_release: Option<Timestamp>,
-    /// When stock turns out to be missing after all.
+    /// When stock turns out to be missing after all, or the market price is above the bid.
     pub(crate) vanishes_at: Option<Timestamp>,
     /// Whether a stop ended the bill for vCPU and memory.
     pub(crate) economical: bool,

@@ -7,7 +7,7 @@ use crate::local_cloud::call::{Call, Outcome};
 use crate::local_cloud::config::Stock;
 use crate::local_cloud::store::Due;
 use crate::local_cloud::wire::fault::Fault;
-use crate::local_cloud::{billing, price, security_group, stock};
+use crate::local_cloud::{billing, market, price, security_group, stock};
 
 /// ModifyInstanceAttribute.
 pub(crate) fn attribute(call: &mut Call) -> Outcome {
@@ -71,7 +71,7 @@ pub(crate) fn spec(call: &mut Call) -> Outcome {
                 Stock::Limited(limit) => stock::left(call.world, &instance.zone, kind, limit) > 0,
                 Stock::SoldOut | Stock::Misreported | Stock::NotSold => false,
             };
-            let price = kind.prices.get(instance.region.as_str()).copied().filter(|_| available);
+            let price = market::hourly(call.world, &instance, kind, call.now).filter(|_| available);
             let Some(price) = price else {
                 return Err(Fault::forbidden("OperationDenied.NoStock", "The requested resource is sold out in the zone of the instance."));
             };

@@ -3,10 +3,10 @@
 use serde_json::{Value as Json, json};
 
 use super::{Status, find, named, wrong_status};
-use crate::local_cloud::billing;
 use crate::local_cloud::call::{Call, Outcome};
 use crate::local_cloud::time::after;
 use crate::local_cloud::wire::fault::Fault;
+use crate::local_cloud::{billing, market};
 
 /// What is to be done to instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,12 +47,13 @@ fn turn(call: &mut Call, id: &str, switch: Switch) -> Result<(), Fault> {
         Switch::Reboot => vec![(now, Status::Stopping), (off, Status::Starting), (after(off, starting), Status::Running)],
     };
     let was_economical = std::mem::replace(&mut instance.economical, economical);
-    let (kind, region) = (instance.kind.clone(), instance.region.clone());
+    let instance = instance.clone();
     if economical {
         billing::stop(call.world, id, Some("instanceType"), now);
     }
-    if was_economical && let Some(price) = call.catalog.types.get(&kind).and_then(|kind| kind.prices.get(region.as_str())) {
-        billing::start(call.world, id, "instanceType", &region, *price, now);
+    let kind = call.catalog.types.get(&instance.kind).filter(|_| was_economical);
+    if let Some(price) = kind.and_then(|kind| market::hourly(call.world, &instance, kind, now)) {
+        billing::start(call.world, id, "instanceType", &instance.region, price, now);
     }
     call.world.index.up.remove(id);
     call.world.index.signal(id);

@@ -18,7 +18,7 @@ use crate::local_cloud::time::after;
 use crate::local_cloud::vswitch::VSwitch;
 use crate::local_cloud::wire::fault::Fault;
 use crate::local_cloud::wire::params::Tags;
-use crate::local_cloud::{billing, eip, image, security_group, stock, vpc, vswitch};
+use crate::local_cloud::{billing, eip, image, market, security_group, stock, vpc, vswitch};
 
 /// Everything that was checked.
 struct Order {
@@ -36,6 +36,7 @@ struct Order {
     lines: Vec<Line>,
     auto_release: Option<Timestamp>,
     vanishing: bool,
+    taken_back: Option<Timestamp>,
     spot: String,
     tags: Tags,
 }
@@ -110,7 +111,7 @@ fn make(call: &mut Call, order: &Order, private_ip: Ipv4Addr, name: &str, suffix
         created: call.now,
         tags: order.tags.clone(),
         auto_release: order.auto_release,
-        vanishes_at: order.vanishing.then_some(starting),
+        vanishes_at: order.vanishing.then_some(starting).or(order.taken_back),
         economical: false,
         timeline: vec![(call.now, Status::Pending), (starting, Status::Starting), (running, Status::Running)],
         gone_at: None,
@@ -123,6 +124,9 @@ fn make(call: &mut Call, order: &Order, private_ip: Ipv4Addr, name: &str, suffix
     world.index.addresses.entry(instance.vswitch.clone()).or_default().insert(private_ip);
     world.index.public.extend(public_ip);
     world.index.due.extend(instance.release_at().map(|at| (at, Due::Release(id.clone()))));
+    if order.spot != "NoSpot" {
+        world.index.due.insert((market::next_step(call.now), Due::Market));
+    }
     world.index.tasks.push(Task::Keep(id.clone()));
     world.instances.insert(id.clone(), instance);
     join(world, &id, &order.groups);
@@ -178,7 +182,19 @@ fn check(call: &mut Call) -> Result<Order, Fault> {
     let tags = params.tags()?;
     let (count, vanishing) = supply(call, region, &vswitch.zone, kind, least, count)?;
     let parts = Parts { kind, system: &system, data: &disks, bandwidth: bandwidth_out, internet_charge };
-    let lines = price::instance(call.catalog, region.id, &parts, Span::Hour)?;
+    let mut lines = price::instance(call.catalog, region.id, &parts, Span::Hour)?;
+    let mut taken_back = None;
+    if spot != "NoSpot"
+        && let Some(list) = lines.first().map(|line| line.amount)
+    {
+        let market = call.world.index.market;
+        let price = market.price(list, &vswitch.zone, &kind.name, call.now);
+        let bid = market::bid(call, price)?;
+        price::at_market(&mut lines, price);
+        // For its first hour it is safe, unless it is bought without.
+        let safe = Duration::from_secs(if params.choice("SpotDuration", &["0", "1"], "1")? == "1" { 3600 } else { 0 });
+        taken_back = bid.and_then(|bid| market.taken_back((list, bid), &vswitch.zone, &kind.name, after(call.now, safe)));
+    }
     quota(call, region, kind, count)?;
     call.check_balance()?;
     Ok(Order {
@@ -195,6 +211,7 @@ fn check(call: &mut Call) -> Result<Order, Fault> {
         lines,
         auto_release,
         vanishing,
+        taken_back,
         spot: spot.to_owned(),
         tags,
         vswitch,

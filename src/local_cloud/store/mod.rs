@@ -19,6 +19,8 @@ use super::config::StockRule;
 use super::eip::Eip;
 use super::idempotency::Token;
 use super::instance::{Instance, LeftDisk};
+use super::market::{self, Market};
+use super::nat::{NatGateway, snat::SnatEntry};
 use super::oss::rows::{Bucket, Object, Part, Upload};
 use super::security_group::Group;
 use super::time::after;
@@ -69,6 +71,8 @@ world! {
     instances: Instance,
     disks: LeftDisk,
     eips: Eip,
+    nat_gateways: NatGateway,
+    snat_entries: SnatEntry,
     invocations: Invocation,
     files: SentFile,
     buckets: Bucket,
@@ -91,6 +95,12 @@ pub(crate) enum Due {
     VSwitch(String),
     /// A released address is gone.
     Eip(String),
+    /// A deleted NAT gateway is gone.
+    NatGateway(String),
+    /// A deleted SNAT entry is gone.
+    SnatEntry(String),
+    /// Spot instances are billed at another price.
+    Market,
     /// A token is forgotten.
     Token(String),
 }
@@ -150,6 +160,8 @@ pub(crate) struct Index {
     pub(crate) contents: BTreeMap<String, Vec<u8>>,
     /// What differs from full stock.
     pub(crate) stock: Vec<StockRule>,
+    /// What spot instances cost.
+    pub(crate) market: Market,
     /// What is to be done after the call.
     pub(crate) tasks: Vec<Task>,
 }
@@ -219,6 +231,16 @@ impl World {
             index.public.insert(eip.address);
             index.due.extend(eip.gone_at.map(|at| (at, Due::Eip(eip.id.clone()))));
         }
+        for gateway in self.nat_gateways.values() {
+            index.addresses.entry(gateway.vswitch.clone()).or_default().insert(gateway.private_ip);
+            index.due.extend(gateway.gone_at.map(|at| (at, Due::NatGateway(gateway.id.clone()))));
+        }
+        let entries = self.snat_entries.values();
+        index.due.extend(entries.filter_map(|entry| Some((entry.gone_at?, Due::SnatEntry(entry.id.clone())))));
+        // The market goes on from where it was looked at last.
+        let spot = |bill: &&Bill| bill.to.is_none() && self.instances.get(&bill.resource).is_some_and(market::is_spot);
+        let since = self.bills.values().filter(spot).filter(|bill| bill.part == "instanceType").map(|bill| bill.from).min();
+        index.due.extend(since.map(|since| (market::next_step(since), Due::Market)));
         index.due.extend(self.vpcs.values().filter_map(|vpc| Some((vpc.gone_at?, Due::Vpc(vpc.id.clone())))));
         index.due.extend(self.vswitches.values().filter_map(|vswitch| Some((vswitch.gone_at?, Due::VSwitch(vswitch.id.clone())))));
         index.due.extend(self.tokens.iter().map(|(key, token)| (token.until, Due::Token(key.to_owned()))));
@@ -253,6 +275,9 @@ impl World {
                         self.index.public.remove(&eip.address);
                     }
                 }
+                Due::NatGateway(id) => super::nat::erase(self, &id, after(at, consistency)),
+                Due::Market => market::turn(self, at),
+                Due::SnatEntry(id) => drop(self.snat_entries.remove(&id)),
                 Due::Token(key) => drop(self.tokens.remove(&key)),
             }
         }
