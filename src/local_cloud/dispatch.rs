@@ -66,6 +66,11 @@ impl Product {
     }
 }
 
+/// The name of the product that a version names.
+pub(crate) fn product_name(version: &str) -> Option<&'static str> {
+    Product::of(version).map(Product::name)
+}
+
 /// Answers a request of any product. `refused` is a fault that was drawn for it.
 pub(crate) async fn answer(shared: &Arc<Shared>, request: &Request, refused: Option<Fault>) -> Response {
     let request_id = shared.request_id();
@@ -109,7 +114,7 @@ async fn rpc(
     {
         return Err(unknown_action());
     }
-    let caller = authenticate(shared, request, params, shared.now())?;
+    let caller = authenticate(shared, request, params, shared.wall_now())?;
     refused.map_or(Ok(()), Err)?;
     let operation = operation(product, action).ok_or_else(unknown_action)?;
     let (outcome, number) = shared.commit(|world, now| {
@@ -140,7 +145,7 @@ async fn roa(
     request_id: &str,
     refused: Option<Fault>,
 ) -> Result<Response, Fault> {
-    let caller = authenticate(shared, request, &Params::default(), shared.now())?;
+    let caller = authenticate(shared, request, &Params::default(), shared.wall_now())?;
     refused.map_or(Ok(()), Err)?;
     let call = RoaCall::new(shared, request, request_id, &caller);
     match product {

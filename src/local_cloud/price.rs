@@ -122,6 +122,13 @@ pub(crate) fn instance(catalog: &Catalog, region: &str, parts: &Parts, span: Spa
     Ok(lines)
 }
 
+/// The lines as the scenario has them: what an instance type costs may differ from the catalogue.
+pub(crate) fn scaled(call: &Call, region: &str, kind: &InstanceType, mut lines: Vec<Line>) -> Vec<Line> {
+    let of_type = lines.iter_mut().filter(|line| line.part == "instanceType");
+    of_type.for_each(|line| line.amount *= call.config.price_factor(region, &kind.name));
+    lines
+}
+
 /// Reads a disk from its parameters and holds it against what is sold.
 pub(crate) fn read_disk(call: &Call, params: &Params, name: &str, kind: Option<&InstanceType>, image_gib: u32) -> Result<Disk, Fault> {
     let refused = |field: &str| {
@@ -202,7 +209,8 @@ pub(crate) fn describe(call: &mut Call) -> Outcome {
             let image = params.text("ImageId").and_then(|id| call.catalog.images.get(id));
             let system = read_disk(call, &params.below("SystemDisk"), "SystemDisk", Some(kind), image.map_or(20, |image| image.size_gib))?;
             let data = data_disks(call, Some(kind))?;
-            instance(call.catalog, region.id, &Parts { kind, system: &system, data: &data, bandwidth: mbps, internet_charge }, span)?
+            let parts = Parts { kind, system: &system, data: &data, bandwidth: mbps, internet_charge };
+            scaled(call, region.id, kind, instance(call.catalog, region.id, &parts, span)?)
         }
     };
     let factor = Decimal::from(amount) * Decimal::from(period);

@@ -152,6 +152,11 @@ fn disks(call: &Call, region: &Region, kind: Option<&InstanceType>, system: bool
     shown
 }
 
+/// What an hour of a type costs here.
+fn price(call: &Call, region: &Region, kind: &InstanceType) -> Option<Decimal> {
+    Some(kind.prices.get(region.id)? * call.config.price_factor(region.id, &kind.name))
+}
+
 /// DescribeRecommendInstanceType.
 pub(crate) fn recommend(call: &mut Call) -> Outcome {
     let region = call.region()?;
@@ -178,7 +183,7 @@ pub(crate) fn recommend(call: &mut Call) -> Outcome {
             && (kind.gpus, kind.gpu) == wanted.map_or((0, ""), |wanted| (wanted.gpus, wanted.gpu))
             && (families.is_empty() || families.contains(&kind.family))
             && params.text("InstanceFamilyLevel").is_none_or(|level| level == kind.level)
-            && most.is_none_or(|most| kind.prices.get(region.id).is_some_and(|price| *price <= most));
+            && most.is_none_or(|most| price(call, region, kind).is_some_and(|price| price <= most));
         if !fits {
             continue;
         }
@@ -194,7 +199,7 @@ pub(crate) fn recommend(call: &mut Call) -> Outcome {
             found.push((kind, zones));
         }
     }
-    let price = |kind: &InstanceType| kind.prices.get(region.id).copied().unwrap_or(Decimal::MAX);
+    let price = |kind: &InstanceType| price(call, region, kind).unwrap_or(Decimal::MAX);
     found.sort_by(|(a, in_a), (b, in_b)| {
         let newer = b.generation().cmp(&a.generation());
         let cheaper = price(a).cmp(&price(b));

@@ -72,7 +72,7 @@ pub(crate) fn spec(call: &mut Call) -> Outcome {
                 Stock::SoldOut | Stock::Misreported | Stock::NotSold => false,
             };
             let price = kind.prices.get(instance.region.as_str()).copied().filter(|_| available);
-            let Some(price) = price else {
+            let Some(price) = price.map(|price| price * call.config.price_factor(&instance.region, &kind.name)) else {
                 return Err(Fault::forbidden("OperationDenied.NoStock", "The requested resource is sold out in the zone of the instance."));
             };
             call.end_dry_run()?;

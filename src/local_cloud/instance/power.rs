@@ -52,7 +52,7 @@ fn turn(call: &mut Call, id: &str, switch: Switch) -> Result<(), Fault> {
         billing::stop(call.world, id, Some("instanceType"), now);
     }
     if was_economical && let Some(price) = call.catalog.types.get(&kind).and_then(|kind| kind.prices.get(region.as_str())) {
-        billing::start(call.world, id, "instanceType", &region, *price, now);
+        billing::start(call.world, id, "instanceType", &region, price * call.config.price_factor(&region, &kind), now);
     }
     call.world.index.up.remove(id);
     call.world.index.signal(id);

@@ -178,7 +178,7 @@ fn check(call: &mut Call) -> Result<Order, Fault> {
     let tags = params.tags()?;
     let (count, vanishing) = supply(call, region, &vswitch.zone, kind, least, count)?;
     let parts = Parts { kind, system: &system, data: &disks, bandwidth: bandwidth_out, internet_charge };
-    let lines = price::instance(call.catalog, region.id, &parts, Span::Hour)?;
+    let lines = price::scaled(call, region.id, kind, price::instance(call.catalog, region.id, &parts, Span::Hour)?);
     quota(call, region, kind, count)?;
     call.check_balance()?;
     Ok(Order {

@@ -170,7 +170,7 @@ pub(crate) async fn handle(shared: &Arc<Shared>, request: &Request, request_id: 
         Err(fault) => refusal(request, &target, &id, &fault),
     };
     response.headers.push(("x-oss-request-id".to_owned(), id));
-    response.headers.push(("date".to_owned(), time::http(now)));
+    response.headers.push(("date".to_owned(), time::http(shared.wall_now())));
     response.headers.push(("server".to_owned(), "AliyunOSS".to_owned()));
     response
 }
@@ -197,7 +197,7 @@ fn refusal(request: &Request, target: &Target, id: &str, fault: &Fault) -> Respo
 }
 
 async fn operate(shared: &Arc<Shared>, request: &Request, target: &Target, now: Timestamp) -> Result<Answer, Fault> {
-    let proof = oss_v4::verify(request, &target.resource(), &shared.config, now);
+    let proof = oss_v4::verify(request, &target.resource(), &shared.config, shared.wall_now());
     let region = match proof {
         Ok(proof) => proof.region,
         // What is public may be read by anyone.

@@ -54,8 +54,8 @@ macro_rules! world {
             pub(crate) fn load(&mut self, record: Record) -> Result<(), serde_json::Error> {
                 match record.table.as_str() {
                     $(stringify!($table) => self.$table.load(record.key, record.row),)*
-                    // A table of a later version: nothing of it is needed here.
-                    _ => Ok(()),
+                    // To pass over it would be to lose it with the next snapshot.
+                    other => Err(serde::de::Error::custom(format!("there is no table `{other}`"))),
                 }
             }
         }
