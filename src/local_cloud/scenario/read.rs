@@ -32,7 +32,12 @@ fn complaint(file: &str, text: &str, error: &Error) -> Diagnostic {
             ("unknown-value", format!("`{variant}` is not one of the values"), likely(variant, expected))
         }
         Error::SerdeMissingField { field, .. } => ("missing-key", format!("`{field}` is missing"), format!("add `{field}`")),
-        other => ("invalid-scenario", other.to_string().lines().next().unwrap_or_default().to_owned(), schema()),
+        other => {
+            let text = other.to_string();
+            let first = text.lines().next().unwrap_or_default();
+            // The place is told apart from it.
+            ("invalid-scenario", first.split(" at line ").next().unwrap_or(first).to_owned(), schema())
+        }
     };
     Diagnostic { code, message, location, hints: vec![hint] }
 }

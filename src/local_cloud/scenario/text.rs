@@ -44,17 +44,17 @@ pub(crate) fn show(duration: Duration) -> String {
 
 /// A probability.
 pub(crate) fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    within(deserializer, "a share", 0.0, 1.0)
+    within(deserializer, "share", 0.0, 1.0)
 }
 
 /// How fast time goes.
 pub(crate) fn speed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    within(deserializer, "a speed", 0.001, 1_000_000.0)
+    within(deserializer, "speed", 0.001, 1_000_000.0)
 }
 
 /// Calls in a second.
 pub(crate) fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-    within(deserializer, "a rate", 0.001, 1_000_000.0).map(Some)
+    within(deserializer, "rate", 0.001, 1_000_000.0).map(Some)
 }
 
 fn within<'de, D: Deserializer<'de>>(deserializer: D, what: &str, least: f64, most: f64) -> Result<f64, D::Error> {
