@@ -130,6 +130,7 @@ impl Shared {
     pub(crate) fn set_scenario(self: &Arc<Self>, scenario: &Scenario) -> u64 {
         let ((), number) = self.commit(|world, _| {
             world.index.stock.clone_from(&scenario.stock);
+            world.index.shown.forget();
             self.clock.set_speed(world, scenario.clock.speed);
             self.config.replace(scenario.over(&self.config));
         });
@@ -156,6 +157,9 @@ impl Shared {
             world.settle(now, self.config.latency.of(|latency| latency.delete_consistency));
             let outcome = change(&mut world, now);
             let changes = world.changes();
+            if !changes.is_empty() {
+                world.index.shown.forget();
+            }
             // Appended under the lock, so that the log has the order in which things happened.
             let number = self.log.as_ref().map_or(0, |log| log.append(&changes));
             (outcome, number, std::mem::take(&mut world.index.tasks))

@@ -4,6 +4,7 @@
 pub(crate) mod blobs;
 pub(crate) mod ids;
 pub mod log;
+pub(crate) mod shown;
 pub(crate) mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -146,6 +147,8 @@ pub(crate) struct Index {
     pub(crate) stops: BTreeMap<(String, String), watch::Sender<bool>>,
     /// Contents of sent files. They may hold secrets, so they are never written down.
     pub(crate) contents: BTreeMap<String, Vec<u8>>,
+    /// Instances as they were shown last.
+    pub(crate) shown: shown::ShownRows,
     /// What differs from full stock.
     pub(crate) stock: Vec<StockRule>,
     /// What is to be done after the call.
@@ -232,6 +235,7 @@ impl World {
     pub(crate) fn settle(&mut self, now: Timestamp, consistency: Duration) {
         while let Some((at, due)) = self.index.due.first().filter(|(at, _)| *at <= now).cloned() {
             self.index.due.remove(&(at, due.clone()));
+            self.index.shown.forget();
             match due {
                 Due::Release(id) => super::instance::release::release_on_time(self, &id, at, now),
                 Due::Vpc(id) => {
