@@ -103,3 +103,38 @@ fn bill(cloud: &LocalCloud) -> Json {
 fn clock(cloud: &LocalCloud) -> Json {
     json!({ "now": cloud.now(), "speed": cloud.scenario().clock.speed })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::local_cloud::config::Config;
+    use crate::local_cloud::machines::simulated::Simulated;
+    use crate::model::clock::SystemClock;
+
+    #[tokio::test]
+    async fn nobody_from_elsewhere_is_answered() {
+        let cloud = LocalCloud::new(Config::default(), Arc::new(SystemClock), Arc::new(Simulated::default()));
+        let status = async |peer: IpAddr, origin: Option<&str>| {
+            let request = Request {
+                method: Method::GET,
+                host: "127.0.0.1:80".to_owned(),
+                path: "/_aliform/resources".to_owned(),
+                query: String::new(),
+                headers: origin.map(|origin| ("origin".to_owned(), origin.to_owned())).into_iter().collect(),
+                body: Bytes::new(),
+            };
+            answer(&cloud, &request, peer).await.status
+        };
+        let here = IpAddr::from(Ipv4Addr::LOCALHOST);
+        assert_eq!(status(here, None).await, 200);
+        assert_eq!(status(here, Some("http://127.0.0.1:80")).await, 200);
+        assert_eq!(status(Ipv4Addr::LOCALHOST.to_ipv6_mapped().into(), None).await, 200);
+        assert_eq!(status(Ipv6Addr::LOCALHOST.into(), None).await, 200);
+        assert_eq!(status(Ipv4Addr::new(192, 168, 1, 7).into(), None).await, 403);
+        assert_eq!(status(here, Some("https://example.com")).await, 403);
+        assert_eq!(status(here, Some("null")).await, 403);
+    }
+}

@@ -153,8 +153,10 @@ enum Answer {
     Rendered(String),
 }
 
+type Rendered = fn(&mut Call) -> Result<String, Fault>;
+
 /// Calls that render their answers themselves, because they are asked for all the time.
-fn rendered(product: Product, action: &str) -> Option<fn(&mut Call) -> Result<String, Fault>> {
+fn rendered(product: Product, action: &str) -> Option<Rendered> {
     match (product, action) {
         (Product::Ecs, "DescribeInstances") => Some(instances::describe),
         _ => None,

@@ -41,7 +41,9 @@ impl Asked {
         }
         let product = version.and_then(dispatch::product_name).unwrap_or_default().to_lowercase();
         let action = action.map_or_else(|| format!("{} {}", request.method, request.path), str::to_owned);
-        let resource = match identifier(params.iter()) {
+        let resource = match identifier(&action, params.iter()) {
+            // What a creation names is where it happens; what it makes, its answer tells.
+            _ if creates(&action) => String::new(),
             Some(resource) => resource.to_owned(),
             // A ROA call names it in its path.
             None if request.path.len() > 1 => decode(&request.path),
@@ -51,13 +53,25 @@ impl Asked {
     }
 }
 
-/// The first value whose name is that of a resource's identifier.
-pub(super) fn identifier<'a>(mut named: impl Iterator<Item = (&'a str, &'a str)>) -> Option<&'a str> {
-    let is_one = |name: &str| {
+/// Whether a call makes something.
+pub(super) fn creates(action: &str) -> bool {
+    ["Create", "Allocate", "RunInstances"].iter().any(|verb| action.starts_with(verb))
+}
+
+/// A value whose name is that of a resource's identifier: the one that the action speaks of, else the first.
+pub(super) fn identifier<'a>(action: &str, named: impl Iterator<Item = (&'a str, &'a str)>) -> Option<&'a str> {
+    let mut first = None;
+    for (name, value) in named.filter(|(_, value)| !value.is_empty()) {
         let name = name.strip_suffix(".1").unwrap_or(name);
-        (name.ends_with("Id") || name.ends_with("Ids")) && !NOT_THE_RESOURCE.contains(&name)
-    };
-    named.find(|(name, value)| is_one(name) && !value.is_empty()).map(|(_, value)| value)
+        let Some(stem) = name.strip_suffix("Id").or_else(|| name.strip_suffix("Ids")).filter(|_| !NOT_THE_RESOURCE.contains(&name)) else {
+            continue;
+        };
+        if action.contains(stem) {
+            return Some(value);
+        }
+        first = first.or(Some(value));
+    }
+    first
 }
 
 /// The key of any of the signatures.

@@ -119,14 +119,13 @@ fn code_of(response: &Response) -> String {
     code.map_or(String::new(), |(code, _)| code.to_owned())
 }
 
-/// What a call that changes something made, as its answer tells.
+/// What a creation made, as its answer tells.
 fn made(asked: &Asked, response: &Response) -> String {
-    let reads = ["Describe", "List", "Get", "Query"].iter().any(|verb| asked.action.starts_with(verb));
-    if reads || asked.product == "oss" || response.status >= 400 {
+    if !asked::creates(&asked.action) || asked.product == "oss" || response.status >= 400 {
         return String::new();
     }
     let Ok(Json::Object(body)) = serde_json::from_slice(&response.body) else { return String::new() };
-    let told = asked::identifier(body.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_str()?))));
+    let told = asked::identifier(&asked.action, body.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_str()?))));
     let of_set = || body.values().find_map(|value| value.as_object()?.values().next()?.get(0)?.as_str());
     told.or_else(of_set).unwrap_or_default().to_owned()
 }

@@ -9,11 +9,11 @@ use crate::model::diagnostic::{Diagnostic, Location};
 ///
 /// # Errors
 /// The first complaint: reading stops there.
-pub fn read(file: &str, text: &str) -> Result<Scenario, Diagnostic> {
+pub fn read(file: &str, text: &str) -> Result<Scenario, Box<Diagnostic>> {
     if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
         return Ok(Scenario::default());
     }
-    serde_saphyr::from_str(text).map_err(|error| complaint(file, text, error.without_snippet()))
+    serde_saphyr::from_str(text).map_err(|error| Box::new(complaint(file, text, error.without_snippet())))
 }
 
 fn complaint(file: &str, text: &str, error: &Error) -> Diagnostic {

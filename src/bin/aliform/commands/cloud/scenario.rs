@@ -39,5 +39,5 @@ pub(super) fn from_file(file: &Path) -> Result<Scenario, CommandError> {
         let hints = vec!["name a scenario file; `aliform schema scenario` prints what it may hold".to_owned()];
         CommandError::diagnostics(vec![Diagnostic { code: "unreadable-scenario", message, location: None, hints }])
     })?;
-    read::read(&name, &text).map_err(|complaint| CommandError::diagnostics(vec![complaint]))
+    read::read(&name, &text).map_err(|complaint| CommandError::diagnostics(vec![*complaint]))
 }
