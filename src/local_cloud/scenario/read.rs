@@ -89,6 +89,6 @@ mod tests {
         wrong("calls:\n- call: RunInstances\n", 2, "invalid-scenario", "names no calls", "schema scenario");
         wrong("latency:\n  agent: soon\n", 2, "invalid-scenario", "`soon` is not a duration", "schema scenario");
         wrong("clock: { speed: 0 }\n", 1, "invalid-scenario", "0 is no speed", "schema scenario");
-        wrong("seed: [\n", 2, "invalid-scenario", "", "schema scenario");
+        wrong("seed: [\n", 1, "invalid-scenario", "", "schema scenario");
     }
 }
