@@ -20,6 +20,8 @@ mod network;
 mod object;
 #[path = "local_cloud/protocol.rs"]
 mod protocol;
+#[path = "local_cloud/scenario.rs"]
+mod scenario;
 #[path = "local_cloud/spot.rs"]
 mod spot;
 #[path = "local_cloud/upload.rs"]

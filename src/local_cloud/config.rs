@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use rust_decimal::Decimal;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
+use super::scenario::rule::CallRule;
 use crate::model::secret::Secret;
 
 /// The account that a local cloud has unless told otherwise.
@@ -30,6 +33,14 @@ pub struct Config {
     pub quotas: Quotas,
     /// What goes wrong; nothing without it.
     pub faults: Option<Faults>,
+    /// How particular calls go.
+    pub calls: Vec<CallRule>,
+    /// What the draws of `calls` are made from.
+    pub calls_seed: u64,
+    /// What differs from the catalogue's prices; factors of all rules that fit are multiplied.
+    pub prices: Vec<PriceRule>,
+    /// How many seconds of the cloud's time pass in one of the wall clock; `None` leaves it as it is.
+    pub clock_speed: Option<f64>,
     /// What public addresses are derived from besides the resource's id; `LocalCloud::open` takes the directory.
     pub address_space: String,
 }
@@ -46,6 +57,10 @@ impl Default for Config {
             stock: Vec::new(),
             quotas: Quotas::default(),
             faults: None,
+            calls: Vec::new(),
+            calls_seed: 0,
+            prices: Vec::new(),
+            clock_speed: None,
             address_space: String::new(),
         }
     }
@@ -63,31 +78,50 @@ pub struct AccessKey {
 }
 
 /// How long things take, before `scale`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct Latency {
     /// Factor on all of them; 0 makes everything immediate.
     pub scale: f64,
     /// A VPC from `Pending` to `Available`.
+    #[serde(with = "super::scenario::text::duration")]
+    #[schemars(with = "String")]
     pub vpc_ready: Duration,
     /// A vSwitch from `Pending` to `Available`; the VPC takes no other change meanwhile.
+    #[serde(with = "super::scenario::text::duration")]
+    #[schemars(with = "String")]
     pub vswitch_ready: Duration,
     /// A deleted network until it is gone from descriptions.
+    #[serde(with = "super::scenario::text::duration")]
+    #[schemars(with = "String")]
     pub network_deleting: Duration,
     /// An instance in `Pending`.
+    #[serde(with = "super::scenario::text::duration")]
+    #[schemars(with = "String")]
     pub instance_pending: Duration,
     /// An instance in `Starting`.
+    #[serde(with = "super::scenario::text::duration")]
+    #[schemars(with = "String")]
     pub instance_starting: Duration,
     /// An instance in `Stopping`, also before it is released.
+    #[serde(with = "super::scenario::text::duration")]
+    #[schemars(with = "String")]
     pub instance_stopping: Duration,
     /// A running instance until its agent answers.
+    #[serde(with = "super::scenario::text::duration")]
+    #[schemars(with = "String")]
     pub agent: Duration,
     /// An elastic address while it is bound or unbound.
+    #[serde(with = "super::scenario::text::duration")]
+    #[schemars(with = "String")]
     pub eip: Duration,
     /// A NAT gateway from `Creating` to `Available`, and in `Deleting`.
     pub nat_gateway: Duration,
     /// A SNAT entry from `Pending` to `Available`, and in `Deleting`.
     pub snat_entry: Duration,
     /// How long the parent of something deleted still believes in it.
+    #[serde(with = "super::scenario::text::duration")]
+    #[schemars(with = "String")]
     pub delete_consistency: Duration,
 }
 
@@ -119,18 +153,47 @@ impl Latency {
 }
 
 /// Where a stock rule counts and what it says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct StockRule {
     /// A zone or a region; everywhere without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
     /// An instance type; every type without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_type: Option<String>,
     /// What is there.
     pub stock: Stock,
 }
 
+/// A price that differs from the catalogue's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PriceRule {
+    /// A region; all of them without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// An instance type; every type without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_type: Option<String>,
+    /// What the hourly price of the instance type is multiplied by; disks and bandwidth cost what they cost.
+    #[serde(with = "rust_decimal::serde::float")]
+    #[schemars(with = "f64", range(min = 0))]
+    pub factor: Decimal,
+}
+
+impl Config {
+    /// What the catalogue's price of an instance type is multiplied by.
+    pub(crate) fn price_factor(&self, region: &str, instance_type: &str) -> Decimal {
+        let fits = |own: &Option<String>, name: &str| own.as_ref().is_none_or(|own| own == name);
+        let rules = self.prices.iter().filter(|rule| fits(&rule.region, region) && fits(&rule.instance_type, instance_type));
+        rules.map(|rule| rule.factor).product()
+    }
+}
+
 /// How much of an instance type is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Stock {
     /// As much as anyone wants.
     Plenty,
@@ -147,7 +210,8 @@ pub enum Stock {
 }
 
 /// How much of everything a region may hold.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct Quotas {
     /// VPCs.
     pub vpcs: usize,
@@ -158,6 +222,7 @@ pub struct Quotas {
     /// Rules in a security group.
     pub rules: usize,
     /// vCPUs of pay-as-you-go instances; no limit without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub vcpus: Option<u32>,
     /// Elastic addresses.
     pub eips: usize,

@@ -16,7 +16,7 @@ use super::instance::Status;
 use super::machines::{CommandOutcome, CommandSpec, Ending, FileFault, MachineSpec};
 use super::runtime::Shared;
 use super::store::{Live, World};
-use super::time::{after, until};
+use super::time::after;
 
 /// How long a command may wait for the agent of an instance that runs.
 const DELIVERY: Duration = Duration::from_secs(60);
@@ -68,7 +68,7 @@ async fn agent(weak: &Weak<Shared>, id: &str, over: impl Fn(&World) -> bool) -> 
     };
     loop {
         signal.borrow_and_update();
-        let pause = {
+        let (then, clock) = {
             let shared = weak.upgrade()?;
             let world = shared.world();
             if over(&world) {
@@ -78,14 +78,14 @@ async fn agent(weak: &Weak<Shared>, id: &str, over: impl Fn(&World) -> bool) -> 
             match look(&world, &shared, id, since, now) {
                 Waiting::Ready(machine) => return Some(Ok(machine)),
                 Waiting::Never(why) => return Some(Err(why)),
-                Waiting::Until(then) => until(now, then),
+                Waiting::Until(then) => (then, Arc::clone(&shared.clock)),
             }
         };
         tokio::select! {
             biased;
             // A sender that is gone means that the instance is; looking again tells.
             _ = signal.changed() => {}
-            () = tokio::time::sleep(pause) => {}
+            () = clock.sleep_until(then) => {}
         }
     }
 }

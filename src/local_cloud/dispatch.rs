@@ -69,6 +69,11 @@ impl Product {
     }
 }
 
+/// The name of the product that a version names.
+pub(crate) fn product_name(version: &str) -> Option<&'static str> {
+    Product::of(version).map(Product::name)
+}
+
 /// Answers a request of any product. `refused` is a fault that was drawn for it.
 pub(crate) async fn answer(shared: &Arc<Shared>, request: &Request, refused: Option<Fault>) -> Response {
     let request_id = shared.request_id();
@@ -92,10 +97,11 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: &Request, refused: Opt
         return Fault::bad("InvalidVersion", "Specified parameter Version is not valid.").answer(&request_id, &request.host, "");
     };
     match rpc(shared, request, &params, product, action, refused).await {
-        Ok(mut body) => {
+        Ok(Answer::Value(mut body)) => {
             body["RequestId"] = request_id.clone().into();
             Response::json(200, &request_id, &body)
         }
+        Ok(Answer::Rendered(fields)) => Response::rendered(&request_id, &fields),
         Err(fault) => fault.answer(&request_id, &request.host, product.name()),
     }
 }
@@ -107,13 +113,20 @@ async fn rpc(
     product: Product,
     action: &str,
     refused: Option<Fault>,
-) -> Result<Json, Fault> {
+) -> Result<Answer, Fault> {
     if !matches!(request.method, http::Method::GET | http::Method::POST | http::Method::HEAD) || !matches!(request.path.as_str(), "/" | "")
     {
         return Err(unknown_action());
     }
-    let caller = authenticate(shared, request, params, shared.now())?;
+    let caller = authenticate(shared, request, params, shared.wall_now())?;
     refused.map_or(Ok(()), Err)?;
+    if let Some(read) = rendered(product, action) {
+        let (outcome, number) = shared
+            .commit(|world, now| read(&mut Call { world, config: &shared.config, catalog: shared.catalog, now, caller: &caller, params }));
+        let fields = outcome?;
+        shared.settle(number).await.map_err(|reason| Fault::new(500, "InternalError", reason))?;
+        return Ok(Answer::Rendered(fields));
+    }
     let operation = operation(product, action).ok_or_else(unknown_action)?;
     let (outcome, number) = shared.commit(|world, now| {
         // The account's first secret keys the digests: it is there as long as its tokens matter.
@@ -133,7 +146,24 @@ async fn rpc(
     });
     let answer = outcome?;
     shared.settle(number).await.map_err(|reason| Fault::new(500, "InternalError", reason))?;
-    Ok(answer)
+    Ok(Answer::Value(answer))
+}
+
+/// What a call answers, without the request id.
+enum Answer {
+    Value(Json),
+    /// The text of a JSON object that is not empty.
+    Rendered(String),
+}
+
+type Rendered = fn(&mut Call) -> Result<String, Fault>;
+
+/// Calls that render their answers themselves, because they are asked for all the time.
+fn rendered(product: Product, action: &str) -> Option<Rendered> {
+    match (product, action) {
+        (Product::Ecs, "DescribeInstances") => Some(instances::describe),
+        _ => None,
+    }
 }
 
 async fn roa(
@@ -143,7 +173,7 @@ async fn roa(
     request_id: &str,
     refused: Option<Fault>,
 ) -> Result<Response, Fault> {
-    let caller = authenticate(shared, request, &Params::default(), shared.now())?;
+    let caller = authenticate(shared, request, &Params::default(), shared.wall_now())?;
     refused.map_or(Ok(()), Err)?;
     let call = RoaCall::new(shared, request, request_id, &caller);
     match product {
@@ -207,7 +237,6 @@ fn ecs(action: &str) -> Option<Operation> {
         "RevokeSecurityGroup" => |call| rules::revoke(call, Direction::Ingress),
         "RevokeSecurityGroupEgress" => |call| rules::revoke(call, Direction::Egress),
         "RunInstances" => run::run,
-        "DescribeInstances" => instances::describe,
         "DescribeInstanceStatus" => instances::describe_status,
         "StartInstance" => |call| power::one(call, power::Switch::Start),
         "StartInstances" => |call| power::many(call, power::Switch::Start),

@@ -1,22 +1,20 @@
 //! Looks after the machine of one instance: has it booted, opened, halted and removed as the instance's state demands,
 //! until the instance is gone. It is the only one who tells a machine to come or go.
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::clock::never;
 use super::instance::{Status, release};
 use super::machines::{MachineSpec, Opening};
 use super::runtime::Shared;
 use super::security_group::openings;
 use super::store::World;
-use super::time::until;
 
 /// How long to wait before a machine that did not come up is booted again.
 const BOOT_AGAIN: Duration = Duration::from_secs(5);
-/// The longest sleep, so that a machine that slept itself does not oversleep for long.
-const LOOK_AGAIN: Duration = Duration::from_secs(3600);
 
 /// What the instance's state demands of its machine.
 enum Wanted {
@@ -55,11 +53,11 @@ pub(crate) async fn keep(weak: &Weak<Shared>, id: &str, alive: bool) {
         signal.borrow_and_update();
         let Some(shared) = weak.upgrade() else { return };
         // Through a commit, because what is due may be this instance's release.
-        let (((wanted, next), now), number) = shared.commit(|world, now| (wanted(world, &shared, id, now), now));
+        let ((wanted, next), number) = shared.commit(|world, now| wanted(world, &shared, id, now));
         if shared.settle(number).await.is_err() {
             return;
         }
-        let mut pause = next.map_or(LOOK_AGAIN, |next| until(now, next)).min(LOOK_AGAIN);
+        let mut failed = false;
         match wanted {
             Wanted::Same => {}
             Wanted::Up(machine, openings) => {
@@ -83,7 +81,7 @@ pub(crate) async fn keep(weak: &Weak<Shared>, id: &str, alive: bool) {
                     Err(error) => {
                         world.index.boot_failures.insert(id.to_owned(), error.to_string());
                         world.index.up.remove(id);
-                        pause = pause.min(BOOT_AGAIN);
+                        failed = true;
                     }
                 }
             }
@@ -107,16 +105,18 @@ pub(crate) async fn keep(weak: &Weak<Shared>, id: &str, alive: bool) {
                     drop(shared.settle(number).await);
                     return;
                 }
-                pause = BOOT_AGAIN;
+                failed = true;
             }
         }
+        let clock = Arc::clone(&shared.clock);
         drop(shared);
         tokio::select! {
             // In this order every time, so that a history can be repeated.
             biased;
             // A sender that is gone means that the instance is; looking again tells.
             _ = signal.changed() => {}
-            () = tokio::time::sleep(pause) => {}
+            () = clock.sleep_until(next.unwrap_or_else(never)) => {}
+            () = tokio::time::sleep(BOOT_AGAIN), if failed => {}
         }
     }
 }

@@ -4,6 +4,9 @@
 //! | file | what it does |
 //! |---|---|
 //! | [`config`] | the account, how long things take, what is in stock, what goes wrong |
+//! | [`scenario`] | what of it can be chosen while it runs, and reading it |
+//! | [`calls`] | what was asked of late |
+//! | `clock`, `current` | the cloud's own time, the configuration that counts now |
 //! | [`wire`] | requests, responses, parameters, envelopes |
 //! | `auth` | signatures recomputed |
 //! | `dispatch`, `call`, `roa` | which call it is, and its way through the world |
@@ -11,10 +14,11 @@
 //! | `runtime`, `keeper`, `delivery` | what goes on after a call was answered |
 //! | `catalog` | what is sold, where, at what price |
 //! | [`machines`] | what instances are made of |
-//! | [`serve`] | HTTP |
+//! | [`serve`], `control` | HTTP, and the paths that are no part of the real API |
 //! | the others | one for each part of a product |
 //!
-//! On disk, below the directory it is given: `snapshot.json`, `changes.<n>.log`, `store.lock`, `objects/`.
+//! On disk, below the directory it is given: `store.version`, `snapshot.json`, `changes.<n>.log`, `store.lock`,
+//! `objects/`, `scenario.json`, `requests.log`.
 
 mod account;
 mod account_attributes;
@@ -23,9 +27,13 @@ mod auth;
 pub mod billing;
 mod bss;
 mod call;
+pub mod calls;
 mod catalog;
+mod clock;
 pub mod config;
+mod control;
 mod cs;
+mod current;
 mod delivery;
 mod dispatch;
 mod eip;
@@ -47,6 +55,7 @@ mod region;
 mod roa;
 mod route;
 mod runtime;
+pub mod scenario;
 mod security_group;
 pub mod serve;
 mod stock;
@@ -57,7 +66,7 @@ mod vpc;
 mod vswitch;
 pub mod wire;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rust_decimal::Decimal;
@@ -66,9 +75,12 @@ use tokio::sync::watch;
 
 use crate::model::clock::Clock;
 use billing::Bill;
+use calls::CallRecord;
+use calls::asked::Asked;
 use config::{Config, Faults, StockRule};
 use machines::Machines;
 use runtime::Shared;
+use scenario::Scenario;
 use store::World;
 use store::blobs::Blobs;
 use store::log::{Log, StoreError};
@@ -78,6 +90,8 @@ use wire::{Request, Response};
 /// once they have had it.
 pub struct LocalCloud {
     shared: Arc<Shared>,
+    /// Where it lives, if it outlives its server.
+    directory: Option<PathBuf>,
     /// Its end is the end of all tasks.
     _open: watch::Sender<()>,
 }
@@ -120,7 +134,12 @@ impl LocalCloud {
         blobs.keep_only(&|name| named.contains(name)).map_err(at)?;
         let address_space = std::fs::canonicalize(dir).map_err(at)?.display().to_string();
         let config = Config { address_space, ..config };
-        Ok(LocalCloud::with(config, clock, machines, world, (Some(Arc::new(log)), blobs)))
+        let chosen = scenario::kept::read(dir)?;
+        let config = chosen.iter().fold(config, |config, scenario| scenario.over(&config));
+        let mut cloud = LocalCloud::with(config, clock, machines, world, (Some(Arc::new(log)), blobs));
+        cloud.shared.calls.write_to(&dir.join("requests.log"));
+        cloud.directory = Some(dir.to_owned());
+        Ok(cloud)
     }
 
     fn with(
@@ -131,7 +150,7 @@ impl LocalCloud {
         storage: (Option<Arc<Log>>, Blobs),
     ) -> LocalCloud {
         let (open, closed) = watch::channel(());
-        LocalCloud { shared: Shared::new(config, clock, machines, world, storage, closed), _open: open }
+        LocalCloud { shared: Shared::new(config, clock, machines, world, storage, closed), directory: None, _open: open }
     }
 
     /// Takes up what an earlier server left: adopts machines, boots those that should run, goes on with commands. The
@@ -143,16 +162,67 @@ impl LocalCloud {
     /// Answers a request. Needs a tokio runtime: machines are looked after by tasks of their own.
     pub async fn handle(&self, request: Request) -> Response {
         self.shared.wake().await;
-        let fate = self.shared.fate();
+        let (at, began) = (self.shared.wall_now(), tokio::time::Instant::now());
+        let asked = Asked::of(&request, self.shared.catalog);
+        let fate = self.shared.fate(&asked);
         if !fate.delay.is_zero() {
             tokio::time::sleep(fate.delay).await;
         }
-        if fate.lost_request {
-            return Response::lost();
-        }
-        let mut response = dispatch::answer(&self.shared, &request, fate.refused).await;
-        response.dropped |= fate.lost_answer;
+        let response = if fate.lost_request {
+            Response::lost()
+        } else {
+            let mut response = dispatch::answer(&self.shared, &request, fate.refused).await;
+            response.dropped |= fate.lost_answer;
+            response
+        };
+        self.shared.calls.note(at, began.elapsed(), &request, asked, &response);
         response
+    }
+
+    /// The calls after a number, oldest first: at most so many of the newest.
+    pub fn calls(&self, after: u64, most: usize) -> Vec<Arc<CallRecord>> {
+        self.shared.calls.after(after, most)
+    }
+
+    /// What is chosen now.
+    pub fn scenario(&self) -> Scenario {
+        self.shared.scenario()
+    }
+
+    /// Lets all that a scenario says count from now on, and in a cloud that outlives its server also in the next one.
+    ///
+    /// # Errors
+    /// If it can't be written down; then it does not count.
+    pub async fn set_scenario(&self, scenario: &Scenario) -> Result<(), StoreError> {
+        if let Some(directory) = &self.directory {
+            scenario::kept::write(directory, scenario)?;
+        }
+        let number = self.shared.set_scenario(scenario);
+        self.settle(number).await
+    }
+
+    /// Lets the cloud's time jump ahead.
+    ///
+    /// # Errors
+    /// If that can't be written down.
+    pub async fn advance_clock(&self, by: std::time::Duration) -> Result<(), StoreError> {
+        let number = self.shared.advance(by);
+        self.settle(number).await
+    }
+
+    /// The cloud's own time.
+    pub fn now(&self) -> jiff::Timestamp {
+        self.shared.now()
+    }
+
+    /// What the account has left, in CNY.
+    pub fn balance(&self) -> Decimal {
+        self.shared.config.balance - self.spent()
+    }
+
+    async fn settle(&self, number: u64) -> Result<(), StoreError> {
+        let path = || self.directory.clone().unwrap_or_default();
+        self.shared.settle(number).await.map_err(|reason| StoreError::Io { path: path(), source: std::io::Error::other(reason) })
     }
 
     /// Everything that is there; empty when nothing is left.

@@ -9,12 +9,18 @@ use tokio::sync::{OnceCell, watch};
 
 use super::assistant::Progress;
 use super::auth::nonce::Nonces;
+use super::calls::Calls;
+use super::calls::asked::Asked;
 use super::catalog::Catalog;
+use super::clock::CloudClock;
 use super::config::{Config, Faults};
+use super::current::Current;
 use super::faults::{Dice, Fate};
 use super::instance::Status;
 use super::machines::Machines;
 use super::market::Market;
+use super::scenario::Scenario;
+use super::scenario::draws::Rules;
 use super::store::blobs::Blobs;
 use super::store::ids;
 use super::store::log::{Log, Snapshot};
@@ -24,15 +30,19 @@ use crate::model::clock::Clock;
 
 /// Everything that calls and tasks share.
 pub(crate) struct Shared {
-    pub(crate) config: Config,
+    pub(crate) config: Current,
     pub(crate) catalog: &'static Catalog,
     pub(crate) machines: Arc<dyn Machines>,
     pub(crate) blobs: Blobs,
     pub(crate) nonces: Mutex<Nonces>,
-    clock: Arc<dyn Clock>,
+    /// The cloud's own time; whoever waits for a moment of it waits here.
+    pub(crate) clock: Arc<CloudClock>,
+    /// The calls of late.
+    pub(crate) calls: Calls,
     world: Mutex<World>,
     log: Option<Arc<Log>>,
     faults: Mutex<(Option<Faults>, Dice)>,
+    rules: Mutex<Rules>,
     requests: AtomicU64,
     /// Makes request ids of one server differ from those of another over the same store.
     origin: String,
@@ -59,25 +69,39 @@ impl Shared {
         world.index.market = Market { seed: config.seed };
         let faults = config.faults;
         let (log, blobs) = storage;
+        let speed = config.clock_speed;
+        let clock = CloudClock::new(clock, &world);
+        let origin = clock.wall_now().as_nanosecond().to_string();
+        if let Some(speed) = speed {
+            clock.set_speed(&mut world, speed);
+        }
         Arc::new(Shared {
             catalog: Catalog::embedded(),
             machines,
             blobs,
             nonces: Mutex::default(),
-            origin: clock.now().as_nanosecond().to_string(),
-            clock,
+            origin,
+            clock: Arc::new(clock),
+            calls: Calls::default(),
             world: Mutex::new(world),
             log,
             faults: Mutex::new((faults, Dice::new(faults.map_or(0, |faults| faults.seed)))),
+            rules: Mutex::new(Rules::new(&config.calls, config.calls_seed)),
             requests: AtomicU64::new(0),
             awake: OnceCell::new(),
             closed,
-            config,
+            config: Current::new(config),
         })
     }
 
+    /// The cloud's time.
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The wall clock's time: what clients sign with.
+    pub(crate) fn wall_now(&self) -> Timestamp {
+        self.clock.wall_now()
     }
 
     /// The world, to be read. What is changed through this is not written down.
@@ -89,10 +113,37 @@ impl Shared {
         ids::request(self.config.seed, &self.origin, self.requests.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// What happens to the next call.
-    pub(crate) fn fate(&self) -> Fate {
-        let (faults, dice) = &mut *lock(&self.faults);
-        faults.map(|faults| dice.fate(&faults)).unwrap_or_default()
+    /// What happens to a call.
+    pub(crate) fn fate(&self, asked: &Asked) -> Fate {
+        let fate = {
+            let (faults, dice) = &mut *lock(&self.faults);
+            faults.map(|faults| dice.fate(&faults)).unwrap_or_default()
+        };
+        lock(&self.rules).bend(fate, asked)
+    }
+
+    /// What is chosen now.
+    pub(crate) fn scenario(&self) -> Scenario {
+        let stock = self.world().index.stock.clone();
+        Scenario { stock, ..Scenario::of(&self.config, self.clock.speed()) }
+    }
+
+    /// Lets all that a scenario says count from the next call on.
+    pub(crate) fn set_scenario(self: &Arc<Self>, scenario: &Scenario) -> u64 {
+        let ((), number) = self.commit(|world, _| {
+            world.index.stock.clone_from(&scenario.stock);
+            world.index.shown.forget();
+            self.clock.set_speed(world, scenario.clock.speed);
+            self.config.replace(scenario.over(&self.config));
+        });
+        *lock(&self.rules) = Rules::new(&scenario.calls, scenario.seed);
+        number
+    }
+
+    /// The cloud's time jumps ahead; everybody who waits for a moment looks again.
+    pub(crate) fn advance(self: &Arc<Self>, by: std::time::Duration) -> u64 {
+        let ((), number) = self.commit(|world, _| self.clock.advance(world, by));
+        number
     }
 
     /// Lets other things go wrong from now on.
@@ -108,6 +159,9 @@ impl Shared {
             world.settle(now, self.config.latency.of(|latency| latency.delete_consistency));
             let outcome = change(&mut world, now);
             let changes = world.changes();
+            if !changes.is_empty() {
+                world.index.shown.forget();
+            }
             // Appended under the lock, so that the log has the order in which things happened.
             let number = self.log.as_ref().map_or(0, |log| log.append(&changes));
             (outcome, number, std::mem::take(&mut world.index.tasks))

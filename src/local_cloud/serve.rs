@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -13,8 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::LocalCloud;
 use super::wire::{Request, Response};
+use super::{LocalCloud, control};
 
 /// The largest body: an object that is put in one piece.
 const LARGEST_BODY: usize = 5 * 1024 * 1024 * 1024;
@@ -27,8 +28,8 @@ pub async fn serve(cloud: Arc<LocalCloud>, listener: TcpListener, shutdown: impl
     let accept = async {
         loop {
             // An accept that fails is the client's loss; the next one may succeed.
-            if let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(connection(Arc::clone(&cloud), stream, end.clone()));
+            if let Ok((stream, peer)) = listener.accept().await {
+                connections.spawn(connection(Arc::clone(&cloud), stream, peer.ip(), end.clone()));
             } else {
                 tokio::task::yield_now().await;
             }
@@ -55,13 +56,13 @@ impl std::fmt::Display for Dropped {
 
 impl std::error::Error for Dropped {}
 
-async fn connection(cloud: Arc<LocalCloud>, stream: TcpStream, mut end: watch::Receiver<bool>) {
+async fn connection(cloud: Arc<LocalCloud>, stream: TcpStream, peer: IpAddr, mut end: watch::Receiver<bool>) {
     // Answers are small: they leave at once.
     drop(stream.set_nodelay(true));
     let service = service_fn(|request| {
         let cloud = Arc::clone(&cloud);
         async move {
-            let Ok(response) = answer(&cloud, request).await;
+            let Ok(response) = answer(&cloud, request, peer).await;
             if response.dropped { Err(Dropped) } else { Ok(into_http(response)) }
         }
     });
@@ -83,7 +84,7 @@ async fn ended(end: &mut watch::Receiver<bool>) {
     drop(end.wait_for(|end| *end).await);
 }
 
-async fn answer(cloud: &LocalCloud, request: hyper::Request<hyper::body::Incoming>) -> Result<Response, Infallible> {
+async fn answer(cloud: &LocalCloud, request: hyper::Request<hyper::body::Incoming>, peer: IpAddr) -> Result<Response, Infallible> {
     let (parts, body) = request.into_parts();
     // The client went away or sent too much; nobody reads an answer.
     let Ok(body) = whole(body).await else { return Ok(Response::lost()) };
@@ -101,11 +102,8 @@ async fn answer(cloud: &LocalCloud, request: hyper::Request<hyper::body::Incomin
         headers,
         body,
     };
-    // No part of the real API: for the command that looks into the local cloud from outside.
-    if request.path == "/_aliform/resources" {
-        let body = serde_json::json!(cloud.resources()).to_string();
-        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        return Ok(Response { status: 200, headers, body: Bytes::from(body), dropped: false });
+    if request.path.starts_with(control::PREFIX) {
+        return Ok(control::answer(cloud, &request, peer).await);
     }
     Ok(cloud.handle(request).await)
 }

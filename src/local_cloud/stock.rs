@@ -192,7 +192,7 @@ fn disks(call: &Call, region: &Region, kind: Option<&InstanceType>, system: bool
 
 /// What a type costs an hour in a zone.
 fn hourly(call: &Call, region: &Region, zone: &str, kind: &InstanceType, spot: bool) -> Option<Decimal> {
-    let list = *kind.prices.get(region.id)?;
+    let list = kind.prices.get(region.id)? * call.config.price_factor(region.id, &kind.name);
     Some(if spot { call.world.index.market.price(list, zone, &kind.name, call.now) } else { list })
 }
 
@@ -244,7 +244,7 @@ pub(crate) fn recommend(call: &mut Call) -> Outcome {
             found.push((kind, zones));
         }
     }
-    let price = |kind: &InstanceType| kind.prices.get(region.id).copied().unwrap_or(Decimal::MAX);
+    let price = |kind: &InstanceType| hourly(call, region, "", kind, false).unwrap_or(Decimal::MAX);
     found.sort_by(|(a, in_a), (b, in_b)| {
         let newer = b.generation().cmp(&a.generation());
         let cheaper = price(a).cmp(&price(b));

@@ -1,7 +1,10 @@
 //! DescribeInstances and DescribeInstanceStatus.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::{Map, Value as Json, json};
 
 use super::Instance;
@@ -9,11 +12,17 @@ use crate::local_cloud::call::{Call, Outcome, ecs_tags};
 use crate::local_cloud::eip::Eip;
 use crate::local_cloud::image::like;
 use crate::local_cloud::paging::Page;
+use crate::local_cloud::store::shown::Shown;
 use crate::local_cloud::time::minutes;
 use crate::local_cloud::wire::fault::Fault;
 
-/// DescribeInstances. Ids that are not there are left out.
-pub(crate) fn describe(call: &mut Call) -> Outcome {
+/// Parameters of DescribeInstances that filter nothing.
+const NO_FILTERS: [&str; 9] =
+    ["Action", "Version", "RegionId", "PageNumber", "PageSize", "MaxResults", "NextToken", "InstanceIds", "DryRun"];
+
+/// DescribeInstances. Ids that are not there are left out. It is asked for all the time, so rows are rendered once and
+/// kept until something changes.
+pub(crate) fn describe(call: &mut Call) -> Result<String, Fault> {
     let region = call.region()?;
     let params = call.params;
     let page = Page::either(params, 10, 10, 100, 100)?;
@@ -32,8 +41,10 @@ pub(crate) fn describe(call: &mut Call) -> Outcome {
         .filter_map(|eip| Some((eip.bound(now).filter(|bound| bound.free_at.is_none())?.instance.as_str(), eip)))
         .collect();
     let fits = |name: &str, own: &str| params.text(name).is_none_or(|wanted| wanted == own);
-    let among =
-        |list: &Option<Vec<String>>, own: Option<String>| list.as_ref().is_none_or(|list| own.is_some_and(|own| list.contains(&own)));
+    let among = |list: &Option<Vec<String>>, own: Option<Ipv4Addr>| {
+        list.as_ref().is_none_or(|list| own.is_some_and(|own| list.contains(&own.to_string())))
+    };
+    let plain = params.iter().all(|(name, _)| NO_FILTERS.contains(&name));
     let wanted = |instance: &&Instance| {
         instance.region == region.id
             && !classic
@@ -44,22 +55,36 @@ pub(crate) fn describe(call: &mut Call) -> Outcome {
             && fits("ZoneId", &instance.zone)
             && fits("ImageId", &instance.image)
             && fits("InstanceType", &instance.kind)
-            && fits("InstanceTypeFamily", family(call, instance))
+            && params.text("InstanceTypeFamily").is_none_or(|wanted| wanted == family(call, instance))
             && fits("InstanceChargeType", "PostPaid")
             && fits("ResourceGroupId", &instance.resource_group)
             && params.text("KeyPairName").is_none()
             && params.text("LockReason").is_none()
             && params.text("SecurityGroupId").is_none_or(|group| instance.groups.iter().any(|own| own == group))
-            && among(&private, Some(instance.private_ip.to_string()))
-            && among(&public, instance.public_ip.map(|address| address.to_string()))
-            && among(&elastic, eips.get(instance.id.as_str()).map(|eip| eip.address.to_string()))
+            && among(&private, Some(instance.private_ip))
+            && among(&public, instance.public_ip)
+            && among(&elastic, eips.get(instance.id.as_str()).map(|eip| eip.address))
             && filter.fits(&instance.tags)
     };
-    let cut = page.cut(call.world.instances.among(ids.as_deref()).filter(|(_, instance)| wanted(instance)));
-    let shown: Vec<Json> = cut.rows.iter().map(|instance| row(call, instance, eips.get(instance.id.as_str()).copied())).collect();
-    let mut answer = json!({ "Instances": { "Instance": shown } });
-    cut.describe_with_token(&mut answer);
-    Ok(answer)
+    let rows = call.world.instances.among(ids.as_deref());
+    let cut = page.cut(rows.filter(|(_, instance)| if plain { instance.region == region.id } else { wanted(instance) }));
+    let mut shown = Vec::with_capacity(cut.rows.len());
+    let mut rendered = Vec::new();
+    for instance in &cut.rows {
+        let text = call.world.index.shown.get(&instance.id, now).unwrap_or_else(|| {
+            let eip = eips.get(instance.id.as_str()).copied();
+            let text: Arc<str> = row(call, instance, eip).to_string().into();
+            let until = instance.next_change(now).unwrap_or(Timestamp::MAX);
+            rendered.push((instance.id.clone(), Shown { text: text.clone(), until }));
+            text
+        });
+        shown.push(text);
+    }
+    let mut told = json!({});
+    cut.describe_with_token(&mut told);
+    call.world.index.shown.keep(rendered);
+    let told = told.to_string();
+    Ok(format!("{{\"Instances\":{{\"Instance\":[{}]}},{}", shown.join(","), &told[1..]))
 }
 
 fn family<'a>(call: &'a Call, instance: &Instance) -> &'a str {

@@ -71,8 +71,9 @@ pub(crate) fn spec(call: &mut Call) -> Outcome {
                 Stock::Limited(limit) => stock::left(call.world, &instance.zone, kind, limit) > 0,
                 Stock::SoldOut | Stock::Misreported | Stock::NotSold => false,
             };
+            let factor = call.config.price_factor(&instance.region, &kind.name);
             let price = market::hourly(call.world, &instance, kind, call.now).filter(|_| available);
-            let Some(price) = price else {
+            let Some(price) = price.map(|price| price * factor) else {
                 return Err(Fault::forbidden("OperationDenied.NoStock", "The requested resource is sold out in the zone of the instance."));
             };
             call.end_dry_run()?;

@@ -52,7 +52,10 @@ fn turn(call: &mut Call, id: &str, switch: Switch) -> Result<(), Fault> {
         billing::stop(call.world, id, Some("instanceType"), now);
     }
     let kind = call.catalog.types.get(&instance.kind).filter(|_| was_economical);
-    if let Some(price) = kind.and_then(|kind| market::hourly(call.world, &instance, kind, now)) {
+    if let Some(kind) = kind
+        && let Some(price) = market::hourly(call.world, &instance, kind, now)
+    {
+        let price = price * call.config.price_factor(&instance.region, &kind.name);
         billing::start(call.world, id, "instanceType", &instance.region, price, now);
     }
     call.world.index.up.remove(id);

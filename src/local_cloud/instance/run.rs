@@ -182,7 +182,7 @@ fn check(call: &mut Call) -> Result<Order, Fault> {
     let tags = params.tags()?;
     let (count, vanishing) = supply(call, region, &vswitch.zone, kind, least, count)?;
     let parts = Parts { kind, system: &system, data: &disks, bandwidth: bandwidth_out, internet_charge };
-    let mut lines = price::instance(call.catalog, region.id, &parts, Span::Hour)?;
+    let mut lines = price::scaled(call, region.id, kind, price::instance(call.catalog, region.id, &parts, Span::Hour)?);
     let mut taken_back = None;
     if spot != "NoSpot"
         && let Some(list) = lines.first().map(|line| line.amount)

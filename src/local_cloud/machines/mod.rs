@@ -5,6 +5,7 @@ pub mod agent;
 mod disk;
 mod identity;
 pub mod isolation;
+pub mod on_demand;
 pub mod processes;
 pub mod simulated;
 mod wire;

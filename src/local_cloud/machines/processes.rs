@@ -90,6 +90,16 @@ impl Processes {
         }
     }
 
+    /// Whether a machine's agent is there.
+    pub(super) fn is_up(&self, id: &str) -> bool {
+        self.machine(id).is_ok_and(|directory| Record::read(&directory).is_some_and(|record| record.is_alive()))
+    }
+
+    /// Whether a machine has been started since it was made.
+    pub(super) fn was_started(&self, id: &str) -> bool {
+        self.machine(id).is_ok_and(|directory| directory.exists())
+    }
+
     async fn probe(&self) -> Isolation {
         if !cfg!(target_os = "linux") {
             return Isolation::without_namespaces("only Linux has them");

@@ -125,13 +125,13 @@ pub(crate) async fn handle(shared: &Arc<Shared>, request: &Request, request_id: 
         Err(refusal) => refusal.answer(request, &target, &id),
     };
     response.headers.push(("x-oss-request-id".to_owned(), id));
-    response.headers.push(("date".to_owned(), time::http(now)));
+    response.headers.push(("date".to_owned(), time::http(shared.wall_now())));
     response.headers.push(("server".to_owned(), "AliyunOSS".to_owned()));
     response
 }
 
 async fn operate(shared: &Arc<Shared>, request: &Request, target: &Target, now: Timestamp) -> Result<Answer, Refusal> {
-    let proof = oss::verify(request, &target.resource(), &shared.config, now)?;
+    let proof = oss::verify(request, &target.resource(), &shared.config, shared.wall_now())?;
     let signed = proof.as_ref().and_then(|proof| proof.region.clone());
     let region = signed.or_else(|| target.region.clone());
     let query = pairs(&request.query).into_iter().collect();

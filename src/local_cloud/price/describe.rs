@@ -3,7 +3,7 @@
 use rust_decimal::Decimal;
 use serde_json::{Value as Json, json};
 
-use super::{Line, Parts, Span, bandwidth_for, data_disks, disk_price, instance, kind_of, number, read_disk, unpriced};
+use super::{Line, Parts, Span, bandwidth_for, data_disks, disk_price, instance, kind_of, number, read_disk, scaled, unpriced};
 use crate::local_cloud::call::{Call, Outcome};
 use crate::local_cloud::catalog::{InstanceType, Region};
 use crate::local_cloud::config::Stock;
@@ -113,7 +113,7 @@ fn whole(call: &Call, region: &'static Region, span: Span, spot: bool) -> Result
     check_iops(call)?;
     let data = data_disks(call, Some(kind))?;
     let parts = Parts { kind, system: &system, data: &data, bandwidth: mbps(call)?, internet_charge: internet_charge(call)? };
-    let mut lines = instance(call.catalog, region.id, &parts, span)?;
+    let mut lines = scaled(call, region.id, kind, instance(call.catalog, region.id, &parts, span)?);
     if spot {
         let market = market(call, region, zone, kind).ok_or_else(unpriced)?;
         super::at_market(&mut lines, market);

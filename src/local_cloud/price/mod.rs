@@ -145,6 +145,13 @@ pub(crate) fn instance(catalog: &Catalog, region: &str, parts: &Parts, span: Spa
     Ok(lines)
 }
 
+/// The lines as the scenario has them: what an instance type costs may differ from the catalogue.
+pub(crate) fn scaled(call: &Call, region: &str, kind: &InstanceType, mut lines: Vec<Line>) -> Vec<Line> {
+    let of_type = lines.iter_mut().filter(|line| line.part == "instanceType");
+    of_type.for_each(|line| line.amount *= call.config.price_factor(region, &kind.name));
+    lines
+}
+
 /// Reads a disk from its parameters and holds it against what is sold.
 pub(crate) fn read_disk(call: &Call, params: &Params, name: &str, kind: Option<&InstanceType>, image_gib: u32) -> Result<Disk, Fault> {
     let refused = |field: &str| {

@@ -4,6 +4,7 @@
 pub(crate) mod blobs;
 pub(crate) mod ids;
 pub mod log;
+pub(crate) mod shown;
 pub(crate) mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,8 +57,8 @@ macro_rules! world {
             pub(crate) fn load(&mut self, record: Record) -> Result<(), serde_json::Error> {
                 match record.table.as_str() {
                     $(stringify!($table) => self.$table.load(record.key, record.row),)*
-                    // A table of a later version: nothing of it is needed here.
-                    _ => Ok(()),
+                    // To pass over it would be to lose it with the next snapshot.
+                    other => Err(serde::de::Error::custom(format!("there is no table `{other}`"))),
                 }
             }
         }
@@ -158,6 +159,8 @@ pub(crate) struct Index {
     pub(crate) stops: BTreeMap<(String, String), watch::Sender<bool>>,
     /// Contents of sent files. They may hold secrets, so they are never written down.
     pub(crate) contents: BTreeMap<String, Vec<u8>>,
+    /// Instances as they were shown last.
+    pub(crate) shown: shown::ShownRows,
     /// What differs from full stock.
     pub(crate) stock: Vec<StockRule>,
     /// What spot instances cost.
@@ -257,6 +260,7 @@ impl World {
     pub(crate) fn settle(&mut self, now: Timestamp, consistency: Duration) {
         while let Some((at, due)) = self.index.due.first().filter(|(at, _)| *at <= now).cloned() {
             self.index.due.remove(&(at, due.clone()));
+            self.index.shown.forget();
             match due {
                 Due::Release(id) => super::instance::release::release_on_time(self, &id, at, now),
                 Due::Vpc(id) => {

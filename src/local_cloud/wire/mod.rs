@@ -63,15 +63,25 @@ impl Response {
         Response { status: 500, headers: Vec::new(), body: Bytes::new(), dropped: true }
     }
 
+    /// A JSON answer with its request id, which `fields`, the text of an object that is not empty, does not hold yet.
+    pub(crate) fn rendered(request_id: &str, fields: &str) -> Self {
+        let rest = fields.strip_prefix('{').unwrap_or(fields);
+        Response::text(200, request_id, format!("{{\"RequestId\":\"{request_id}\",{rest}"))
+    }
+
     /// A JSON answer with its request id.
     pub(crate) fn json(status: u16, request_id: &str, body: &serde_json::Value) -> Self {
+        Response::text(status, request_id, body.to_string())
+    }
+
+    fn text(status: u16, request_id: &str, body: String) -> Self {
         Response {
             status,
             headers: vec![
                 ("content-type".to_owned(), "application/json;charset=utf-8".to_owned()),
                 ("x-acs-request-id".to_owned(), request_id.to_owned()),
             ],
-            body: Bytes::from(body.to_string()),
+            body: Bytes::from(body),
             dropped: false,
         }
     }
