@@ -16,3 +16,7 @@ mod network;
 mod object;
 #[path = "local_cloud/protocol.rs"]
 mod protocol;
+#[path = "local_cloud/signature.rs"]
+mod signature;
+#[path = "local_cloud/sts.rs"]
+mod sts;

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde_json::Value as Json;
 
-use super::auth::{Caller, acs3, rpc_v1};
+use super::auth::{self, Caller};
 use super::call::{Call, Outcome};
 use super::idempotency::ticket;
 use super::instance::{describe as instances, modify, power, release, run};
@@ -14,9 +13,10 @@ use super::runtime::Shared;
 use super::security_group::rules::{self, Direction};
 use super::tags::Side;
 use super::wire::fault::Fault;
+use super::wire::format::Format;
 use super::wire::params::Params;
 use super::wire::{Request, Response};
-use super::{account, assistant, cs, eip, fc, image, oss, pai, price, region, security_group, stock, tags, vpc, vswitch};
+use super::{account, assistant, cs, eip, fc, image, oss, pai, price, region, security_group, stock, sts, tags, vpc, vswitch};
 
 /// The products, by the version that names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,22 +78,28 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: &Request, refused: Opt
             Err(fault) => fault.answer(&request_id, &request.host, product.name()),
         };
     }
+    if action.is_none() && version.is_none() {
+        return oss::handle(shared, request, &request_id, refused).await;
+    }
+    let format = Format::of(request, &params);
+    let refuse =
+        |fault: Fault, product: &str| fault.answer_as(*format.as_ref().unwrap_or(&Format::Xml), &request_id, &request.host, product);
     let (Some(action), Some(version)) = (action, version) else {
-        if action.is_none() && version.is_none() {
-            return oss::handle(shared, request, &request_id, refused).await;
-        }
-        let name = if action.is_none() { "Action" } else { "Version" };
-        return Fault::mandatory(name).answer(&request_id, &request.host, "");
+        return refuse(Fault::mandatory(if action.is_none() { "Action" } else { "Version" }), "");
     };
     let Some(product) = Product::of(version) else {
-        return Fault::bad("InvalidVersion", "Specified parameter Version is not valid.").answer(&request_id, &request.host, "");
+        return refuse(Fault::bad("InvalidVersion", "Specified parameter Version is not valid."), "");
+    };
+    let format = match &format {
+        Ok(format) => *format,
+        Err(fault) => return refuse(fault.clone(), product.name()),
     };
     match rpc(shared, request, &params, product, action, refused).await {
         Ok(mut body) => {
             body["RequestId"] = request_id.clone().into();
-            Response::json(200, &request_id, &body)
+            format.answer(200, &request_id, &format!("{action}Response"), &body)
         }
-        Err(fault) => fault.answer(&request_id, &request.host, product.name()),
+        Err(fault) => refuse(fault, product.name()),
     }
 }
 
@@ -109,7 +115,11 @@ async fn rpc(
     {
         return Err(unknown_action());
     }
-    let caller = authenticate(shared, request, params, shared.now())?;
+    let caller = match (product, action) {
+        // Its token is its proof.
+        (Product::Sts, "AssumeRoleWithOIDC") => Caller::default(),
+        _ => authenticate(shared, request, params, false)?,
+    };
     refused.map_or(Ok(()), Err)?;
     let operation = operation(product, action).ok_or_else(unknown_action)?;
     let (outcome, number) = shared.commit(|world, now| {
@@ -121,7 +131,7 @@ async fn rpc(
         {
             return Ok(answer);
         }
-        let mut call = Call { world, config: &shared.config, catalog: shared.catalog, now, caller: &caller, params };
+        let mut call = Call { world, config: &shared.config, keys: &shared.keys, catalog: shared.catalog, now, caller: &caller, params };
         let answer = operation(&mut call)?;
         if let Some(ticket) = ticket {
             ticket.keep(world, &answer, now);
@@ -140,7 +150,7 @@ async fn roa(
     request_id: &str,
     refused: Option<Fault>,
 ) -> Result<Response, Fault> {
-    let caller = authenticate(shared, request, &Params::default(), shared.now())?;
+    let caller = authenticate(shared, request, &Params::default(), true)?;
     refused.map_or(Ok(()), Err)?;
     let call = RoaCall::new(shared, request, request_id, &caller);
     match product {
@@ -157,12 +167,10 @@ pub(crate) fn unknown_action() -> Fault {
     Fault::missing("InvalidAction.NotFound", "Specified api is not found, please check your url and method.")
 }
 
-fn authenticate(shared: &Shared, request: &Request, params: &Params, now: Timestamp) -> Result<Caller, Fault> {
-    let proof = if request.header("authorization").is_some() {
-        acs3::verify(request, &shared.config, now)?
-    } else {
-        rpc_v1::verify(&request.method, params, &shared.config, now)?
-    };
+fn authenticate(shared: &Shared, request: &Request, params: &Params, is_roa: bool) -> Result<Caller, Fault> {
+    let now = shared.now();
+    let lookup = |id: &str, token: Option<&str>| auth::credential(&shared.config, &shared.keys, id, token, now);
+    let proof = auth::verify(request, params, is_roa, &lookup, now)?;
     let mut nonces = shared.nonces.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     nonces.take(&proof.caller.key, proof.nonce, now)?;
     Ok(proof.caller)
@@ -174,7 +182,7 @@ fn operation(product: Product, action: &str) -> Option<Operation> {
     match product {
         Product::Ecs => ecs(action),
         Product::Vpc => vpc_operation(action),
-        Product::Sts => (action == "GetCallerIdentity").then_some(account::caller_identity),
+        Product::Sts => sts_operation(action),
         Product::Bss => (action == "QueryAccountBalance").then_some(account::balance),
         Product::Fc | Product::Cs | Product::Dlc | Product::AiWorkspace => None,
     }
@@ -222,6 +230,15 @@ fn ecs(action: &str) -> Option<Operation> {
         "DescribeCloudAssistantStatus" => assistant::describe::status,
         "SendFile" => assistant::send::send,
         "DescribeSendFileResults" => assistant::send::describe,
+        _ => return None,
+    })
+}
+
+fn sts_operation(action: &str) -> Option<Operation> {
+    Some(match action {
+        "AssumeRole" => sts::assume_role,
+        "AssumeRoleWithOIDC" => sts::assume_role_with_oidc,
+        "GetCallerIdentity" => sts::caller_identity,
         _ => return None,
     })
 }

@@ -15,7 +15,7 @@
 //! | the others | one for each part of a product |
 //!
 //! On disk, below the directory it is given: `snapshot.json`, `changes.<n>.log`, `store.lock`, `objects/`, `ca.pem`,
-//! `ca.key`.
+//! `ca.key`, `sts.key`.
 
 mod account;
 mod assistant;
@@ -47,6 +47,7 @@ mod security_group;
 pub mod serve;
 mod stock;
 pub mod store;
+mod sts;
 mod tags;
 mod time;
 pub mod tls;
@@ -99,7 +100,8 @@ pub struct Listed {
 impl LocalCloud {
     /// An empty cloud in memory.
     pub fn new(config: Config, clock: Arc<dyn Clock>, machines: Arc<dyn Machines>) -> LocalCloud {
-        LocalCloud::with(config, clock, machines, World::default(), (None, Blobs::in_memory(), Keys::default()))
+        let seed = config.seed;
+        LocalCloud::with(config, clock, machines, World::default(), (None, Blobs::in_memory(), Keys::in_memory(seed)))
     }
 
     /// A cloud that lives in `dir` and outlives its server. An answer that says that something happened is given only

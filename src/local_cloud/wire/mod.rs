@@ -3,6 +3,7 @@
 
 pub(crate) mod encoding;
 pub(crate) mod fault;
+pub(crate) mod format;
 pub(crate) mod params;
 
 use bytes::Bytes;
