@@ -166,5 +166,13 @@ fn parsed(bytes: &[u8]) -> Request {
     let headers: Vec<(String, String)> =
         lines.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let host = headers.iter().find(|(name, _)| name == "host").map(|(_, value)| value.clone()).expect("a host");
-    Request { method: http::Method::POST, host, path: path.to_owned(), query: query.to_owned(), headers, body: bytes::Bytes::new() }
+    Request {
+        method: http::Method::POST,
+        host,
+        path: path.to_owned(),
+        query: query.to_owned(),
+        headers,
+        body: bytes::Bytes::new(),
+        peer: None,
+    }
 }

@@ -22,7 +22,11 @@ mod object;
 mod protocol;
 #[path = "local_cloud/scenario.rs"]
 mod scenario;
+#[path = "local_cloud/signature.rs"]
+mod signature;
 #[path = "local_cloud/spot.rs"]
 mod spot;
+#[path = "local_cloud/sts.rs"]
+mod sts;
 #[path = "local_cloud/upload.rs"]
 mod upload;

@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 use super::auth::Caller;
 use super::catalog::{Catalog, Region};
 use super::config::Config;
+use super::keys::Keys;
 use super::store::{World, ids};
 use super::wire::fault::Fault;
 use super::wire::params::{Params, Tags};
@@ -17,6 +18,7 @@ pub(crate) type Outcome = Result<Json, Fault>;
 pub(crate) struct Call<'a> {
     pub(crate) world: &'a mut World,
     pub(crate) config: &'a Config,
+    pub(crate) keys: &'a Keys,
     pub(crate) catalog: &'static Catalog,
     pub(crate) now: Timestamp,
     pub(crate) caller: &'a Caller,

@@ -70,6 +70,11 @@ impl CloudClock {
         self.wall.now()
     }
 
+    /// The wall clock itself.
+    pub(crate) fn wall(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.wall)
+    }
+
     pub(crate) fn speed(&self) -> f64 {
         self.pace.borrow().map_or(1.0, |pace| pace.speed)
     }

@@ -21,6 +21,8 @@ pub struct Config {
     pub account: String,
     /// The access keys that are known.
     pub keys: Vec<AccessKey>,
+    /// The names of the RAM roles that there are; `None` if there is every role that somebody may ask for.
+    pub roles: Option<Vec<String>>,
     /// What the account had at the start, in CNY.
     pub balance: Decimal,
     /// What must be left for a pay-as-you-go resource to be created, in CNY.
@@ -50,7 +52,12 @@ impl Default for Config {
         Config {
             seed: 0,
             account: ACCOUNT.to_owned(),
-            keys: vec![AccessKey { id: "local".to_owned(), secret: Secret::new("local"), user: None }],
+            keys: vec![
+                AccessKey { id: "local".to_owned(), secret: Secret::new("local"), user: None },
+                // The account itself may not assume roles: there is somebody who may.
+                AccessKey { id: "local-user".to_owned(), secret: Secret::new("local-user"), user: Some("local".to_owned()) },
+            ],
+            roles: None,
             balance: Decimal::from(10_000),
             least_balance: Decimal::from(100),
             latency: Latency::default(),

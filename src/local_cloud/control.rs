@@ -125,6 +125,7 @@ mod tests {
                 query: String::new(),
                 headers: origin.map(|origin| ("origin".to_owned(), origin.to_owned())).into_iter().collect(),
                 body: Bytes::new(),
+                peer: None,
             };
             answer(&cloud, &request, peer).await.status
         };

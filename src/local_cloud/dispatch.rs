@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde_json::Value as Json;
 
-use super::auth::{Caller, acs3, rpc_v1};
+use super::auth::{self, Caller};
 use super::call::{Call, Outcome};
 use super::idempotency::ticket;
 use super::instance::{describe as instances, modify, power, release, run};
@@ -14,11 +13,12 @@ use super::runtime::Shared;
 use super::security_group::rules::{self, Direction};
 use super::tags::Side;
 use super::wire::fault::Fault;
+use super::wire::format::Format;
 use super::wire::params::Params;
 use super::wire::{Request, Response};
 use super::{
-    account, account_attributes, assistant, bss, cs, eip, fc, image, instance_type, market, nat, oss, pai, price, region, route,
-    security_group, stock, tags, vpc, vswitch,
+    account_attributes, assistant, bss, cs, eip, fc, image, instance_type, market, nat, oss, pai, price, region, route, security_group,
+    stock, sts, tags, vpc, vswitch,
 };
 
 /// The products, by the version that names them.
@@ -86,23 +86,35 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: &Request, refused: Opt
             Err(fault) => fault.answer(&request_id, &request.host, product.name()),
         };
     }
+    if action.is_none() && version.is_none() {
+        return oss::handle(shared, request, &request_id, refused).await;
+    }
+    let format = Format::of(request, &params);
+    let refuse =
+        |fault: Fault, product: &str| fault.answer_as(*format.as_ref().unwrap_or(&Format::Xml), &request_id, &request.host, product);
     let (Some(action), Some(version)) = (action, version) else {
-        if action.is_none() && version.is_none() {
-            return oss::handle(shared, request, &request_id, refused).await;
-        }
-        let name = if action.is_none() { "Action" } else { "Version" };
-        return Fault::mandatory(name).answer(&request_id, &request.host, "");
+        return refuse(Fault::mandatory(if action.is_none() { "Action" } else { "Version" }), "");
     };
     let Some(product) = Product::of(version) else {
-        return Fault::bad("InvalidVersion", "Specified parameter Version is not valid.").answer(&request_id, &request.host, "");
+        return refuse(Fault::bad("InvalidVersion", "Specified parameter Version is not valid."), "");
+    };
+    let format = match &format {
+        Ok(format) => *format,
+        Err(fault) => return refuse(fault.clone(), product.name()),
     };
     match rpc(shared, request, &params, product, action, refused).await {
         Ok(Answer::Value(mut body)) => {
             body["RequestId"] = request_id.clone().into();
-            Response::json(200, &request_id, &body)
+            format.answer(200, &request_id, &format!("{action}Response"), &body)
         }
-        Ok(Answer::Rendered(fields)) => Response::rendered(&request_id, &fields),
-        Err(fault) => fault.answer(&request_id, &request.host, product.name()),
+        // Only JSON is rendered ahead.
+        Ok(Answer::Rendered(fields)) if format == Format::Json => Response::rendered(&request_id, &fields),
+        Ok(Answer::Rendered(fields)) => {
+            let mut body: Json = serde_json::from_str(&fields).unwrap_or_default();
+            body["RequestId"] = request_id.clone().into();
+            format.answer(200, &request_id, &format!("{action}Response"), &body)
+        }
+        Err(fault) => refuse(fault, product.name()),
     }
 }
 
@@ -118,11 +130,16 @@ async fn rpc(
     {
         return Err(unknown_action());
     }
-    let caller = authenticate(shared, request, params, shared.wall_now())?;
+    let caller = match (product, action) {
+        // Its token is its proof.
+        (Product::Sts, "AssumeRoleWithOIDC") => Caller::default(),
+        _ => authenticate(shared, request, params, false)?,
+    };
     refused.map_or(Ok(()), Err)?;
     if let Some(read) = rendered(product, action) {
-        let (outcome, number) = shared
-            .commit(|world, now| read(&mut Call { world, config: &shared.config, catalog: shared.catalog, now, caller: &caller, params }));
+        let (outcome, number) = shared.commit(|world, now| {
+            read(&mut Call { world, config: &shared.config, catalog: shared.catalog, keys: &shared.keys, now, caller: &caller, params })
+        });
         let fields = outcome?;
         shared.settle(number).await.map_err(|reason| Fault::new(500, "InternalError", reason))?;
         return Ok(Answer::Rendered(fields));
@@ -137,7 +154,7 @@ async fn rpc(
         {
             return Ok(answer);
         }
-        let mut call = Call { world, config: &shared.config, catalog: shared.catalog, now, caller: &caller, params };
+        let mut call = Call { world, config: &shared.config, keys: &shared.keys, catalog: shared.catalog, now, caller: &caller, params };
         let answer = operation(&mut call)?;
         if let Some(ticket) = ticket {
             ticket.keep(world, &answer, now);
@@ -173,7 +190,7 @@ async fn roa(
     request_id: &str,
     refused: Option<Fault>,
 ) -> Result<Response, Fault> {
-    let caller = authenticate(shared, request, &Params::default(), shared.wall_now())?;
+    let caller = authenticate(shared, request, &Params::default(), true)?;
     refused.map_or(Ok(()), Err)?;
     let call = RoaCall::new(shared, request, request_id, &caller);
     match product {
@@ -190,12 +207,10 @@ pub(crate) fn unknown_action() -> Fault {
     Fault::missing("InvalidAction.NotFound", "Specified api is not found, please check your url and method.")
 }
 
-fn authenticate(shared: &Shared, request: &Request, params: &Params, now: Timestamp) -> Result<Caller, Fault> {
-    let proof = if request.header("authorization").is_some() {
-        acs3::verify(request, &shared.config, now)?
-    } else {
-        rpc_v1::verify(&request.method, params, &shared.config, now)?
-    };
+fn authenticate(shared: &Shared, request: &Request, params: &Params, is_roa: bool) -> Result<Caller, Fault> {
+    let now = shared.wall_now();
+    let lookup = |id: &str, token: Option<&str>| auth::credential(&shared.config, &shared.keys, id, token, now);
+    let proof = auth::verify(request, params, is_roa, &lookup, now)?;
     let mut nonces = shared.nonces.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     nonces.take(&proof.caller.key, proof.nonce, now)?;
     Ok(proof.caller)
@@ -207,7 +222,7 @@ fn operation(product: Product, action: &str) -> Option<Operation> {
     match product {
         Product::Ecs => ecs(action),
         Product::Vpc => vpc_operation(action),
-        Product::Sts => (action == "GetCallerIdentity").then_some(account::caller_identity),
+        Product::Sts => sts_operation(action),
         Product::Bss => bss::operation(action),
         Product::Fc | Product::Cs | Product::Dlc | Product::AiWorkspace => None,
     }
@@ -258,6 +273,15 @@ fn ecs(action: &str) -> Option<Operation> {
         "DescribeCloudAssistantStatus" => assistant::describe::status,
         "SendFile" => assistant::send::send,
         "DescribeSendFileResults" => assistant::send::describe,
+        _ => return None,
+    })
+}
+
+fn sts_operation(action: &str) -> Option<Operation> {
+    Some(match action {
+        "AssumeRole" => sts::assume_role,
+        "AssumeRoleWithOIDC" => sts::assume_role_with_oidc,
+        "GetCallerIdentity" => sts::caller_identity,
         _ => return None,
     })
 }

@@ -14,11 +14,11 @@
 //! | `runtime`, `keeper`, `delivery` | what goes on after a call was answered |
 //! | `catalog` | what is sold, where, at what price |
 //! | [`machines`] | what instances are made of |
-//! | [`serve`], `control` | HTTP, and the paths that are no part of the real API |
+//! | [`serve`], [`tls`], `control` | HTTP, plain and over TLS, and the paths that are no part of the real API |
 //! | the others | one for each part of a product |
 //!
 //! On disk, below the directory it is given: `store.version`, `snapshot.json`, `changes.<n>.log`, `store.lock`,
-//! `objects/`, `scenario.json`, `requests.log`.
+//! `objects/`, `scenario.json`, `requests.log`, `ca.pem`, `ca.key`, `sts.key`.
 
 mod account;
 mod account_attributes;
@@ -44,6 +44,7 @@ mod image;
 mod instance;
 mod instance_type;
 mod keeper;
+mod keys;
 pub mod machines;
 mod market;
 mod nat;
@@ -60,8 +61,10 @@ mod security_group;
 pub mod serve;
 mod stock;
 pub mod store;
+mod sts;
 mod tags;
 mod time;
+pub mod tls;
 mod vpc;
 mod vswitch;
 pub mod wire;
@@ -78,12 +81,14 @@ use billing::Bill;
 use calls::CallRecord;
 use calls::asked::Asked;
 use config::{Config, Faults, StockRule};
+use keys::Keys;
 use machines::Machines;
 use runtime::Shared;
 use scenario::Scenario;
 use store::World;
 use store::blobs::Blobs;
 use store::log::{Log, StoreError};
+use tls::TlsError;
 use wire::{Request, Response};
 
 /// The cloud. Dropping it ends all that goes on inside, each task at its next turn; a durable one can be opened again
@@ -115,7 +120,8 @@ pub struct Listed {
 impl LocalCloud {
     /// An empty cloud in memory.
     pub fn new(config: Config, clock: Arc<dyn Clock>, machines: Arc<dyn Machines>) -> LocalCloud {
-        LocalCloud::with(config, clock, machines, World::default(), (None, Blobs::in_memory()))
+        let seed = config.seed;
+        LocalCloud::with(config, clock, machines, World::default(), (None, Blobs::in_memory(), Keys::in_memory(seed)))
     }
 
     /// A cloud that lives in `dir` and outlives its server. An answer that says that something happened is given only
@@ -136,7 +142,8 @@ impl LocalCloud {
         let config = Config { address_space, ..config };
         let chosen = scenario::kept::read(dir)?;
         let config = chosen.iter().fold(config, |config, scenario| scenario.over(&config));
-        let mut cloud = LocalCloud::with(config, clock, machines, world, (Some(Arc::new(log)), blobs));
+        let storage = (Some(Arc::new(log)), blobs, Keys::in_directory(dir.to_owned()));
+        let mut cloud = LocalCloud::with(config, clock, machines, world, storage);
         cloud.shared.calls.write_to(&dir.join("requests.log"));
         cloud.directory = Some(dir.to_owned());
         Ok(cloud)
@@ -147,7 +154,7 @@ impl LocalCloud {
         clock: Arc<dyn Clock>,
         machines: Arc<dyn Machines>,
         world: World,
-        storage: (Option<Arc<Log>>, Blobs),
+        storage: (Option<Arc<Log>>, Blobs, Keys),
     ) -> LocalCloud {
         let (open, closed) = watch::channel(());
         LocalCloud { shared: Shared::new(config, clock, machines, world, storage, closed), directory: None, _open: open }
@@ -223,6 +230,15 @@ impl LocalCloud {
     async fn settle(&self, number: u64) -> Result<(), StoreError> {
         let path = || self.directory.clone().unwrap_or_default();
         self.shared.settle(number).await.map_err(|reason| StoreError::Io { path: path(), source: std::io::Error::other(reason) })
+    }
+
+    /// The certificate, in PEM, that clients over TLS have to trust. Made with the first call; a durable cloud keeps it
+    /// as `ca.pem` in its directory.
+    ///
+    /// # Errors
+    /// If it can't be made, read or written.
+    pub fn certificate_authority(&self) -> Result<String, TlsError> {
+        Ok(self.shared.authority()?.pem().to_owned())
     }
 
     /// Everything that is there; empty when nothing is left.

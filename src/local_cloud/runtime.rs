@@ -1,8 +1,9 @@
 //! What a running local cloud is made of: the world behind its lock, the log beside it, and the tasks that outlive a
 //! call. No product's meaning is here.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use jiff::Timestamp;
 use tokio::sync::{OnceCell, watch};
@@ -17,6 +18,7 @@ use super::config::{Config, Faults};
 use super::current::Current;
 use super::faults::{Dice, Fate};
 use super::instance::Status;
+use super::keys::Keys;
 use super::machines::Machines;
 use super::market::Market;
 use super::scenario::Scenario;
@@ -25,6 +27,8 @@ use super::store::blobs::Blobs;
 use super::store::ids;
 use super::store::log::{Log, Snapshot};
 use super::store::{Task, World};
+use super::tls::TlsError;
+use super::tls::authority::Authority;
 use super::{delivery, keeper};
 use crate::model::clock::Clock;
 
@@ -35,6 +39,9 @@ pub(crate) struct Shared {
     pub(crate) machines: Arc<dyn Machines>,
     pub(crate) blobs: Blobs,
     pub(crate) nonces: Mutex<Nonces>,
+    pub(crate) keys: Keys,
+    /// Where the cloud answers over TLS, once it does.
+    secure: OnceLock<SocketAddr>,
     /// The cloud's own time; whoever waits for a moment of it waits here.
     pub(crate) clock: Arc<CloudClock>,
     /// The calls of late.
@@ -61,14 +68,14 @@ impl Shared {
         clock: Arc<dyn Clock>,
         machines: Arc<dyn Machines>,
         mut world: World,
-        storage: (Option<Arc<Log>>, Blobs),
+        storage: (Option<Arc<Log>>, Blobs, Keys),
         closed: watch::Receiver<()>,
     ) -> Arc<Shared> {
         world.build_index();
         world.index.stock.clone_from(&config.stock);
         world.index.market = Market { seed: config.seed };
         let faults = config.faults;
-        let (log, blobs) = storage;
+        let (log, blobs, keys) = storage;
         let speed = config.clock_speed;
         let clock = CloudClock::new(clock, &world);
         let origin = clock.wall_now().as_nanosecond().to_string();
@@ -80,6 +87,8 @@ impl Shared {
             machines,
             blobs,
             nonces: Mutex::default(),
+            keys,
+            secure: OnceLock::new(),
             origin,
             clock: Arc::new(clock),
             calls: Calls::default(),
@@ -99,9 +108,28 @@ impl Shared {
         self.clock.now()
     }
 
-    /// The wall clock's time: what clients sign with.
+    /// The wall clock's time: what clients sign with, and hold certificates against.
     pub(crate) fn wall_now(&self) -> Timestamp {
         self.clock.wall_now()
+    }
+
+    pub(crate) fn wall_clock(&self) -> Arc<dyn Clock> {
+        self.clock.wall()
+    }
+
+    /// The certificate authority that clients over TLS have to trust, and that gives them certificates.
+    pub(crate) fn authority(&self) -> Result<Arc<Authority>, TlsError> {
+        self.keys.authority(self.wall_now())
+    }
+
+    /// Where the cloud answers over TLS, `https://127.0.0.1:4711`; `None` if nothing listens.
+    pub(crate) fn secure_base(&self) -> Option<String> {
+        self.secure.get().map(|address| format!("https://{address}"))
+    }
+
+    /// Remembers where the cloud answers over TLS; the first address counts.
+    pub(crate) fn set_secure(&self, address: SocketAddr) {
+        self.secure.get_or_init(|| address);
     }
 
     /// The world, to be read. What is changed through this is not written down.

@@ -42,7 +42,19 @@ def _record(call_api):
     return recorded
 
 
+def _record_rpc(do_rpcrequest):
+    """Calls that nobody signs go past the one way out."""
+
+    def recorded(self, action, version, *more):
+        answer = do_rpcrequest(self, action, version, *more)
+        problems.extend(contract.check(version, action, answer.get("body")))
+        return answer
+
+    return recorded
+
+
 OpenApi.call_api = _record(OpenApi.call_api)
+OpenApi.do_rpcrequest = _record_rpc(OpenApi.do_rpcrequest)
 
 oss_operations = set()
 
@@ -66,8 +78,10 @@ Oss.invoke_operation = _record_oss(Oss.invoke_operation)
 class Cloud:
     """A local cloud that runs."""
 
-    def __init__(self, address):
+    def __init__(self, address, secure, authority):
         self.address = address
+        self.secure = secure
+        self.authority = pathlib.Path(authority)
 
     def client(self, kind, **config):
         """An SDK client; `config` overrides what it is told."""
@@ -90,11 +104,13 @@ def program():
 def cloud(program, tmp_path_factory):
     """One local cloud for all tests: each makes its own resources and takes them away."""
     home = tmp_path_factory.mktemp("cloud")
-    command = [program, "-C", str(home), "cloud", "serve", "--listen", "127.0.0.1:0"]
+    command = [program, "-C", str(home), "cloud", "serve", "--listen", "127.0.0.1:0", "--tls"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         line = server.stdout.readline()
         assert line.startswith("listening on http://"), line
-        yield Cloud(line.split("://")[1].strip())
+        secure = server.stdout.readline()
+        assert secure.startswith("listening on https://"), secure
+        yield Cloud(line.split("://")[1].strip(), *secure.split("://")[1].strip().split(", trust "))
         server.terminate()
         assert server.wait(60) == 0
 

@@ -4,12 +4,12 @@
 use hmac::Mac;
 use jiff::Timestamp;
 
-use super::{Caller, SKEW, key_of, oss_v1, oss_v4};
-use crate::local_cloud::config::{AccessKey, Config};
+use super::{Caller, Credential, Lookup, Refused, SKEW, oss_v1, oss_v4};
 use crate::local_cloud::oss::refusal::Refusal;
 use crate::local_cloud::time::milliseconds;
 use crate::local_cloud::wire::Request;
 use crate::local_cloud::wire::encoding::decode;
+use crate::local_cloud::wire::fault::Fault;
 
 /// Who asks, and the region that the request was signed for; V1 signs none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,20 +19,20 @@ pub(crate) struct Proof {
 }
 
 /// Checks a request for `resource`, `/bucket/key` not encoded. `None` is nobody: the request is not signed at all.
-pub(crate) fn verify(request: &Request, resource: &str, config: &Config, now: Timestamp) -> Result<Option<Proof>, Refusal> {
+pub(crate) fn verify(request: &Request, resource: &str, lookup: &Lookup, now: Timestamp) -> Result<Option<Proof>, Refusal> {
     let parts = Parts::new(request, resource);
     if let Some(version) = parts.parameter("x-oss-signature-version") {
-        return if version == oss_v4::ALGORITHM { oss_v4::presigned(&parts, config, now).map(Some) } else { Err(unsupported(&version)) };
+        return if version == oss_v4::ALGORITHM { oss_v4::presigned(&parts, lookup, now).map(Some) } else { Err(unsupported(&version)) };
     }
     if ["OSSAccessKeyId", "Signature"].iter().any(|name| parts.parameter(name).is_some()) {
-        return oss_v1::presigned(&parts, config, now).map(Some);
+        return oss_v1::presigned(&parts, lookup, now).map(Some);
     }
     let Some(authorization) = request.header("authorization") else { return Ok(None) };
     if let Some(fields) = authorization.strip_prefix(oss_v4::ALGORITHM) {
-        return oss_v4::signed(&parts, fields, config, now).map(Some);
+        return oss_v4::signed(&parts, fields, lookup, now).map(Some);
     }
     match authorization.strip_prefix("OSS ") {
-        Some(fields) => oss_v1::signed(&parts, fields, config, now).map(Some),
+        Some(fields) => oss_v1::signed(&parts, fields, lookup, now).map(Some),
         None => Err(unsupported(authorization.split(' ').next().unwrap_or_default())),
     }
 }
@@ -87,16 +87,18 @@ impl<'a> Parts<'a> {
 }
 
 /// The one place where a key's id and the security token that came with it become a key.
-pub(super) fn find_key<'a>(config: &'a Config, id: &str, token: Option<&str>) -> Result<&'a AccessKey, Refusal> {
-    let key = key_of(config, id).ok_or_else(|| {
-        let message = "The OSS Access Key Id you provided does not exist in our records.";
-        Refusal::forbidden("InvalidAccessKeyId", message).ec("0002-00000902").with("OSSAccessKeyId", id)
-    })?;
-    match token {
-        None => Ok(key),
-        // The account's own keys have no tokens.
-        Some(_) => Err(Refusal::forbidden("InvalidSecurityToken", "The security token you provided is invalid.")),
-    }
+pub(super) fn find_key(lookup: &Lookup, id: &str, token: Option<&str>) -> Result<Credential, Refusal> {
+    lookup(id, token).map_err(|refused| match refused {
+        Refused::UnknownKey => {
+            let message = "The OSS Access Key Id you provided does not exist in our records.";
+            Refusal::forbidden("InvalidAccessKeyId", message).ec("0002-00000902").with("OSSAccessKeyId", id)
+        }
+        Refused::ExpiredToken => Refusal::forbidden("SecurityTokenExpired", "The security token you provided has expired."),
+        Refused::MissingToken | Refused::MalformedToken | Refused::ForeignToken => {
+            Refusal::forbidden("InvalidSecurityToken", "The security token you provided is invalid.")
+        }
+        Refused::Unreadable(reason) => Fault::new(500, "InternalError", reason).into(),
+    })
 }
 
 /// Checks when a request was signed.

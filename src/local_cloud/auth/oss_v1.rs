@@ -6,9 +6,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use sha1::Sha1;
 
-use super::Caller;
+use super::Lookup;
 use super::oss::{Parts, Proof, check_expiry, check_skew, find_key, fits, mismatch};
-use crate::local_cloud::config::Config;
 use crate::local_cloud::oss::refusal::Refusal;
 use crate::local_cloud::wire::encoding::decode;
 
@@ -86,7 +85,7 @@ const SUB_RESOURCES: [&str; 66] = [
 const SUB_RESOURCE_PREFIXES: [&str; 3] = ["x-oss-process", "x-oss-traffic-limit", "worm"];
 
 /// Checks what follows `OSS ` in the `Authorization` header.
-pub(super) fn signed(parts: &Parts, fields: &str, config: &Config, now: Timestamp) -> Result<Proof, Refusal> {
+pub(super) fn signed(parts: &Parts, fields: &str, lookup: &Lookup, now: Timestamp) -> Result<Proof, Refusal> {
     let (key, signature) = fields.trim().split_once(':').ok_or_else(|| {
         let message = "Authorization header is invalid, it must be of the form `OSS AccessKeyId:Signature`.";
         Refusal::bad("InvalidArgument", message).ec("0002-00000002")
@@ -96,11 +95,11 @@ pub(super) fn signed(parts: &Parts, fields: &str, config: &Config, now: Timestam
         .map_err(|_| Refusal::forbidden("AccessDenied", "OSS authentication requires a valid Date.").ec("0002-00000502"))?;
     check_skew(at.timestamp(), now)?;
     let token = parts.given("x-oss-security-token").or_else(|| parts.given("security-token"));
-    check(parts, (key, token), date, signature, config)
+    check(parts, (key, token), date, signature, lookup)
 }
 
 /// Checks a link.
-pub(super) fn presigned(parts: &Parts, config: &Config, now: Timestamp) -> Result<Proof, Refusal> {
+pub(super) fn presigned(parts: &Parts, lookup: &Lookup, now: Timestamp) -> Result<Proof, Refusal> {
     let missing = || {
         let message = "Query-string authentication requires the Signature, Expires and OSSAccessKeyId parameters";
         Refusal::forbidden("AccessDenied", message).ec("0002-00000067")
@@ -113,18 +112,18 @@ pub(super) fn presigned(parts: &Parts, config: &Config, now: Timestamp) -> Resul
         Refusal::forbidden("AccessDenied", message).ec("0002-00000070")
     })?;
     check_expiry(good_until, now)?;
-    check(parts, (&key, parts.parameter("security-token").as_deref()), &expires, &signature, config)
+    check(parts, (&key, parts.parameter("security-token").as_deref()), &expires, &signature, lookup)
 }
 
-fn check(parts: &Parts, (id, token): (&str, Option<&str>), date: &str, signature: &str, config: &Config) -> Result<Proof, Refusal> {
-    let key = find_key(config, id, token)?;
+fn check(parts: &Parts, (id, token): (&str, Option<&str>), date: &str, signature: &str, lookup: &Lookup) -> Result<Proof, Refusal> {
+    let key = find_key(lookup, id, token)?;
     let text = string_to_sign(parts, date);
     let mut mac = Hmac::<Sha1>::new_from_slice(key.secret.reveal().as_bytes()).expect("HMAC takes keys of any length");
     mac.update(text.as_bytes());
     if !fits(mac, STANDARD.decode(signature).ok()) {
         return Err(mismatch(id, signature, &text).ec("0002-00000040"));
     }
-    Ok(Proof { caller: Caller::of(key), region: None })
+    Ok(Proof { caller: key.caller, region: None })
 }
 
 fn string_to_sign(parts: &Parts, date: &str) -> String {
@@ -148,9 +147,11 @@ fn string_to_sign(parts: &Parts, date: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::credential;
     use super::super::oss::verify;
     use super::*;
-    use crate::local_cloud::config::AccessKey;
+    use crate::local_cloud::config::{AccessKey, Config};
+    use crate::local_cloud::keys::Keys;
     use crate::local_cloud::wire::Request;
     use crate::model::secret::Secret;
     use bytes::Bytes;
@@ -158,6 +159,8 @@ mod tests {
     fn check(method: &str, query: &str, headers: &[(&str, &str)], now: &str) -> Result<Option<Proof>, Refusal> {
         let key = AccessKey { id: "testAccessKeyId".to_owned(), secret: Secret::new("testAccessKeySecret"), user: None };
         let config = Config { keys: vec![key], ..Config::default() };
+        let (now, keys): (Timestamp, _) = (now.parse().unwrap(), Keys::in_memory(0));
+        let lookup = |id: &str, token: Option<&str>| credential(&config, &keys, id, token, now);
         let request = Request {
             method: method.parse().unwrap(),
             host: "examplebucket.oss-cn-hangzhou.aliyuncs.com".to_owned(),
@@ -165,8 +168,9 @@ mod tests {
             query: query.to_owned(),
             headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             body: Bytes::new(),
+            peer: None,
         };
-        verify(&request, "/examplebucket/exampleobject", &config, now.parse().unwrap())
+        verify(&request, "/examplebucket/exampleobject", &lookup, now)
     }
 
     const NOW: &str = "2026-01-02T03:10:00Z";

@@ -6,8 +6,7 @@ use hmac::Mac;
 use jiff::Timestamp;
 
 use super::oss::{Parts, Proof, check_expiry, check_skew, find_key, fits, mismatch};
-use super::{Caller, SKEW, hmac_sha256, sha256_hex};
-use crate::local_cloud::config::Config;
+use super::{Lookup, SKEW, hmac_sha256, sha256_hex};
 use crate::local_cloud::oss::refusal::Refusal;
 use crate::local_cloud::time::{after, until};
 use crate::local_cloud::wire::encoding::encode_path;
@@ -18,7 +17,7 @@ const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Checks what follows the algorithm in the `Authorization` header.
-pub(super) fn signed(parts: &Parts, fields: &str, config: &Config, now: Timestamp) -> Result<Proof, Refusal> {
+pub(super) fn signed(parts: &Parts, fields: &str, lookup: &Lookup, now: Timestamp) -> Result<Proof, Refusal> {
     let field = |name: &str| fields.split(',').find_map(|field| field.trim().strip_prefix(name)?.strip_prefix('='));
     let malformed = |what: &str| Refusal::bad("InvalidArgument", format!("Authorization has no valid {what}."));
     let date = parts.given("x-oss-date").ok_or_else(|| Refusal::forbidden("AccessDenied", "x-oss-date is missing."))?;
@@ -32,11 +31,11 @@ pub(super) fn signed(parts: &Parts, fields: &str, config: &Config, now: Timestam
     let additional = field("AdditionalHeaders").unwrap_or_default();
     let canonical = canonical(parts, additional, hash);
     let signature = field("Signature").ok_or_else(|| malformed("Signature"))?;
-    scope.check(&canonical, date, signature, parts.given("x-oss-security-token"), config)
+    scope.check(&canonical, date, signature, parts.given("x-oss-security-token"), lookup)
 }
 
 /// Checks a link.
-pub(super) fn presigned(parts: &Parts, config: &Config, now: Timestamp) -> Result<Proof, Refusal> {
+pub(super) fn presigned(parts: &Parts, lookup: &Lookup, now: Timestamp) -> Result<Proof, Refusal> {
     let missing = |name: &str| Refusal::forbidden("AccessDenied", format!("The query has no {name}."));
     let field = |name: &str| parts.parameter(name).filter(|value| !value.is_empty()).ok_or_else(|| missing(name));
     let date = field("x-oss-date")?;
@@ -53,7 +52,7 @@ pub(super) fn presigned(parts: &Parts, config: &Config, now: Timestamp) -> Resul
     let additional = parts.parameter("x-oss-additional-headers").unwrap_or_default();
     let canonical = canonical(parts, &additional, parts.given("x-oss-content-sha256").unwrap_or(UNSIGNED));
     let token = parts.parameter("x-oss-security-token");
-    scope.check(&canonical, &date, &field("x-oss-signature")?, token.as_deref(), config)
+    scope.check(&canonical, &date, &field("x-oss-signature")?, token.as_deref(), lookup)
 }
 
 fn moment(text: &str) -> Result<Timestamp, Refusal> {
@@ -86,13 +85,13 @@ impl Scope {
         Ok(Scope { key: key.join("/"), day: day.to_owned(), region: region.to_owned() })
     }
 
-    fn check(self, canonical: &str, date: &str, signature: &str, token: Option<&str>, config: &Config) -> Result<Proof, Refusal> {
-        let key = find_key(config, &self.key, token)?;
+    fn check(self, canonical: &str, date: &str, signature: &str, token: Option<&str>, lookup: &Lookup) -> Result<Proof, Refusal> {
+        let key = find_key(lookup, &self.key, token)?;
         let (text, mac) = self.sign(canonical, date, key.secret.reveal());
         if !fits(mac, hex::decode(signature).ok()) {
             return Err(mismatch(&self.key, signature, &text).ec("0002-00000201").with("CanonicalRequest", canonical));
         }
-        Ok(Proof { caller: Caller::of(key), region: Some(self.region) })
+        Ok(Proof { caller: key.caller, region: Some(self.region) })
     }
 
     /// What is signed, and what the key makes of it.
@@ -121,9 +120,11 @@ fn canonical(parts: &Parts, additional: &str, hash: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::credential;
     use super::super::oss::verify;
     use super::*;
-    use crate::local_cloud::config::AccessKey;
+    use crate::local_cloud::config::{AccessKey, Config};
+    use crate::local_cloud::keys::Keys;
     use crate::local_cloud::wire::Request;
     use crate::model::secret::Secret;
     use bytes::Bytes;
@@ -136,13 +137,16 @@ mod tests {
             query: query.to_owned(),
             headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             body: Bytes::new(),
+            peer: None,
         }
     }
 
     fn check_at(request: &Request, resource: &str, now: &str) -> Result<Proof, Refusal> {
         let key = AccessKey { id: "testAccessKeyId".to_owned(), secret: Secret::new("testAccessKeySecret"), user: None };
         let config = Config { keys: vec![key], ..Config::default() };
-        verify(request, resource, &config, now.parse().unwrap()).map(|proof| proof.expect("it is signed"))
+        let (now, keys): (Timestamp, _) = (now.parse().unwrap(), Keys::in_memory(0));
+        let lookup = |id: &str, token: Option<&str>| credential(&config, &keys, id, token, now);
+        verify(request, resource, &lookup, now).map(|proof| proof.expect("it is signed"))
     }
 
     fn check(request: &Request, resource: &str) -> Result<Proof, Refusal> {

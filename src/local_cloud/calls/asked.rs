@@ -166,7 +166,10 @@ mod tests {
     fn asked(method: &str, host: &str, path: &str, query: &str, headers: &[(&str, &str)]) -> Asked {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let (host, path, query) = (host.to_owned(), path.to_owned(), query.to_owned());
-        Asked::of(&Request { method: method.parse().unwrap(), host, path, query, headers, body: Bytes::new() }, Catalog::embedded())
+        Asked::of(
+            &Request { method: method.parse().unwrap(), host, path, query, headers, body: Bytes::new(), peer: None },
+            Catalog::embedded(),
+        )
     }
 
     #[test]

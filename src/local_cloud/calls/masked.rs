@@ -85,6 +85,7 @@ mod tests {
             query: query.to_owned(),
             headers: vec![("content-type".to_owned(), "application/json; charset=utf-8".to_owned())],
             body: Bytes::from_static(body),
+            peer: None,
         };
         let shown = parameters(&request, &Params::of(&request));
         let text = format!("{shown:?}");

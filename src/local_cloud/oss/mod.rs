@@ -24,7 +24,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::auth::oss;
+use super::auth::{credential, oss};
 use super::runtime::Shared;
 use super::store::World;
 use super::time;
@@ -131,7 +131,9 @@ pub(crate) async fn handle(shared: &Arc<Shared>, request: &Request, request_id: 
 }
 
 async fn operate(shared: &Arc<Shared>, request: &Request, target: &Target, now: Timestamp) -> Result<Answer, Refusal> {
-    let proof = oss::verify(request, &target.resource(), &shared.config, shared.wall_now())?;
+    let wall_now = shared.wall_now();
+    let lookup = |id: &str, token: Option<&str>| credential(&shared.config, &shared.keys, id, token, wall_now);
+    let proof = oss::verify(request, &target.resource(), &lookup, wall_now)?;
     let signed = proof.as_ref().and_then(|proof| proof.region.clone());
     let region = signed.or_else(|| target.region.clone());
     let query = pairs(&request.query).into_iter().collect();

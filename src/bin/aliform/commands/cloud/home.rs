@@ -16,6 +16,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Running {
     pub(super) address: SocketAddr,
+    /// Where it answers over TLS; servers of earlier versions did not.
+    #[serde(default)]
+    pub(super) secure: Option<SocketAddr>,
     pub(super) pid: u32,
     /// What is not isolated because the system forbids namespaces; empty if they are there.
     #[serde(default)]
@@ -36,6 +39,10 @@ impl Home {
 
     pub(super) fn log(&self) -> PathBuf {
         self.0.join("server.log")
+    }
+
+    pub(super) fn authority(&self) -> PathBuf {
+        self.0.join("ca.pem")
     }
 
     pub(super) fn machines(&self) -> PathBuf {

@@ -66,9 +66,10 @@ pub(crate) async fn run(workspace: &Workspace, arguments: &args::Cloud, out: &Ou
         args::Cloud::Resources => resources::run(&home, out).await?,
         args::Cloud::Scenario { scenario, clear } => scenario::run(&home, scenario.as_deref(), *clear, out).await?,
         args::Cloud::Calls { lines, follow } => calls::run(&home, *lines, *follow, out).await?,
-        args::Cloud::Serve { listen, scenario, detach } => {
+        args::Cloud::Serve { listen, scenario, tls, listen_tls, detach } => {
             let chosen = scenario.as_deref().map(scenario::from_file).transpose()?;
-            server::foreground(&home, *listen, chosen, *detach, out).await?;
+            let places = server::Places { listen: *listen, listen_tls: *listen_tls, say_tls: *tls };
+            server::foreground(&home, &places, chosen, *detach, out).await?;
         }
     }
     Ok(0)

@@ -13,7 +13,7 @@ use aliform::local_cloud::machines::Machines;
 use aliform::local_cloud::machines::on_demand::OnDemand;
 use aliform::local_cloud::machines::processes::Processes;
 use aliform::local_cloud::scenario::Scenario;
-use aliform::local_cloud::serve::serve;
+use aliform::local_cloud::serve::{Listeners, serve};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -56,9 +56,24 @@ pub(super) fn machines(home: &Home, gateway: SocketAddr) -> Result<Processes, Co
     Ok(Processes::new(&home.machines(), program, gateway))
 }
 
+/// Where a server listens.
+pub(super) struct Places {
+    pub(super) listen: SocketAddr,
+    pub(super) listen_tls: SocketAddr,
+    /// Whether the second one is said.
+    pub(super) say_tls: bool,
+}
+
+async fn bind(home: &Home, address: SocketAddr) -> Result<(TcpListener, SocketAddr), CommandError> {
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.map_err(|error| home.wrong(&format!("the local cloud can't listen on {address}"), error))?;
+    let address = listener.local_addr().map_err(|error| home.wrong("the local cloud has no address", error))?;
+    Ok((listener, address))
+}
+
 pub(super) async fn foreground(
     home: &Home,
-    listen: SocketAddr,
+    places: &Places,
     scenario: Option<Scenario>,
     detach: bool,
     out: &Output,
@@ -66,9 +81,8 @@ pub(super) async fn foreground(
     let Some(lock) = home.lock()? else {
         return Err(home.wrong("a local cloud runs already", "see `aliform cloud status`"));
     };
-    let listener =
-        TcpListener::bind(listen).await.map_err(|error| home.wrong(&format!("the local cloud can't listen on {listen}"), error))?;
-    let address = listener.local_addr().map_err(|error| home.wrong("the local cloud has no address", error))?;
+    let (listener, address) = bind(home, places.listen).await?;
+    let (listener_tls, secure) = bind(home, places.listen_tls).await?;
     let processes = Arc::new(machines(home, address)?);
     let machines = Arc::new(OnDemand::new(processes.clone()));
     // Ids are drawn from the seed: two local clouds must not give the same ones.
@@ -81,13 +95,16 @@ pub(super) async fn foreground(
     }
     let isolation = processes.isolation().await;
     let exposed = if isolation.namespaces { Vec::new() } else { isolation.missing };
-    let running = Running { address, pid: std::process::id(), exposed };
+    let listeners =
+        Listeners::with_tls(&cloud, listener, listener_tls).map_err(|error| home.wrong("the local cloud can't answer over TLS", error))?;
+    let running = Running { address, secure: Some(secure), pid: std::process::id(), exposed };
     let text = serde_json::to_vec(&running).map_err(|error| home.wrong("the address can't be written", error))?;
     let beside = home.0.join("server.json.new");
     fs::write(&beside, text)
         .and_then(|()| fs::rename(&beside, home.server()))
         .map_err(|error| home.wrong("the address can't be written", error))?;
-    out.text(&format!("listening on http://{address}\n"));
+    let over_tls = format!("listening on https://{secure}, trust {}\n", home.authority().display());
+    out.text(&format!("listening on http://{address}\n{}", if places.say_tls { over_tls.as_str() } else { "" }));
     if detach {
         leave_terminal(home)?;
     }
@@ -99,7 +116,7 @@ pub(super) async fn foreground(
         }
     };
     let cloud = Arc::new(cloud);
-    serve(cloud.clone(), listener, shutdown).await;
+    serve(cloud.clone(), listeners, shutdown).await;
     for id in cloud.machine_ids() {
         machines.halt(&id).await.map_err(|error| home.wrong("a machine can't be halted", error))?;
     }
