@@ -83,6 +83,10 @@ pub struct Latency {
     pub agent: Duration,
     /// An elastic address while it is bound or unbound.
     pub eip: Duration,
+    /// An instance of a function without anything to do until it is removed.
+    pub function_idle: Duration,
+    /// A failed asynchronous invocation until its first retry; each further one waits twice as long.
+    pub function_retry: Duration,
     /// How long the parent of something deleted still believes in it.
     pub delete_consistency: Duration,
 }
@@ -100,6 +104,8 @@ impl Default for Latency {
             instance_stopping: ms(300),
             agent: ms(300),
             eip: ms(200),
+            function_idle: ms(60_000),
+            function_retry: ms(500),
             delete_consistency: ms(500),
         }
     }
@@ -157,11 +163,22 @@ pub struct Quotas {
     pub eips: usize,
     /// Buckets.
     pub buckets: usize,
+    /// Instances of functions.
+    pub function_instances: usize,
 }
 
 impl Default for Quotas {
     fn default() -> Self {
-        Quotas { vpcs: 1000, vswitches: 150, security_groups: 500, rules: 200, vcpus: None, eips: 1000, buckets: 100 }
+        Quotas {
+            vpcs: 1000,
+            vswitches: 150,
+            security_groups: 500,
+            rules: 200,
+            vcpus: None,
+            eips: 1000,
+            buckets: 100,
+            function_instances: 300,
+        }
     }
 }
 

@@ -79,9 +79,10 @@ pub struct LocalCloud {
 /// A resource that is there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Listed {
-    /// `vpc`, `vswitch`, `security_group`, `instance`, `disk`, `eip`, `bucket` or `object`.
+    /// `vpc`, `vswitch`, `security_group`, `instance`, `disk`, `eip`, `bucket`, `object`, `function` or
+    /// `function_trigger`.
     pub kind: &'static str,
-    /// Its id; an object's is `bucket/key`.
+    /// Its id; an object's is `bucket/key`, a trigger's `function/trigger`.
     pub id: String,
     /// The region.
     pub region: String,
@@ -107,7 +108,9 @@ impl LocalCloud {
         let log = Log::open(dir, |record| world.load(record))?;
         let at = |source| StoreError::Io { path: dir.to_owned(), source };
         let blobs = Blobs::in_directory(dir.join("objects")).map_err(at)?;
-        let named: std::collections::BTreeSet<String> = world.objects.values().map(|object| object.digest.clone()).collect();
+        let packages = world.functions.values().filter_map(|function| function.code.as_ref().map(|code| code.digest.clone()));
+        let named: std::collections::BTreeSet<String> =
+            world.objects.values().map(|object| object.digest.clone()).chain(packages).collect();
         blobs.keep_only(&|name| named.contains(name)).map_err(at)?;
         let address_space = std::fs::canonicalize(dir).map_err(at)?.display().to_string();
         let config = Config { address_space, ..config };
@@ -157,6 +160,12 @@ impl LocalCloud {
         self.shared.world().instances.values().map(|row| row.id.clone()).collect()
     }
 
+    /// Ends every instance of every function and takes no invocation any more: the server goes down. Whoever waits for
+    /// one is told.
+    pub async fn end_functions(&self) {
+        fc::end_all(&self.shared).await;
+    }
+
     /// The bill so far, line by line.
     pub fn bills(&self) -> Vec<Bill> {
         self.shared.world().bills.values().cloned().collect()
@@ -189,6 +198,10 @@ fn list(world: &mut World, now: jiff::Timestamp) -> Vec<Listed> {
     world.instances.values().for_each(|row| add("instance", &row.id, &row.region, row.status(now), &row.tags));
     world.disks.iter().for_each(|(id, row)| add("disk", id, &row.region, "Available", &row.tags));
     world.eips.values().for_each(|row| add("eip", &row.id, &row.region, row.status(now), &row.tags));
+    world.functions.values().for_each(|row| add("function", &row.name, &row.region, row.state(), &row.tags));
+    for row in world.function_triggers.values() {
+        add("function_trigger", &format!("{}/{}", row.function, row.name), &row.region, "Available", &wire::params::Tags::new());
+    }
     world.buckets.values().for_each(|row| add("bucket", &row.name, &row.region, "Available", &row.tags));
     for (id, _) in world.objects.iter() {
         let bucket = id.split_once('/').and_then(|(bucket, _)| world.buckets.get(bucket));

@@ -18,7 +18,7 @@ use super::store::blobs::Blobs;
 use super::store::ids;
 use super::store::log::{Log, Snapshot};
 use super::store::{Task, World};
-use super::{delivery, keeper};
+use super::{delivery, fc, keeper};
 use crate::model::clock::Clock;
 
 /// Everything that calls and tasks share.
@@ -143,9 +143,15 @@ impl Shared {
                 Task::Deliver(invocation, instance) => delivery::deliver(&weak, &invocation, &instance).await,
                 Task::Send(file, instance) => delivery::send(&weak, &file, &instance).await,
                 Task::Forget(digest) => forget(&weak, &digest),
+                Task::Invoke(task) => fc::worker::carry(&weak, &task).await,
             }
         };
         tokio::spawn(until_closed(work, closed));
+    }
+
+    /// Does something that goes on by itself, until the cloud is dropped.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        tokio::spawn(until_closed(work, self.closed.clone()));
     }
 
     /// Takes up what a server before this one left: machines, commands, files on their way. Does so once.
@@ -197,6 +203,7 @@ impl Shared {
                     }
                 }
             }
+            tasks.extend(fc::worker::take_up(world, now));
             tasks
         });
         for task in tasks {

@@ -17,6 +17,10 @@ use super::assistant::{Invocation, SentFile};
 use super::billing::{Bill, Spending};
 use super::config::StockRule;
 use super::eip::Eip;
+use super::fc::function::Function;
+use super::fc::pool::Pool;
+use super::fc::task::AsyncTask;
+use super::fc::trigger::Trigger;
 use super::idempotency::Token;
 use super::instance::{Instance, LeftDisk};
 use super::oss::{Bucket, Object};
@@ -73,6 +77,9 @@ world! {
     files: SentFile,
     buckets: Bucket,
     objects: Object,
+    functions: Function,
+    function_triggers: Trigger,
+    function_tasks: AsyncTask,
     tokens: Token,
     bills: Bill,
     meta: u64,
@@ -104,6 +111,8 @@ pub(crate) enum Task {
     Send(String, String),
     /// Forgets an object's bytes if nothing names them any more.
     Forget(String),
+    /// Carries out an asynchronous invocation of a function.
+    Invoke(String),
 }
 
 /// Output of a command that still runs.
@@ -128,7 +137,7 @@ pub(crate) struct Index {
     pub(crate) invoked: BTreeMap<String, Vec<String>>,
     /// Instances in a security group.
     pub(crate) members: BTreeMap<String, BTreeSet<String>>,
-    /// How many objects name the bytes of a digest.
+    /// How many objects and functions name the bytes of a digest.
     pub(crate) blobs: BTreeMap<String, usize>,
     /// What the account has spent.
     pub(crate) spending: Spending,
@@ -150,6 +159,8 @@ pub(crate) struct Index {
     pub(crate) stock: Vec<StockRule>,
     /// What is to be done after the call.
     pub(crate) tasks: Vec<Task>,
+    /// Instances of functions.
+    pub(crate) functions: Pool,
 }
 
 impl Index {
@@ -222,6 +233,9 @@ impl World {
         index.due.extend(self.tokens.iter().map(|(key, token)| (token.until, Due::Token(key.to_owned()))));
         for object in self.objects.values() {
             *index.blobs.entry(object.digest.clone()).or_default() += 1;
+        }
+        for code in self.functions.values().filter_map(|function| function.code.as_ref()) {
+            *index.blobs.entry(code.digest.clone()).or_default() += 1;
         }
         for bill in self.bills.values() {
             index.spending.add(bill);

@@ -204,13 +204,16 @@ async fn foreground(home: &Home, listen: SocketAddr, detach: bool, out: &Output)
         leave_terminal(home)?;
     }
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| home.wrong("signals can't be heard", error))?;
+    let cloud = Arc::new(cloud);
+    let functions = cloud.clone();
     let shutdown = async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = tokio::signal::ctrl_c() => {}
         }
+        // First of all: an invocation may take a day, and answers under way are waited for.
+        functions.end_functions().await;
     };
-    let cloud = Arc::new(cloud);
     serve(cloud.clone(), listener, shutdown).await;
     for id in cloud.machine_ids() {
         machines.halt(&id).await.map_err(|error| home.wrong("a machine can't be halted", error))?;
