@@ -11,7 +11,7 @@ use aliform::local_cloud::config::{Config, Quotas};
 use aliform::local_cloud::machines::simulated::{Behaviour, SIMULATED_HTTP, Simulated};
 use aliform::local_cloud::machines::{CommandSpec, MachineSpec};
 use aliform::local_cloud::wire::{Request, Response};
-use aliform::model::clock::{Clock, RuntimeClock};
+use aliform::model::clock::RuntimeClock;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;

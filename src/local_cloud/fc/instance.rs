@@ -87,11 +87,16 @@ pub(super) async fn lease(shared: &Arc<Shared>, function: &Function) -> Result<L
 fn set_phase(shared: &Shared, id: &str, phase: Phase) {
     let now = shared.now();
     let mut world = shared.world();
-    if let Some(entry) = world.index.functions.instances.get_mut(id) {
+    let pool = &mut world.index.functions;
+    if let Some(entry) = pool.instances.get_mut(id) {
         entry.phase = phase;
         entry.idle_since = now;
+        if entry.busy == 0 && matches!(entry.phase, Phase::Failed(_)) {
+            // Whoever wanted it has gone.
+            pool.forget(id, now);
+        }
     }
-    world.index.functions.signal();
+    pool.signal();
 }
 
 async fn live(shared: Arc<Shared>, function: Function, machine: MachineSpec, port: u16, mut end: watch::Receiver<bool>) {

@@ -325,9 +325,11 @@ fn respond(function: &Function, done: &Done, tail: bool) -> Response {
     let mut headers = vec![
         ("content-type".to_owned(), content_type.unwrap_or("application/octet-stream").to_owned()),
         ("x-fc-invocation-duration".to_owned(), done.duration.as_millis().to_string()),
-        ("x-fc-instance-id".to_owned(), done.instance.clone()),
     ];
     let mut add = |name: &str, value: String| headers.push((name.to_owned(), value));
+    if !done.instance.is_empty() {
+        add("x-fc-instance-id", done.instance.clone());
+    }
     if let Some(memory) = done.memory_mib {
         add("x-fc-max-memory-usage", memory.to_string());
     }

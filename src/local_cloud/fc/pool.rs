@@ -77,6 +77,14 @@ pub(crate) struct Pool {
     stops: BTreeMap<String, watch::Sender<bool>>,
 }
 
+impl Entry {
+    /// Whether it takes one of the places that a function or a region has; one that is about to go does not.
+    fn counts(&self) -> bool {
+        let goes = *self.end.borrow() || (self.retired && self.busy == 0);
+        matches!(self.phase, Phase::Starting | Phase::Ready) && !goes
+    }
+}
+
 impl Pool {
     /// Tells of every change from now on.
     pub(crate) fn watch(&self) -> watch::Receiver<u64> {
@@ -210,11 +218,11 @@ pub(crate) fn take(shared: &Arc<Shared>, function: &Function, new: impl FnOnce()
         return exhausted(format!("function '{}' has no instance, and on-demand instances are disabled", function.name));
     }
     let quota = shared.config.quotas.function_instances;
-    let own = pool.instances.values().filter(|entry| entry.function == key).count();
+    let own = pool.instances.values().filter(|entry| entry.counts() && entry.function == key).count();
     if function.reserved.is_some_and(|reserved| own >= reserved as usize) {
         return exhausted(format!("function '{}' has all of its {own} reserved instances at work", function.name));
     }
-    if pool.instances.values().filter(|entry| entry.region == function.region).count() >= quota {
+    if pool.instances.values().filter(|entry| entry.counts() && entry.region == function.region).count() >= quota {
         return exhausted(format!("the region has all of its {quota} instances at work"));
     }
     let (machine, port) = new();
