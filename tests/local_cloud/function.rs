@@ -262,6 +262,49 @@ async fn what_was_used_is_on_the_bill() {
     assert_eq!(caller.cloud.spent() - before, expected);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_instance_is_initialised_before_it_is_used_and_told_before_it_ends() {
+    let asked = Arc::new(std::sync::Mutex::new(Vec::<String>::new()));
+    let seen = asked.clone();
+    let machines = Simulated::with(move |_, command| {
+        if command.interpreter == SIMULATED_HTTP {
+            seen.lock().unwrap().push(command.working_directory.clone().unwrap());
+        }
+        let fails = command.script.is_empty() && seen.lock().unwrap().len() > 5;
+        Behaviour { output: b"{}".to_vec(), exit_code: i32::from(fails), ..Behaviour::default() }
+    });
+    let caller = Caller::with(Config::default(), machines);
+    let hooks = json!({ "initializer": { "handler": "index.start", "timeout": 5 }, "preStop": { "handler": "index.stop" } });
+    make(&caller, "f", json!({ "instanceLifecycleConfig": hooks, "idleTimeout": 7 })).await;
+    invoke(&caller, "f", b"x").await;
+    invoke(&caller, "f", b"x").await;
+    sleep(6000).await;
+    assert_eq!(*asked.lock().unwrap(), ["/initialize", "/invoke", "/invoke"]);
+    sleep(2000).await;
+    assert_eq!(*asked.lock().unwrap(), ["/initialize", "/invoke", "/invoke", "/pre-stop"]);
+    assert!(caller.machines.alive().is_empty());
+    // A function whose initializer fails is never asked for anything else.
+    asked.lock().unwrap().extend(["".to_owned(), "".to_owned()]);
+    let failed = invoke(&caller, "f", b"x").await;
+    assert_eq!((failed.status, failed.header("x-fc-error-type")), (200, Some("UnhandledInvocationError")));
+    assert_eq!(asked.lock().unwrap().last().unwrap(), "/initialize");
+    sleep(1000).await;
+    assert!(caller.machines.alive().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_is_in_a_network_that_is_there() {
+    let caller = caller(Config::default());
+    let network = caller.network().await;
+    let vpc = json!({ "vpcId": network.vpc, "vSwitchIds": [network.vswitch], "securityGroupId": network.group });
+    let made = make(&caller, "f", json!({ "vpcConfig": vpc })).await;
+    assert_eq!(made["vpcConfig"], vpc);
+    let elsewhere = json!({ "vpcConfig": { "vpcId": network.vpc, "vSwitchIds": ["vsw-none"] } });
+    let (status, refused) = call(&caller, "PUT", "/f", elsewhere).await;
+    assert_eq!((status, text(&refused, "/Code")), (400, "InvalidArgument".to_owned()));
+    assert_eq!(call(&caller, "GET", "/f", json!({})).await.1["vpcConfig"], vpc);
+}
+
 async fn open(dir: &Path, clock: &Arc<RuntimeClock>, machines: &Arc<Simulated>) -> Caller {
     sleep(1).await;
     let cloud = LocalCloud::open(dir, Config::default(), clock.clone(), machines.clone()).unwrap();

@@ -84,12 +84,14 @@ fn hundredths(cpu: f64) -> Option<u32> {
 }
 
 fn sizes(settings: &Settings) -> Result<(), Fault> {
-    let Some(cpu) = hundredths(settings.cpu).filter(|cpu| *cpu >= 5) else {
-        return Err(invalid(format!("cpu {} is invalid: 0.05 to 16 in steps of 0.05", settings.cpu)));
-    };
+    let wrong = || invalid(format!("cpu {} is invalid: 0.05 to 16 in steps of 0.05", settings.cpu));
+    let cpu = hundredths(settings.cpu).ok_or_else(wrong)?;
     let memory = settings.memory_size;
     if !(128..=32_768).contains(&memory) || !memory.is_multiple_of(64) {
         return Err(invalid(format!("memorySize {memory} is invalid: 128 to 32768 in steps of 64")));
+    }
+    if cpu < 5 {
+        return Err(wrong());
     }
     if !(cpu * 1024..=cpu * 4096).contains(&(memory * 100)) {
         let message = format!("cpu {} and memorySize {memory} are invalid: the ratio of vCPU to GB is between 1:1 and 1:4", settings.cpu);

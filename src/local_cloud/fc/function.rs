@@ -21,8 +21,8 @@ use crate::local_cloud::wire::params::Tags;
 
 /// How long a link to a package is good.
 const LINK: std::time::Duration = std::time::Duration::from_secs(600);
-/// Where packages are fetched from.
-pub(super) const PACKAGES: &str = "/function-code/";
+/// Where packages are fetched from: no bucket has such a name.
+pub(super) const PACKAGES: &str = "/_aliform/function-code/";
 /// How many functions a region may hold.
 const MOST: usize = 5000;
 

@@ -153,12 +153,19 @@ fn script(function: &Function) -> Result<String, NotStarted> {
         Some(Family::Python) => {
             let exact = if version.contains('.') { format!("python{version}") } else { "python3".to_owned() };
             format!(
-                "python=$(command -v {exact} || command -v python3) || {{ echo 'this computer has no python3'; exit 127; }}\n\
-                 exec \"$python\" -u \"$own/bootstrap.py\"\n"
+                // A version manager may have a command for a version that is not there.
+                "for python in {exact} python3; do\n\
+                 \"$python\" -c '' 2> /dev/null && exec \"$python\" -u \"$own/bootstrap.py\"\n\
+                 done\n\
+                 echo 'this computer has no python3'\n\
+                 exit 127\n"
             )
         }
-        Some(Family::Node) => "node=$(command -v node || command -v nodejs) || { echo 'this computer has no node'; exit 127; }\n\
-             exec \"$node\" \"$own/bootstrap.js\"\n"
+        Some(Family::Node) => "for node in node nodejs; do\n\
+             \"$node\" -e '' 2> /dev/null && exec \"$node\" \"$own/bootstrap.js\"\n\
+             done\n\
+             echo 'this computer has no node'\n\
+             exit 127\n"
             .to_owned(),
         Some(Family::Custom) => {
             let custom = settings.custom_runtime_config.clone().unwrap_or_default();
