@@ -14,6 +14,9 @@
 //! A runtime is a server inside its machine: a custom one as the real service has it, Python and Node by a bootstrap of
 //! our own that speaks the same protocol. An invocation is an HTTP request from within the machine, so that nothing of
 //! the system but the runtime itself is needed, and results are bytes of any size.
+//!
+//! As with instances of ECS, sizes are checked and billed and not enforced. Where machines are plain processes they
+//! share the computer's ports: two instances whose servers insist on one port do not come up beside each other there.
 
 mod asynchronous;
 mod check;
@@ -182,7 +185,7 @@ fn field<T: serde::de::DeserializeOwned>(body: &serde_json::Map<String, Json>, n
     }
 }
 
-/// What every call that changes a function does: commit, and the product's own error if it can't be written down.
+/// Changes the world for a call.
 async fn commit(call: &RoaCall<'_>, change: impl FnOnce(&mut super::call::Call) -> Outcome) -> Outcome {
     call.commit(change).await
 }
