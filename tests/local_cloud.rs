@@ -8,6 +8,8 @@ mod caller;
 mod command;
 #[path = "local_cloud/durable.rs"]
 mod durable;
+#[path = "local_cloud/function.rs"]
+mod function;
 #[path = "local_cloud/gateway.rs"]
 mod gateway;
 #[path = "local_cloud/instance.rs"]

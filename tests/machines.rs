@@ -378,6 +378,44 @@ async fn an_app_on_the_loopback_alone_is_not_reachable_from_outside() {
 }
 
 #[tokio::test]
+async fn a_port_that_nothing_opens_is_asked_from_within() {
+    let lab = Lab::new();
+    let (one, two) = (lab.boot(&[]).await, lab.boot(&[]).await);
+    for (machine, name) in [(&one, "one"), (&two, "two")] {
+        assert!(!lab.processes.listens(machine, 9000).await);
+        output(&lab.processes, machine, &serve(name, 9000)).await;
+    }
+    let ask = async |machine: &MachineSpec, path: &str| {
+        let request = http::Request::get(path).header("host", "127.0.0.1").body(bytes::Bytes::new()).unwrap();
+        lab.processes.exchange(machine, 9000, request).await
+    };
+    for (machine, name) in [(&one, "one\n"), (&two, "two\n")] {
+        until("the port", async || lab.processes.listens(machine, 9000).await.then_some(())).await;
+        assert_eq!(ask(machine, "/name").await.unwrap().body().as_ref(), name.as_bytes());
+        assert_eq!(ask(machine, "/nothing").await.unwrap().status(), 404);
+    }
+    lab.processes.halt(&one.id).await.unwrap();
+    assert!(ask(&one, "/name").await.is_err());
+    assert!(!lab.processes.listens(&one, 9000).await);
+    assert!(ask(&two, "/name").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_part_of_a_file_is_read_and_what_is_no_file_is_not() {
+    let lab = Lab::new();
+    let machine = lab.boot(&[]).await;
+    output(&lab.processes, &machine, "echo 0123456789 > /var/log/some; mkfifo /var/log/pipe").await;
+    let read = async |path: &str, from, most| lab.processes.read_file(&machine, path, from, most).await;
+    let part = read("/var/log/some", 4, 4).await.unwrap();
+    assert_eq!((part.size, part.bytes.as_slice()), (11, b"789\n".as_slice()));
+    assert!(read("/var/log/some", 11, 4).await.unwrap().bytes.is_empty());
+    assert!(read("/proc/1/status", 0, 9999).await.unwrap().bytes.starts_with(b"Name:"));
+    for path in ["/var/log/pipe", "/var/log", "/var/log/missing", "/../etc/passwd", "relative"] {
+        assert!(read(path, 0, 1).await.is_err(), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_port_that_the_host_refuses_is_told() {
     let lab = Lab::new();
     let machine = lab.boot(&world(8080)).await;

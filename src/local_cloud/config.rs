@@ -123,9 +123,21 @@ pub struct Latency {
     #[schemars(with = "String")]
     pub eip: Duration,
     /// A NAT gateway from `Creating` to `Available`, and in `Deleting`.
+    #[serde(with = "super::scenario::text::duration")]
+    #[schemars(with = "String")]
     pub nat_gateway: Duration,
     /// A SNAT entry from `Pending` to `Available`, and in `Deleting`.
+    #[serde(with = "super::scenario::text::duration")]
+    #[schemars(with = "String")]
     pub snat_entry: Duration,
+    /// An instance of a function without anything to do until it is removed.
+    #[serde(with = "super::scenario::text::duration")]
+    #[schemars(with = "String")]
+    pub function_idle: Duration,
+    /// A failed asynchronous invocation until its first retry; each further one waits twice as long.
+    #[serde(with = "super::scenario::text::duration")]
+    #[schemars(with = "String")]
+    pub function_retry: Duration,
     /// How long the parent of something deleted still believes in it.
     #[serde(with = "super::scenario::text::duration")]
     #[schemars(with = "String")]
@@ -147,6 +159,8 @@ impl Default for Latency {
             eip: ms(200),
             nat_gateway: ms(400),
             snat_entry: ms(200),
+            function_idle: ms(60_000),
+            function_retry: ms(500),
             delete_consistency: ms(500),
         }
     }
@@ -239,6 +253,8 @@ pub struct Quotas {
     pub nat_gateways: usize,
     /// SNAT entries of a NAT gateway.
     pub snat_entries: usize,
+    /// Instances of functions.
+    pub function_instances: usize,
 }
 
 impl Default for Quotas {
@@ -253,6 +269,7 @@ impl Default for Quotas {
             buckets: 100,
             nat_gateways: 5,
             snat_entries: 200,
+            function_instances: 300,
         }
     }
 }

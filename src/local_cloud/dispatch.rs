@@ -77,6 +77,9 @@ pub(crate) fn product_name(version: &str) -> Option<&'static str> {
 /// Answers a request of any product. `refused` is a fault that was drawn for it.
 pub(crate) async fn answer(shared: &Arc<Shared>, request: &Request, refused: Option<Fault>) -> Response {
     let request_id = shared.request_id();
+    if fc::is_visitor(request) {
+        return fc::answer_visitor(shared, request).await;
+    }
     let params = Params::of(request);
     let action = request.header("x-acs-action").or_else(|| params.text("Action"));
     let version = request.header("x-acs-version").or_else(|| params.text("Version"));

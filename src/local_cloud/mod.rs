@@ -104,10 +104,10 @@ pub struct LocalCloud {
 /// A resource that is there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Listed {
-    /// `vpc`, `vswitch`, `security_group`, `instance`, `disk`, `eip`, `nat_gateway`, `snat_entry`, `bucket`, `object` or
-    /// `multipart_upload`.
+    /// `vpc`, `vswitch`, `security_group`, `instance`, `disk`, `eip`, `nat_gateway`, `snat_entry`, `bucket`, `object`,
+    /// `multipart_upload`, `function` or `function_trigger`.
     pub kind: &'static str,
-    /// Its id; an object's is `bucket/key`, a multipart upload's `bucket/key?uploadId=id`.
+    /// Its id; an object's is `bucket/key`, a multipart upload's `bucket/key?uploadId=id`, a trigger's `function/trigger`.
     pub id: String,
     /// The region.
     pub region: String,
@@ -135,8 +135,9 @@ impl LocalCloud {
         let at = |source| StoreError::Io { path: dir.to_owned(), source };
         let blobs = Blobs::in_directory(dir.join("objects")).map_err(at)?;
         let of_parts = world.parts.values().map(|part| part.digest.as_str());
-        let named: std::collections::BTreeSet<&str> =
-            world.objects.values().flat_map(|object| object.content.digests()).chain(of_parts).collect();
+        let packages = world.functions.values().filter_map(|function| function.code.as_ref().map(|code| code.digest.as_str()));
+        let of_objects = world.objects.values().flat_map(|object| object.content.digests());
+        let named: std::collections::BTreeSet<&str> = of_objects.chain(of_parts).chain(packages).collect();
         blobs.keep_only(&|name| named.contains(name)).map_err(at)?;
         let address_space = std::fs::canonicalize(dir).map_err(at)?.display().to_string();
         let config = Config { address_space, ..config };
@@ -252,6 +253,12 @@ impl LocalCloud {
         self.shared.world().instances.values().map(|row| row.id.clone()).collect()
     }
 
+    /// Ends every instance of every function and takes no invocation any more: the server goes down. Whoever waits for
+    /// one is told.
+    pub async fn end_functions(&self) {
+        fc::end_all(&self.shared).await;
+    }
+
     /// The bill so far, line by line.
     pub fn bills(&self) -> Vec<Bill> {
         self.shared.world().bills.values().cloned().collect()
@@ -284,9 +291,13 @@ fn list(world: &mut World, now: jiff::Timestamp) -> Vec<Listed> {
     world.instances.values().for_each(|row| add("instance", &row.id, &row.region, row.status(now), &row.tags));
     world.disks.iter().for_each(|(id, row)| add("disk", id, &row.region, "Available", &row.tags));
     world.eips.values().for_each(|row| add("eip", &row.id, &row.region, row.status(now), &row.tags));
+    world.functions.values().for_each(|row| add("function", &row.name, &row.region, row.state(), &row.tags));
     world.nat_gateways.values().for_each(|row| add("nat_gateway", &row.id, &row.region, row.status(now), &row.tags));
     let untagged = wire::params::Tags::new();
     world.snat_entries.values().for_each(|row| add("snat_entry", &row.id, &row.region, row.status(now), &untagged));
+    for row in world.function_triggers.values() {
+        add("function_trigger", &format!("{}/{}", row.function, row.name), &row.region, "Available", &untagged);
+    }
     world.buckets.values().for_each(|row| add("bucket", &row.name, &row.region, "Available", &row.tags));
     let region = |bucket: &str| world.buckets.get(bucket).map_or("", |bucket| bucket.region.as_str());
     for (id, object) in world.objects.iter() {

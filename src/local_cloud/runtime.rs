@@ -29,7 +29,7 @@ use super::store::log::{Log, Snapshot};
 use super::store::{Task, World};
 use super::tls::TlsError;
 use super::tls::authority::Authority;
-use super::{delivery, keeper};
+use super::{delivery, fc, keeper};
 use crate::model::clock::Clock;
 
 /// Everything that calls and tasks share.
@@ -227,9 +227,15 @@ impl Shared {
                 Task::Deliver(invocation, instance) => delivery::deliver(&weak, &invocation, &instance).await,
                 Task::Send(file, instance) => delivery::send(&weak, &file, &instance).await,
                 Task::Forget(digest) => forget(&weak, &digest),
+                Task::Invoke(task) => fc::worker::carry(&weak, &task).await,
             }
         };
         tokio::spawn(until_closed(work, closed));
+    }
+
+    /// Does something that goes on by itself, until the cloud is dropped.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        tokio::spawn(until_closed(work, self.closed.clone()));
     }
 
     /// Takes up what a server before this one left: machines, commands, files on their way. Does so once.
@@ -281,6 +287,7 @@ impl Shared {
                     }
                 }
             }
+            tasks.extend(fc::worker::take_up(world, now));
             tasks
         });
         for task in tasks {

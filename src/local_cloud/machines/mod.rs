@@ -3,6 +3,7 @@
 
 pub mod agent;
 mod disk;
+mod exchange;
 mod identity;
 pub mod isolation;
 pub mod on_demand;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use ipnet::Ipv4Net;
 
 /// What an instance's machine needs to know to come up.
@@ -138,6 +140,15 @@ pub enum FileFault {
     UserGroupNotExists,
 }
 
+/// A part of a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FilePart {
+    /// How long the whole file is.
+    pub size: u64,
+    /// The bytes that were asked for.
+    pub bytes: Vec<u8>,
+}
+
 /// Why a machine did not do what it was told.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("machine `{id}` can't {what}: {reason}")]
@@ -167,6 +178,21 @@ pub trait Machines: Send + Sync {
 
     /// Writes a file.
     async fn write_file(&self, machine: &MachineSpec, file: FileSpec) -> Result<(), FileFault>;
+
+    /// Reads the last `most` bytes of what a file has after its first `from` bytes.
+    async fn read_file(&self, machine: &MachineSpec, path: &str, from: u64, most: u64) -> Result<FilePart, MachineError>;
+
+    /// Whether something listens on a port of the machine's own loopback.
+    async fn listens(&self, machine: &MachineSpec, port: u16) -> bool;
+
+    /// Sends one HTTP request to a port of the machine's own loopback, from within. It may take as long as it takes;
+    /// giving up the waiting closes the connection.
+    async fn exchange(
+        &self,
+        machine: &MachineSpec,
+        port: u16,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Bytes>, MachineError>;
 
     /// Replaces the set of openings.
     async fn open(&self, machine: &MachineSpec, openings: &[Opening]) -> Result<(), MachineError>;

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use tokio::sync::OwnedMutexGuard;
 
 use super::processes::Processes;
 use super::{
-    CancellationSignal, CommandOutcome, CommandSpec, Ending, FileFault, FileSpec, MachineError, MachineSpec, Machines, Opening, Progress,
+    CancellationSignal, CommandOutcome, CommandSpec, Ending, FileFault, FilePart, FileSpec, MachineError, MachineSpec, Machines, Opening,
+    Progress,
 };
 
 /// What is to be booted when something is to be done.
@@ -64,6 +66,26 @@ impl Machines for OnDemand {
     async fn write_file(&self, machine: &MachineSpec, file: FileSpec) -> Result<(), FileFault> {
         self.awake(&machine.id).await.map_err(|error| FileFault::CreateFailed(error.to_string()))?;
         self.processes.write_file(machine, file).await
+    }
+
+    async fn read_file(&self, machine: &MachineSpec, path: &str, from: u64, most: u64) -> Result<FilePart, MachineError> {
+        self.awake(&machine.id).await?;
+        self.processes.read_file(machine, path, from, most).await
+    }
+
+    async fn listens(&self, machine: &MachineSpec, port: u16) -> bool {
+        // On a machine that sleeps nothing listens.
+        self.processes.listens(machine, port).await
+    }
+
+    async fn exchange(
+        &self,
+        machine: &MachineSpec,
+        port: u16,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Bytes>, MachineError> {
+        self.awake(&machine.id).await?;
+        self.processes.exchange(machine, port, request).await
     }
 
     async fn open(&self, machine: &MachineSpec, openings: &[Opening]) -> Result<(), MachineError> {

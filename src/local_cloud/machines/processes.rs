@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
@@ -23,8 +24,8 @@ use super::isolation::Isolation;
 
 use super::wire::{HostEnvironment, Launch, LaunchReport, PROTOCOL, Reply, Request, SOCKET, read_frame, write_frame};
 use super::{
-    CancellationSignal, CommandOutcome, CommandSpec, Ending, FileFault, FileSpec, MachineError, MachineSpec, Machines, Opening, Progress,
-    disk,
+    CancellationSignal, CommandOutcome, CommandSpec, Ending, FileFault, FilePart, FileSpec, MachineError, MachineSpec, Machines, Opening,
+    Progress, disk, exchange,
 };
 
 /// How long an agent may take to start, and to answer anything but a command.
@@ -300,6 +301,45 @@ impl Machines for Processes {
         }
     }
 
+    async fn read_file(&self, machine: &MachineSpec, path: &str, from: u64, most: u64) -> Result<FilePart, MachineError> {
+        let fail = |reason| MachineError { id: machine.id.clone(), what: "read a file", reason };
+        let directory = self.machine(&machine.id).map_err(fail)?;
+        match ask_for(&directory, &Request::ReadFile { path: path.to_owned(), from, most }, &[]).await {
+            Ok((Reply::Content { size }, bytes)) => Ok(FilePart { size, bytes }),
+            Ok((Reply::Missing(reason), _)) => Err(fail(reason)),
+            Ok((other, _)) => Err(fail(format!("it answered {other:?}"))),
+            Err(error) => Err(fail(not_running(&error))),
+        }
+    }
+
+    async fn listens(&self, machine: &MachineSpec, port: u16) -> bool {
+        let Ok(directory) = self.machine(&machine.id) else { return false };
+        matches!(ask(&directory, &Request::Connect { port }, &[]).await, Ok(Reply::Done))
+    }
+
+    async fn exchange(
+        &self,
+        machine: &MachineSpec,
+        port: u16,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Bytes>, MachineError> {
+        let fail = |reason| MachineError { id: machine.id.clone(), what: "answer", reason };
+        let directory = self.machine(&machine.id).map_err(fail)?;
+        let connected = async {
+            let mut stream = connect(&directory).await?;
+            write_frame(&mut stream, &Request::Connect { port }, &[]).await?;
+            let (reply, _) = receive(&mut stream).await?;
+            Ok((stream, reply))
+        };
+        let connected = tokio::time::timeout(START, connected).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut));
+        match connected.and_then(|connected| connected) {
+            Ok((stream, Reply::Done)) => exchange::send(stream, request).await.map_err(fail),
+            Ok((_, Reply::Missing(reason))) => Err(fail(reason)),
+            Ok((_, other)) => Err(fail(format!("it answered {other:?}"))),
+            Err(error) => Err(fail(not_running(&error))),
+        }
+    }
+
     async fn open(&self, machine: &MachineSpec, openings: &[Opening]) -> Result<(), MachineError> {
         let fail = |reason| MachineError { id: machine.id.clone(), what: "open its ports", reason };
         let directory = self.machine(&machine.id).map_err(fail)?;
@@ -398,10 +438,15 @@ async fn connect(directory: &Path) -> io::Result<UnixStream> {
 }
 
 async fn ask(directory: &Path, request: &Request, payload: &[u8]) -> io::Result<Reply> {
+    ask_for(directory, request, payload).await.map(|(reply, _)| reply)
+}
+
+/// The same with what the reply carries.
+async fn ask_for(directory: &Path, request: &Request, payload: &[u8]) -> io::Result<(Reply, Vec<u8>)> {
     let asked = async {
         let mut stream = connect(directory).await?;
         write_frame(&mut stream, request, payload).await?;
-        receive(&mut stream).await.map(|(reply, _)| reply)
+        receive(&mut stream).await
     };
     tokio::time::timeout(START, asked).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }

@@ -16,7 +16,7 @@ use super::processes::Status;
 use super::{CommandSpec, Ending, FileFault, FileSpec, Opening};
 
 /// Raised when the frames change: a server ends an agent that speaks another protocol instead of guessing.
-pub(super) const PROTOCOL: u32 = 1;
+pub(super) const PROTOCOL: u32 = 2;
 /// The control socket's name in a machine's directory.
 pub(super) const SOCKET: &str = "agent.sock";
 /// How much of a command's output is kept, in bytes. Source: `InvokeCommand`, output is cut at 24 KB.
@@ -109,6 +109,16 @@ pub(super) enum Request {
     Stop,
     /// The payload is the content.
     WriteFile(FileRequest),
+    /// The last `most` bytes after the first `from`.
+    ReadFile {
+        path: String,
+        from: u64,
+        most: u64,
+    },
+    /// From the answer on, this connection is one to that port of the machine's loopback.
+    Connect {
+        port: u16,
+    },
     Open(Vec<Door>),
     Halt,
 }
@@ -175,6 +185,12 @@ pub(super) enum Reply {
         dropped: u64,
     },
     Done,
+    /// The payload is a part of a file of this size.
+    Content {
+        size: u64,
+    },
+    /// There is no such file, or nobody listens there; and why.
+    Missing(String),
     Refused(WireFault),
 }
 

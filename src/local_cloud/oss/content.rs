@@ -48,14 +48,14 @@ pub(super) async fn measure(bytes: &Bytes) -> Result<Measured, Refusal> {
 }
 
 /// Digests that must not be forgotten meanwhile. Dropping it lets go of them, unless rows name them by then.
-pub(super) struct Held {
+pub(crate) struct Held {
     shared: Arc<Shared>,
     digests: Vec<String>,
 }
 
 impl Held {
     /// Holds what an object or a part names. To be called while the world can't change.
-    pub(super) fn of<'a>(shared: &Arc<Shared>, world: &mut World, digests: impl Iterator<Item = &'a str>) -> Self {
+    pub(crate) fn of<'a>(shared: &Arc<Shared>, world: &mut World, digests: impl Iterator<Item = &'a str>) -> Self {
         let mut held = Held { shared: shared.clone(), digests: Vec::new() };
         held.add(world, digests);
         held
@@ -110,7 +110,7 @@ pub(super) async fn keep(shared: &Arc<Shared>, bytes: Bytes, measured: &Measured
 }
 
 /// The bytes `from..to` of an object that is held.
-pub(super) async fn read(shared: &Shared, object: &Object, from: u64, to: u64) -> Result<Bytes, Refusal> {
+pub(crate) async fn read(shared: &Shared, object: &Object, from: u64, to: u64) -> Result<Bytes, Refusal> {
     let mut pieces = Vec::new();
     let mut start = 0;
     let mut add = |digest: &str, size: u64| {

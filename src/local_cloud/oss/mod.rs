@@ -4,7 +4,7 @@
 mod access;
 mod append;
 mod bucket;
-mod content;
+pub(crate) mod content;
 mod copy;
 mod description;
 mod list;

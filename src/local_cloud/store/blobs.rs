@@ -66,6 +66,17 @@ impl Blobs {
         Ok(())
     }
 
+    /// All bytes of a digest.
+    pub(crate) async fn get(&self, digest: &str) -> io::Result<Bytes> {
+        match self {
+            Blobs::Memory(map) => lock(map).get(digest).cloned().ok_or_else(|| io::ErrorKind::NotFound.into()),
+            Blobs::Directory(dir) => {
+                let path = dir.join(digest);
+                tokio::task::spawn_blocking(move || std::fs::read(path)).await.map_err(io::Error::other)?.map(Bytes::from)
+            }
+        }
+    }
+
     /// Some bytes of several digests, one piece after the other. Only what is asked for is read.
     pub(crate) async fn read(&self, pieces: Vec<Piece>) -> io::Result<Bytes> {
         let length = pieces.iter().map(|piece| piece.length).sum::<u64>();

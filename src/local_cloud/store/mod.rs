@@ -18,6 +18,10 @@ use super::assistant::{Invocation, SentFile};
 use super::billing::{Bill, Spending};
 use super::config::StockRule;
 use super::eip::Eip;
+use super::fc::function::Function;
+use super::fc::pool::Pool;
+use super::fc::task::AsyncTask;
+use super::fc::trigger::Trigger;
 use super::idempotency::Token;
 use super::instance::{Instance, LeftDisk};
 use super::market::{self, Market};
@@ -80,6 +84,9 @@ world! {
     objects: Object,
     uploads: Upload,
     parts: Part,
+    functions: Function,
+    function_triggers: Trigger,
+    function_tasks: AsyncTask,
     tokens: Token,
     bills: Bill,
     meta: u64,
@@ -117,6 +124,8 @@ pub(crate) enum Task {
     Send(String, String),
     /// Forgets an object's bytes if nothing names them any more.
     Forget(String),
+    /// Carries out an asynchronous invocation of a function.
+    Invoke(String),
 }
 
 /// Output of a command that still runs.
@@ -141,7 +150,7 @@ pub(crate) struct Index {
     pub(crate) invoked: BTreeMap<String, Vec<String>>,
     /// Instances in a security group.
     pub(crate) members: BTreeMap<String, BTreeSet<String>>,
-    /// How many objects and parts name the bytes of a digest, or hold it for the time of a request.
+    /// How many objects, parts and functions name the bytes of a digest, or hold it for the time of a request.
     pub(crate) blobs: BTreeMap<String, usize>,
     /// What the account has spent.
     pub(crate) spending: Spending,
@@ -167,6 +176,8 @@ pub(crate) struct Index {
     pub(crate) market: Market,
     /// What is to be done after the call.
     pub(crate) tasks: Vec<Task>,
+    /// Instances of functions.
+    pub(crate) functions: Pool,
 }
 
 impl Index {
@@ -250,6 +261,9 @@ impl World {
         let of_parts = self.parts.values().map(|part| part.digest.as_str());
         for digest in self.objects.values().flat_map(|object| object.content.digests()).chain(of_parts) {
             *index.blobs.entry(digest.to_owned()).or_default() += 1;
+        }
+        for code in self.functions.values().filter_map(|function| function.code.as_ref()) {
+            *index.blobs.entry(code.digest.clone()).or_default() += 1;
         }
         for bill in self.bills.values() {
             index.spending.add(bill);

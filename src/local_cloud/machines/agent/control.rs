@@ -2,12 +2,13 @@
 //! the parts that serve them.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::unix::net::UnixListener as StandardListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
 use super::inside::Inside;
@@ -56,6 +57,23 @@ async fn answer(stream: UnixStream, inside: &Arc<Inside>, halted: mpsc::Sender<(
             let written = tokio::task::spawn_blocking(move || files::write(&place.root, place.identities, &request, &payload)).await?;
             written.map_or_else(Reply::Refused, |()| Reply::Done)
         }
+        Request::ReadFile { path, from, most } => {
+            let place = inside.place.clone();
+            match tokio::task::spawn_blocking(move || files::read(&place.root, &path, from, most)).await? {
+                Ok((size, bytes)) => return write_frame(&mut writer, &Reply::Content { size }, &bytes).await,
+                Err(error) => Reply::Missing(error.to_string()),
+            }
+        }
+        Request::Connect { port } => match TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
+            Ok(mut far) => {
+                write_frame(&mut writer, &Reply::Done, &[]).await?;
+                let mut near = reader.reunite(writer).map_err(io::Error::other)?;
+                // Whichever end leaves first: that is between the two.
+                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                return Ok(());
+            }
+            Err(error) => Reply::Missing(error.to_string()),
+        },
         Request::Open(doors) => {
             inside.open(doors).await;
             Reply::Done

@@ -1,7 +1,7 @@
 //! Writes a file into the machine, the way Cloud Assistant's SendFile does: whole, with owner, group and permissions.
 
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
@@ -42,6 +42,30 @@ pub(super) fn write(root: &Path, identities: Identities, file: &FileRequest, con
     })
 }
 
+/// How much of a file without a length, such as those of `/proc`, is read.
+const WITHOUT_LENGTH: u64 = 64 * 1024;
+
+/// The file's length, and the last `most` bytes of what it has after its first `from`.
+pub(super) fn read(root: &Path, path: &str, from: u64, most: u64) -> io::Result<(u64, Vec<u8>)> {
+    let path = resolve(root, path).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    // Opening a pipe would wait for its other end.
+    if !fs::metadata(&path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
+    }
+    let mut file = fs::File::open(path)?;
+    let size = file.metadata()?.len();
+    let mut bytes = Vec::new();
+    if size == 0 {
+        file.take(WITHOUT_LENGTH).read_to_end(&mut bytes)?;
+        let start = from.max((bytes.len() as u64).saturating_sub(most)).min(bytes.len() as u64);
+        return Ok((bytes.len() as u64, bytes.split_off(start as usize)));
+    }
+    let start = from.max(size.saturating_sub(most)).min(size);
+    file.seek(SeekFrom::Start(start))?;
+    file.take(size - start).read_to_end(&mut bytes)?;
+    Ok((size, bytes))
+}
+
 /// The path on this side of `root`. Must be absolute and climb nowhere.
 fn resolve(root: &Path, path: &str) -> Result<PathBuf, WireFault> {
     let mut resolved = root.to_owned();
@@ -78,6 +102,18 @@ mod tests {
         send(true, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(root.path().join("opt/app")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_part_of_a_file_is_read_from_its_end() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("log"), b"0123456789").unwrap();
+        assert_eq!(read(root.path(), "/log", 0, 100).unwrap(), (10, b"0123456789".to_vec()));
+        assert_eq!(read(root.path(), "/log", 4, 100).unwrap(), (10, b"456789".to_vec()));
+        assert_eq!(read(root.path(), "/log", 4, 3).unwrap(), (10, b"789".to_vec()));
+        assert_eq!(read(root.path(), "/log", u64::MAX, 3).unwrap(), (10, Vec::new()));
+        assert!(read(root.path(), "/", 0, 1).is_err());
+        assert!(read(root.path(), "/../log", 0, 1).is_err());
     }
 
     #[test]

@@ -109,13 +109,16 @@ pub(super) async fn foreground(
         leave_terminal(home)?;
     }
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| home.wrong("signals can't be heard", error))?;
+    let cloud = Arc::new(cloud);
+    let functions = cloud.clone();
     let shutdown = async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = tokio::signal::ctrl_c() => {}
         }
+        // First of all: an invocation may take a day, and answers under way are waited for.
+        functions.end_functions().await;
     };
-    let cloud = Arc::new(cloud);
     serve(cloud.clone(), listeners, shutdown).await;
     for id in cloud.machine_ids() {
         machines.halt(&id).await.map_err(|error| home.wrong("a machine can't be halted", error))?;
