@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 /// The folders of the root that a machine has for itself. The rest of the system is seen read-only.
-pub(super) const OWN: [&str; 5] = ["root", "opt", "srv", "tmp", "var"];
+pub(super) const OWN: [&str; 7] = ["ml", "mnt", "opt", "root", "srv", "tmp", "var"];
 
 /// Where a machine's own folders lie.
 pub(super) fn folder(directory: &Path) -> PathBuf {
@@ -23,7 +23,9 @@ pub(super) fn prepare(directory: &Path, hostname: &str, hosts: &str) -> io::Resu
     let disk = folder(directory);
     make(&disk.join("root"), 0o700)?;
     make(&disk.join("tmp"), 0o1777)?;
-    for name in ["opt", "srv", "var", "var/lib", "var/log", "var/cache", "var/spool", "var/local", "var/opt", "var/empty", "var/www"] {
+    for name in
+        ["ml", "mnt", "opt", "srv", "var", "var/lib", "var/log", "var/cache", "var/spool", "var/local", "var/opt", "var/empty", "var/www"]
+    {
         make(&disk.join(name), 0o755)?;
     }
     make(&disk.join("var/tmp"), 0o1777)?;

@@ -13,17 +13,20 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::processes::Status;
-use super::{CommandSpec, Ending, FileFault, FileSpec, Opening};
+use super::{CommandSpec, Ending, FileEntry, FileFault, FileSpec, Opening};
 
 /// Raised when the frames change: a server ends an agent that speaks another protocol instead of guessing.
-pub(super) const PROTOCOL: u32 = 1;
+pub(super) const PROTOCOL: u32 = 2;
 /// The control socket's name in a machine's directory.
 pub(super) const SOCKET: &str = "agent.sock";
 /// How much of a command's output is kept, in bytes. Source: `InvokeCommand`, output is cut at 24 KB.
 pub(super) const OUTPUT_LIMIT: usize = 24 * 1024;
+/// How much of a followed command's output waits at least for who comes late, in bytes.
+pub(super) const BACKLOG: usize = 4 << 20;
 
 const HEADER_LIMIT: usize = 4 << 20;
-const PAYLOAD_LIMIT: usize = 256 << 20;
+/// The largest payload of a frame, and so the largest file.
+pub(super) const PAYLOAD_LIMIT: usize = 256 << 20;
 
 /// An [`Opening`] as it travels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +112,10 @@ pub(super) enum Request {
     Stop,
     /// The payload is the content.
     WriteFile(FileRequest),
+    /// The files below a folder of the machine.
+    ListFiles(String),
+    /// A file's content.
+    ReadFile(String),
     Open(Vec<Door>),
     Halt,
 }
@@ -123,6 +130,8 @@ pub(super) struct RunRequest {
     pub(super) environment: BTreeMap<String, String>,
     pub(super) timeout: Duration,
     pub(super) kill_tree: bool,
+    /// Set for a command that is followed: all of its output is passed on, and so many bytes of it were seen before.
+    pub(super) follow: Option<u64>,
 }
 
 impl From<CommandSpec> for RunRequest {
@@ -135,6 +144,7 @@ impl From<CommandSpec> for RunRequest {
             environment: command.environment,
             timeout: command.timeout,
             kill_tree: command.kill_tree,
+            follow: None,
         }
     }
 }
@@ -175,6 +185,9 @@ pub(super) enum Reply {
         dropped: u64,
     },
     Done,
+    Files(Vec<FileEntry>),
+    /// The payload is the file.
+    Content,
     Refused(WireFault),
 }
 
@@ -203,6 +216,7 @@ impl From<WireEnding> for Ending {
 pub(super) enum WireFault {
     AlreadyExists,
     PathInvalid,
+    ReadFailed(String),
     CreateFailed(String),
     UserGroupNotExists,
 }
@@ -212,6 +226,7 @@ impl From<WireFault> for FileFault {
         match fault {
             WireFault::AlreadyExists => FileFault::AlreadyExists,
             WireFault::PathInvalid => FileFault::PathInvalid,
+            WireFault::ReadFailed(reason) => FileFault::ReadFailed(reason),
             WireFault::CreateFailed(reason) => FileFault::CreateFailed(reason),
             WireFault::UserGroupNotExists => FileFault::UserGroupNotExists,
         }
