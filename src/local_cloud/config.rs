@@ -30,6 +30,8 @@ pub struct Config {
     pub quotas: Quotas,
     /// What goes wrong; nothing without it.
     pub faults: Option<Faults>,
+    /// Images whose pull never ends, by a part of their names.
+    pub stalled_images: Vec<String>,
     /// What public addresses are derived from besides the resource's id; `LocalCloud::open` takes the directory.
     pub address_space: String,
 }
@@ -46,6 +48,7 @@ impl Default for Config {
             stock: Vec::new(),
             quotas: Quotas::default(),
             faults: None,
+            stalled_images: Vec::new(),
             address_space: String::new(),
         }
     }
@@ -85,6 +88,18 @@ pub struct Latency {
     pub eip: Duration,
     /// How long the parent of something deleted still believes in it.
     pub delete_consistency: Duration,
+    /// A workspace until it can be used.
+    pub workspace_ready: Duration,
+    /// How long nobody else can have the name of a deleted workspace.
+    pub workspace_name: Duration,
+    /// A training job in `Creating`.
+    pub job_creating: Duration,
+    /// A training job in `Queuing`, if there is stock.
+    pub job_queuing: Duration,
+    /// The image of a pod until it is there.
+    pub image_pull: Duration,
+    /// A pod that failed until it is started again.
+    pub pod_restart: Duration,
 }
 
 impl Default for Latency {
@@ -101,6 +116,13 @@ impl Default for Latency {
             agent: ms(300),
             eip: ms(200),
             delete_consistency: ms(500),
+            workspace_ready: ms(300),
+            // The recycle bin of workspaces keeps them for 14 days.
+            workspace_name: Duration::from_secs(14 * 24 * 3600),
+            job_creating: ms(100),
+            job_queuing: ms(200),
+            image_pull: ms(300),
+            pod_restart: ms(300),
         }
     }
 }

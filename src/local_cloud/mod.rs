@@ -79,7 +79,7 @@ pub struct LocalCloud {
 /// A resource that is there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Listed {
-    /// `vpc`, `vswitch`, `security_group`, `instance`, `disk`, `eip`, `bucket` or `object`.
+    /// `vpc`, `vswitch`, `security_group`, `instance`, `disk`, `eip`, `bucket`, `object`, `workspace` or `training_job`.
     pub kind: &'static str,
     /// Its id; an object's is `bucket/key`.
     pub id: String,
@@ -152,9 +152,16 @@ impl LocalCloud {
         outcome
     }
 
-    /// The ids of all instances.
+    /// The ids of all machines: those of instances, and of pods.
     pub fn machine_ids(&self) -> Vec<String> {
-        self.shared.world().instances.values().map(|row| row.id.clone()).collect()
+        let world = self.shared.world();
+        let pods = world.jobs.values().flat_map(|job| job.machines().into_iter().map(|machine| machine.id));
+        world.instances.values().map(|row| row.id.clone()).chain(pods).collect()
+    }
+
+    /// From now on a machine that ends was ended with the server, and none is started again for it.
+    pub fn close(&self) {
+        self.shared.world().index.closing = true;
     }
 
     /// The bill so far, line by line.
@@ -190,6 +197,8 @@ fn list(world: &mut World, now: jiff::Timestamp) -> Vec<Listed> {
     world.disks.iter().for_each(|(id, row)| add("disk", id, &row.region, "Available", &row.tags));
     world.eips.values().for_each(|row| add("eip", &row.id, &row.region, row.status(now), &row.tags));
     world.buckets.values().for_each(|row| add("bucket", &row.name, &row.region, "Available", &row.tags));
+    pai::workspace::all(world).for_each(|row| add("workspace", &row.id, &row.region, row.status(now), &wire::params::Tags::new()));
+    world.jobs.values().for_each(|row| add("training_job", &row.id, &row.region, row.status(now).name(), &row.tags));
     for (id, _) in world.objects.iter() {
         let bucket = id.split_once('/').and_then(|(bucket, _)| world.buckets.get(bucket));
         add("object", id, bucket.map_or("", |bucket| bucket.region.as_str()), "Available", &wire::params::Tags::new());

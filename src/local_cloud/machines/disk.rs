@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 /// The folders of the root that a machine has for itself. The rest of the system is seen read-only.
-pub(super) const OWN: [&str; 7] = ["ml", "mnt", "opt", "root", "srv", "tmp", "var"];
+pub(crate) const OWN: [&str; 7] = ["ml", "mnt", "opt", "root", "srv", "tmp", "var"];
 
 /// Where a machine's own folders lie.
 pub(super) fn folder(directory: &Path) -> PathBuf {

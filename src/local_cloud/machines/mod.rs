@@ -2,7 +2,7 @@
 //! that its security groups open. The cloud around it knows only this trait; it never asks how a machine is isolated.
 
 pub mod agent;
-mod disk;
+pub(crate) mod disk;
 mod identity;
 pub mod isolation;
 pub mod processes;

@@ -2,6 +2,7 @@
 //! path; everything else from the method and the query.
 
 mod bucket;
+pub(crate) mod inner;
 mod list;
 mod object;
 mod xml;

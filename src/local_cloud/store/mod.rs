@@ -20,6 +20,10 @@ use super::eip::Eip;
 use super::idempotency::Token;
 use super::instance::{Instance, LeftDisk};
 use super::oss::{Bucket, Object};
+use super::pai::job::Job;
+use super::pai::log::Part;
+use super::pai::mount::Mounted;
+use super::pai::workspace::Workspace;
 use super::security_group::Group;
 use super::time::after;
 use super::vpc::Vpc;
@@ -75,6 +79,10 @@ world! {
     objects: Object,
     tokens: Token,
     bills: Bill,
+    workspaces: Workspace,
+    jobs: Job,
+    pod_logs: Part,
+    pod_mounts: Mounted,
     meta: u64,
 }
 
@@ -102,6 +110,8 @@ pub(crate) enum Task {
     Deliver(String, String),
     /// Hands a file to an instance: sending and instance.
     Send(String, String),
+    /// Looks after a training job until it has ended and its machines are gone.
+    Train(String),
     /// Forgets an object's bytes if nothing names them any more.
     Forget(String),
 }
@@ -148,6 +158,8 @@ pub(crate) struct Index {
     pub(crate) contents: BTreeMap<String, Vec<u8>>,
     /// What differs from full stock.
     pub(crate) stock: Vec<StockRule>,
+    /// Whether the server is about to end: nothing is started again.
+    pub(crate) closing: bool,
     /// What is to be done after the call.
     pub(crate) tasks: Vec<Task>,
 }

@@ -212,6 +212,7 @@ async fn foreground(home: &Home, listen: SocketAddr, detach: bool, out: &Output)
     };
     let cloud = Arc::new(cloud);
     serve(cloud.clone(), listener, shutdown).await;
+    cloud.close();
     for id in cloud.machine_ids() {
         machines.halt(&id).await.map_err(|error| home.wrong("a machine can't be halted", error))?;
     }
