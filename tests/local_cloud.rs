@@ -16,3 +16,5 @@ mod network;
 mod object;
 #[path = "local_cloud/protocol.rs"]
 mod protocol;
+#[path = "local_cloud/training.rs"]
+mod training;

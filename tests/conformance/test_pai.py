@@ -209,8 +209,11 @@ def test_data_goes_in_and_results_come_back(cloud, dlc, workspace, image):
         awk '{ sum += $1 } END { print sum }' /mnt/data/deep/numbers > /mnt/output/model/sum
         echo changed > /mnt/data/deep/numbers
         rm /mnt/output/gone
+        echo new > /mnt/output/old
     """
-    job = Job(dlc, workspace, image, command, data_sources=sources)
+    # The second worker ends last and changed nothing: what the first one wrote stays.
+    command = f"if [ $RANK = 1 ]; then sleep 2; exit 0; fi\n{command}"
+    job = Job(dlc, workspace, image, command, count=2, data_sources=sources)
     done = job.wait("Succeeded")
     assert [source.mount_path for source in done.data_sources] == ["/mnt/data", "/mnt/output"]
 
@@ -218,6 +221,7 @@ def test_data_goes_in_and_results_come_back(cloud, dlc, workspace, image):
         return client.get_object(oss.GetObjectRequest(bucket=bucket, key=key)).body.read()
 
     assert content("out/model/sum") == b"6\n"
+    assert content("out/old") == b"new\n"
     assert content("in/deep/numbers") == b"1\n2\n3\n"
     keys = [row.key for row in client.list_objects_v2(oss.ListObjectsV2Request(bucket=bucket)).contents]
     assert keys == ["in/deep/numbers", "other/secret", "out/model/sum", "out/old"]

@@ -50,10 +50,8 @@ struct Resources {
 #[serde(rename_all = "PascalCase", default)]
 struct Spot {
     spot_strategy: String,
-    #[serde(with = "rust_decimal::serde::float_option")]
-    spot_discount_limit: Option<Decimal>,
-    #[serde(with = "rust_decimal::serde::float_option")]
-    spot_price_limit: Option<Decimal>,
+    spot_discount_limit: Option<f64>,
+    spot_price_limit: Option<f64>,
 }
 
 /// The roles that a kind of job knows.
@@ -169,11 +167,11 @@ fn bid(spot: &Spot, kind: &InstanceType, region: &str) -> Result<Option<Decimal>
         _ => return Err(invalid("JobSpecs.SpotSpec.SpotStrategy", "it is SpotWithPriceLimit")),
     }
     let list = kind.prices.get(region).copied().unwrap_or_default();
-    let positive = |limit: Decimal| limit > Decimal::ZERO;
-    match (spot.spot_discount_limit, spot.spot_price_limit) {
-        (Some(share), None) if positive(share) && share <= Decimal::ONE => Ok(Some(list * share)),
+    let positive = |limit: Option<f64>| limit.and_then(|limit| Decimal::try_from(limit).ok()).filter(|limit| *limit > Decimal::ZERO);
+    match (positive(spot.spot_discount_limit), positive(spot.spot_price_limit)) {
+        (Some(share), None) if spot.spot_price_limit.is_none() && share <= Decimal::ONE => Ok(Some(list * share)),
         // A price is that of a minute.
-        (None, Some(price)) if positive(price) => Ok(Some(price.checked_mul(Decimal::from(60)).unwrap_or(list))),
+        (None, Some(price)) if spot.spot_discount_limit.is_none() => Ok(Some(price.checked_mul(Decimal::from(60)).unwrap_or(list))),
         _ => Err(invalid("JobSpecs.SpotSpec", "it has either a SpotDiscountLimit up to 1 or a SpotPriceLimit")),
     }
 }
