@@ -159,6 +159,20 @@ def test_all_output_is_there_however_much_it_is(dlc, workspace, image):
     job.delete()
 
 
+def test_the_master_answers_at_its_own_address(dlc, workspace, image):
+    command = """/usr/bin/python3 -c "
+import os, socket
+place = os.environ['MASTER_ADDR'], int(os.environ['MASTER_PORT'])
+server = socket.create_server(place)
+socket.create_connection(place).close()
+print('answered')
+" """
+    job = Job(dlc, workspace, image, command)
+    pod = job.wait("Succeeded").pods[0].pod_id
+    assert job.logs(pod) == ["answered"]
+    job.delete()
+
+
 def test_an_image_that_nobody_has_is_told_by_events(dlc, workspace):
     job = Job(dlc, workspace, "registry.example.com/none:1")
     pod = job.wait("EnvPreparing").pods[0].pod_id

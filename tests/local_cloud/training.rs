@@ -289,6 +289,22 @@ async fn a_workspace_with_work_stays_and_its_name_is_kept_for_14_days() {
     workspace(&caller, "tests").await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn whatever_a_body_holds_it_is_answered() {
+    let caller = caller();
+    ready(&caller).await;
+    let path = "POST /api/v1/jobs";
+    for body in [json!([]), json!(["test", "PyTorchJob"]), json!("x"), json!(7), json!({ "JobSpecs": {} }), json!({ "Envs": [1] })] {
+        let answer = call(&caller, DLC, path, &[], body.clone()).await.unwrap_err();
+        assert_eq!(answer.status, 400, "{body}");
+    }
+    for (name, value) in [("CredentialConfig", json!("x")), ("ElasticSpec", json!([1])), ("CustomEnvs", json!([["A"]]))] {
+        let job = submit(&caller, "true", json!({ name: value })).await.unwrap();
+        sleep(5000).await;
+        assert_eq!(status(&caller, &job).await, "Succeeded", "{name}");
+    }
+}
+
 async fn open(dir: &Path, clock: &Arc<RuntimeClock>, machines: &Arc<Simulated>) -> Caller {
     sleep(1).await;
     let cloud = LocalCloud::open(dir, Config::default(), clock.clone(), machines.clone()).unwrap();

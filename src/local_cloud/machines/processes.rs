@@ -329,7 +329,7 @@ impl Machines for Processes {
 
     async fn list_files(&self, machine: &MachineSpec, folder: &str) -> Result<Vec<FileEntry>, FileFault> {
         match self.fetch(machine, Request::ListFiles(folder.to_owned())).await? {
-            (Reply::Files(files), _) => Ok(files),
+            (Reply::Files, list) => serde_json::from_slice(&list).map_err(|error| FileFault::ReadFailed(error.to_string())),
             (other, _) => Err(FileFault::ReadFailed(format!("the machine answered {other:?}"))),
         }
     }

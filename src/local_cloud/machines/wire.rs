@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::processes::Status;
-use super::{CommandSpec, Ending, FileEntry, FileFault, FileSpec, Opening};
+use super::{CommandSpec, Ending, FileFault, FileSpec, Opening};
 
 /// Raised when the frames change: a server ends an agent that speaks another protocol instead of guessing.
 pub(super) const PROTOCOL: u32 = 2;
@@ -185,7 +185,8 @@ pub(super) enum Reply {
         dropped: u64,
     },
     Done,
-    Files(Vec<FileEntry>),
+    /// The payload is the list of files, as JSON: it may be longer than a header.
+    Files,
     /// The payload is the file.
     Content,
     Refused(WireFault),

@@ -98,6 +98,9 @@ pub(super) async fn create(call: &RoaCall<'_>) -> Outcome {
         return Err(invalid("body", &format!("all parameters together have {size} bytes, and {LARGEST} are the most")));
     }
     let mut asked: Json = call.body()?;
+    if !asked.is_object() {
+        return Err(invalid("body", "it is no object"));
+    }
     drop_nulls(&mut asked);
     let wish: Wish = serde_json::from_value(asked.clone()).map_err(|error| invalid("body", &error.to_string()))?;
     let region = call.region()?;
@@ -257,17 +260,20 @@ fn drop_nulls(value: &mut Json) {
 
 /// What is shown of a request afterwards, and so what is kept of it: no passwords and no foreign tokens.
 fn shown(mut asked: Json) -> Json {
-    for spec in asked["JobSpecs"].as_array_mut().into_iter().flatten() {
-        if let Some(config) = spec.get_mut("ImageConfig").and_then(Json::as_object_mut) {
-            config.remove("Password");
-            config.remove("Auth");
+    fn each<'a>(value: Option<&'a mut Json>) -> impl Iterator<Item = &'a mut Json> {
+        value.and_then(Json::as_array_mut).into_iter().flatten()
+    }
+    fn forget(value: Option<&mut Json>, names: &[&str]) {
+        if let Some(fields) = value.and_then(Json::as_object_mut) {
+            names.iter().for_each(|name| drop(fields.remove(*name)));
         }
     }
-    for item in asked["CredentialConfig"]["CredentialConfigItems"].as_array_mut().into_iter().flatten() {
-        for role in item["Roles"].as_array_mut().into_iter().flatten() {
-            if let Some(info) = role.get_mut("AssumeUserInfo").and_then(Json::as_object_mut) {
-                info.remove("SecurityToken");
-            }
+    for spec in each(asked.get_mut("JobSpecs")) {
+        forget(spec.get_mut("ImageConfig"), &["Password", "Auth"]);
+    }
+    for item in each(asked.pointer_mut("/CredentialConfig/CredentialConfigItems")) {
+        for role in each(item.get_mut("Roles")) {
+            forget(role.get_mut("AssumeUserInfo"), &["SecurityToken"]);
         }
     }
     if let Some(vpc) = asked.get_mut("UserVpc").and_then(Json::as_object_mut)
@@ -275,7 +281,6 @@ fn shown(mut asked: Json) -> Json {
     {
         vpc.insert("ExtendedCidrs".to_owned(), blocks);
     }
-    drop_nulls(&mut asked);
     asked
 }
 
@@ -288,12 +293,14 @@ mod tests {
         let asked = shown(json!({
             "JobSpecs": [{ "Image": "x", "ImageConfig": { "Username": "u", "Password": "p", "Auth": "a" } }],
             "UserVpc": { "VpcId": "v", "ExtendedCIDRs": ["10.0.0.0/8"] },
+            "CredentialConfig": "no object",
         }));
         assert_eq!(
             asked,
             json!({
                 "JobSpecs": [{ "Image": "x", "ImageConfig": { "Username": "u" } }],
                 "UserVpc": { "VpcId": "v", "ExtendedCidrs": ["10.0.0.0/8"] },
+                "CredentialConfig": "no object",
             })
         );
     }

@@ -1,7 +1,7 @@
 //! Data sources of a job: what lies below a prefix of a bucket is copied to its path before a pod starts, and what the
 //! pod changed there is copied back after it ended. What is mounted read-only is never copied back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -118,7 +118,8 @@ pub(super) async fn write_back(shared: &Arc<Shared>, job: &Job, pod: &Pod) -> Re
             let key = format!("{}{}", source.prefix, file.path);
             inner::put(shared, &job.region, &source.bucket, &key, content.into()).await.map_err(|fault| fault.message)?;
         }
-        for path in before.keys().filter(|path| !now.iter().any(|file| file.path == **path)) {
+        let left: BTreeSet<&str> = now.iter().map(|file| file.path.as_str()).collect();
+        for path in before.keys().filter(|path| !left.contains(path.as_str())) {
             let key = format!("{}{path}", source.prefix);
             inner::delete(shared, &job.region, &source.bucket, &key).await.map_err(|fault| fault.message)?;
         }

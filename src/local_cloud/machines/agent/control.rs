@@ -58,8 +58,10 @@ async fn answer(stream: UnixStream, inside: &Arc<Inside>, halted: mpsc::Sender<(
         }
         Request::ListFiles(folder) => {
             let place = inside.place.clone();
-            let listed = tokio::task::spawn_blocking(move || files::list(&place.root, &folder)).await?;
-            listed.map_or_else(Reply::Refused, Reply::Files)
+            match tokio::task::spawn_blocking(move || files::list(&place.root, &folder)).await? {
+                Ok(listed) => return write_frame(&mut writer, &Reply::Files, &serde_json::to_vec(&listed)?).await,
+                Err(fault) => Reply::Refused(fault),
+            }
         }
         Request::ReadFile(path) => {
             let place = inside.place.clone();

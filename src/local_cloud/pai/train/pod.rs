@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::place::born;
-use super::{commit, output, prepare};
+use super::{AGAIN, commit, output, prepare};
 use crate::local_cloud::machines::{CancellationSignal, Ending};
 use crate::local_cloud::pai::job::{Job, MOST_RESTARTS, Phase, Pod};
 use crate::local_cloud::pai::{command, layout, mount};
@@ -62,6 +62,12 @@ pub(super) async fn attend(shared: &Arc<Shared>, id: &str, pod_id: &str, stop: C
                 .await;
             } else if shared.world().index.closing {
                 return;
+            } else {
+                tokio::select! {
+                    biased;
+                    () = stopped(stop.clone()) => return,
+                    () = tokio::time::sleep(AGAIN) => {}
+                }
             }
             continue;
         }
