@@ -260,7 +260,7 @@ fn drop_nulls(value: &mut Json) {
 
 /// What is shown of a request afterwards, and so what is kept of it: no passwords and no foreign tokens.
 fn shown(mut asked: Json) -> Json {
-    fn each<'a>(value: Option<&'a mut Json>) -> impl Iterator<Item = &'a mut Json> {
+    fn each(value: Option<&mut Json>) -> impl Iterator<Item = &mut Json> {
         value.and_then(Json::as_array_mut).into_iter().flatten()
     }
     fn forget(value: Option<&mut Json>, names: &[&str]) {
