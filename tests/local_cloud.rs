@@ -30,5 +30,7 @@ mod signature;
 mod spot;
 #[path = "local_cloud/sts.rs"]
 mod sts;
+#[path = "local_cloud/training.rs"]
+mod training;
 #[path = "local_cloud/upload.rs"]
 mod upload;

@@ -742,3 +742,47 @@ async fn without_namespaces_commands_still_run_and_all_of_them_end() {
     until("the end of what was left", async || (marked(&mark) == 0).then_some(())).await;
     assert!(!lab.directory.join(&machine.id).exists());
 }
+
+#[tokio::test]
+async fn a_followed_command_gives_all_of_its_output_from_where_it_was_left() {
+    let lab = Lab::new();
+    let machine = lab.boot(&[]).await;
+    let followed = command("seq 1 20000; until [ -e /srv/go ]; do sleep 0.02; done; echo end");
+    let seen = Arc::new(Mutex::new(Vec::<u8>::new()));
+    let follow = |from: u64| {
+        let sink = seen.clone();
+        let progress = Arc::new(move |piece: &[u8]| sink.lock().unwrap().extend(piece));
+        let (keep, stop) = watch::channel(false);
+        let (processes, machine, followed) = (&lab.processes, &machine, followed.clone());
+        async move {
+            let outcome = processes.follow(machine, followed, from, progress, stop).await;
+            drop(keep);
+            outcome
+        }
+    };
+    let all: String = (1..=20_000).map(|number| format!("{number}\n")).collect();
+    let first = async {
+        tokio::select! {
+            outcome = follow(0) => panic!("{outcome:?}"),
+            () = until("all lines", async || (seen.lock().unwrap().len() == all.len()).then_some(())) => {}
+        }
+    };
+    first.await;
+    lab.processes.write_file(&machine, file("/srv/go", b"")).await.unwrap();
+    let outcome = follow(all.len() as u64).await;
+    assert_eq!((outcome.ending, outcome.output.len()), (Ending::Exited(0), 0));
+    assert_eq!(String::from_utf8(seen.lock().unwrap().clone()).unwrap(), format!("{all}end\n"));
+}
+
+#[tokio::test]
+async fn files_of_a_machine_are_listed_and_read() {
+    let lab = Lab::new();
+    let machine = lab.boot(&[]).await;
+    lab.processes.write_file(&machine, file("/mnt/data/in/a", b"hello world")).await.unwrap();
+    let listed = lab.processes.list_files(&machine, "/mnt/data").await.unwrap();
+    assert_eq!(listed.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["in/a"]);
+    assert!(listed[0].digest.starts_with("b94d27b9934d3e08"), "{listed:?}");
+    assert_eq!(lab.processes.read_file(&machine, "/mnt/data/in/a").await.unwrap(), b"hello world");
+    assert!(matches!(lab.processes.read_file(&machine, "/mnt/data/none").await, Err(FileFault::ReadFailed(_))));
+    assert_eq!(lab.processes.list_files(&machine, "/mnt/nothing").await.unwrap(), []);
+}

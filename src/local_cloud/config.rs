@@ -43,6 +43,8 @@ pub struct Config {
     pub prices: Vec<PriceRule>,
     /// How many seconds of the cloud's time pass in one of the wall clock; `None` leaves it as it is.
     pub clock_speed: Option<f64>,
+    /// Images whose pull never ends, by a part of their names.
+    pub stalled_images: Vec<String>,
     /// What public addresses are derived from besides the resource's id; `LocalCloud::open` takes the directory.
     pub address_space: String,
 }
@@ -68,6 +70,7 @@ impl Default for Config {
             calls_seed: 0,
             prices: Vec::new(),
             clock_speed: None,
+            stalled_images: Vec::new(),
             address_space: String::new(),
         }
     }
@@ -142,6 +145,30 @@ pub struct Latency {
     #[serde(with = "super::scenario::text::duration")]
     #[schemars(with = "String")]
     pub delete_consistency: Duration,
+    /// A workspace until it can be used.
+    #[serde(with = "super::scenario::text::duration")]
+    #[schemars(with = "String")]
+    pub workspace_ready: Duration,
+    /// How long nobody else can have the name of a deleted workspace.
+    #[serde(with = "super::scenario::text::duration")]
+    #[schemars(with = "String")]
+    pub workspace_name: Duration,
+    /// A training job in `Creating`.
+    #[serde(with = "super::scenario::text::duration")]
+    #[schemars(with = "String")]
+    pub job_creating: Duration,
+    /// A training job in `Queuing`, if there is stock.
+    #[serde(with = "super::scenario::text::duration")]
+    #[schemars(with = "String")]
+    pub job_queuing: Duration,
+    /// The image of a pod until it is there.
+    #[serde(with = "super::scenario::text::duration")]
+    #[schemars(with = "String")]
+    pub image_pull: Duration,
+    /// A pod that failed until it is started again.
+    #[serde(with = "super::scenario::text::duration")]
+    #[schemars(with = "String")]
+    pub pod_restart: Duration,
 }
 
 impl Default for Latency {
@@ -162,6 +189,13 @@ impl Default for Latency {
             function_idle: ms(60_000),
             function_retry: ms(500),
             delete_consistency: ms(500),
+            workspace_ready: ms(300),
+            // The recycle bin of workspaces keeps them for 14 days.
+            workspace_name: Duration::from_secs(14 * 24 * 3600),
+            job_creating: ms(100),
+            job_queuing: ms(200),
+            image_pull: ms(300),
+            pod_restart: ms(300),
         }
     }
 }

@@ -239,7 +239,7 @@ fn code_of(fault: &FileFault) -> &'static str {
     match fault {
         FileFault::AlreadyExists => "FileAlreadyExists",
         FileFault::PathInvalid => "FilePathInvalid",
-        FileFault::CreateFailed(_) => "FileCreateFail",
+        FileFault::CreateFailed(_) | FileFault::ReadFailed(_) => "FileCreateFail",
         FileFault::UserGroupNotExists => "UserGroupNotExists",
     }
 }

@@ -105,7 +105,7 @@ pub struct LocalCloud {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Listed {
     /// `vpc`, `vswitch`, `security_group`, `instance`, `disk`, `eip`, `nat_gateway`, `snat_entry`, `bucket`, `object`,
-    /// `multipart_upload`, `function` or `function_trigger`.
+    /// `multipart_upload`, `function`, `function_trigger`, `workspace` or `training_job`.
     pub kind: &'static str,
     /// Its id; an object's is `bucket/key`, a multipart upload's `bucket/key?uploadId=id`, a trigger's `function/trigger`.
     pub id: String,
@@ -248,9 +248,16 @@ impl LocalCloud {
         outcome
     }
 
-    /// The ids of all instances.
+    /// The ids of all machines: those of instances, and of pods.
     pub fn machine_ids(&self) -> Vec<String> {
-        self.shared.world().instances.values().map(|row| row.id.clone()).collect()
+        let world = self.shared.world();
+        let pods = world.jobs.values().flat_map(|job| job.machines().into_iter().map(|machine| machine.id));
+        world.instances.values().map(|row| row.id.clone()).chain(pods).collect()
+    }
+
+    /// From now on a machine that ends was ended with the server, and none is started again for it.
+    pub fn close(&self) {
+        self.shared.world().index.closing = true;
     }
 
     /// Ends every instance of every function and takes no invocation any more: the server goes down. Whoever waits for
@@ -299,6 +306,8 @@ fn list(world: &mut World, now: jiff::Timestamp) -> Vec<Listed> {
         add("function_trigger", &format!("{}/{}", row.function, row.name), &row.region, "Available", &untagged);
     }
     world.buckets.values().for_each(|row| add("bucket", &row.name, &row.region, "Available", &row.tags));
+    pai::workspace::all(world).for_each(|row| add("workspace", &row.id, &row.region, row.status(now), &untagged));
+    world.jobs.values().for_each(|row| add("training_job", &row.id, &row.region, row.status(now).name(), &row.tags));
     let region = |bucket: &str| world.buckets.get(bucket).map_or("", |bucket| bucket.region.as_str());
     for (id, object) in world.objects.iter() {
         let bucket = id.split_once('/').map_or("", |(bucket, _)| bucket);

@@ -21,6 +21,7 @@ use super::instance::Status;
 use super::keys::Keys;
 use super::machines::Machines;
 use super::market::Market;
+use super::pai::train;
 use super::scenario::Scenario;
 use super::scenario::draws::Rules;
 use super::store::blobs::Blobs;
@@ -226,6 +227,7 @@ impl Shared {
                 Task::Keep(instance) => keeper::keep(&weak, &instance, alive.unwrap_or(false)).await,
                 Task::Deliver(invocation, instance) => delivery::deliver(&weak, &invocation, &instance).await,
                 Task::Send(file, instance) => delivery::send(&weak, &file, &instance).await,
+                Task::Train(job) => train::train(&weak, &job).await,
                 Task::Forget(digest) => forget(&weak, &digest),
                 Task::Invoke(task) => fc::worker::carry(&weak, &task).await,
             }
@@ -246,7 +248,8 @@ impl Shared {
     async fn take_up(self: &Arc<Self>) {
         let known: Vec<_> = {
             let world = self.world();
-            world.instances.values().map(|instance| instance.machine(&world, self.catalog, self.now())).collect()
+            let instances = world.instances.values().map(|instance| instance.machine(&world, self.catalog, self.now()));
+            instances.chain(world.jobs.values().flat_map(|job| job.machines())).collect()
         };
         // If the machines can't be asked, none is taken for alive: they are booted again.
         let alive = self.machines.adopt(&known).await.unwrap_or_default();
@@ -288,6 +291,9 @@ impl Shared {
                 }
             }
             tasks.extend(fc::worker::take_up(world, now));
+            let pods = world.jobs.values().flat_map(|job| job.machines());
+            world.index.up.extend(pods.map(|machine| machine.id).filter(|id| alive.contains(id)));
+            tasks.extend(world.jobs.values().filter(|job| !job.cleaned).map(|job| Task::Train(job.id.clone())));
             tasks
         });
         for task in tasks {

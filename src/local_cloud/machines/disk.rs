@@ -7,8 +7,8 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 /// The folders of the root that a machine has for itself. The rest of the system is seen read-only. `code` is where
-/// instances of functions have what they run.
-pub(super) const OWN: [&str; 6] = ["root", "opt", "srv", "tmp", "var", "code"];
+/// instances of functions have what they run, `ml` and `mnt` where training jobs have their data.
+pub(crate) const OWN: [&str; 8] = ["code", "ml", "mnt", "opt", "root", "srv", "tmp", "var"];
 
 /// Where a machine's own folders lie.
 pub(super) fn folder(directory: &Path) -> PathBuf {
@@ -24,9 +24,22 @@ pub(super) fn prepare(directory: &Path, hostname: &str, hosts: &str) -> io::Resu
     let disk = folder(directory);
     make(&disk.join("root"), 0o700)?;
     make(&disk.join("tmp"), 0o1777)?;
-    for name in
-        ["code", "opt", "srv", "var", "var/lib", "var/log", "var/cache", "var/spool", "var/local", "var/opt", "var/empty", "var/www"]
-    {
+    for name in [
+        "code",
+        "ml",
+        "mnt",
+        "opt",
+        "srv",
+        "var",
+        "var/lib",
+        "var/log",
+        "var/cache",
+        "var/spool",
+        "var/local",
+        "var/opt",
+        "var/empty",
+        "var/www",
+    ] {
         make(&disk.join(name), 0o755)?;
     }
     make(&disk.join("var/tmp"), 0o1777)?;

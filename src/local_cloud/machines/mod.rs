@@ -2,7 +2,7 @@
 //! that its security groups open. The cloud around it knows only this trait; it never asks how a machine is isolated.
 
 pub mod agent;
-mod disk;
+pub(crate) mod disk;
 mod exchange;
 mod identity;
 pub mod isolation;
@@ -19,6 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
 
 /// What an instance's machine needs to know to come up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,6 +133,9 @@ pub enum FileFault {
     /// The path is not one that a file can have.
     #[error("the path is not valid")]
     PathInvalid,
+    /// It could not be read, and why.
+    #[error("the file can't be read: {0}")]
+    ReadFailed(String),
     /// The machine could not make it, and why.
     #[error("the file can't be made: {0}")]
     CreateFailed(String),
@@ -147,6 +151,15 @@ pub struct FilePart {
     pub size: u64,
     /// The bytes that were asked for.
     pub bytes: Vec<u8>,
+}
+
+/// A file that a machine has.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Its path below the folder that was asked for, `a/b.txt`.
+    pub path: String,
+    /// SHA-256 of its content, in hex.
+    pub digest: String,
 }
 
 /// Why a machine did not do what it was told.
@@ -175,6 +188,23 @@ pub trait Machines: Send + Sync {
 
     /// Runs a command to its end, hands each piece of output to `progress`, and ends it early when `stop` turns true.
     async fn run(&self, machine: &MachineSpec, command: CommandSpec, progress: Progress, stop: CancellationSignal) -> CommandOutcome;
+
+    /// Runs a command that may write much: `progress` gets all its output after the first `seen` bytes, the outcome holds
+    /// none. Asked for again it goes on where it was, as `run` does.
+    async fn follow(
+        &self,
+        machine: &MachineSpec,
+        command: CommandSpec,
+        seen: u64,
+        progress: Progress,
+        stop: CancellationSignal,
+    ) -> CommandOutcome;
+
+    /// The regular files below a folder; none if there is no such folder.
+    async fn list_files(&self, machine: &MachineSpec, folder: &str) -> Result<Vec<FileEntry>, FileFault>;
+
+    /// The content of a file.
+    async fn fetch_file(&self, machine: &MachineSpec, path: &str) -> Result<Vec<u8>, FileFault>;
 
     /// Writes a file.
     async fn write_file(&self, machine: &MachineSpec, file: FileSpec) -> Result<(), FileFault>;

@@ -10,8 +10,8 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::processes::Processes;
 use super::{
-    CancellationSignal, CommandOutcome, CommandSpec, Ending, FileFault, FilePart, FileSpec, MachineError, MachineSpec, Machines, Opening,
-    Progress,
+    CancellationSignal, CommandOutcome, CommandSpec, Ending, FileEntry, FileFault, FilePart, FileSpec, MachineError, MachineSpec, Machines,
+    Opening, Progress,
 };
 
 /// What is to be booted when something is to be done.
@@ -61,6 +61,30 @@ impl Machines for OnDemand {
             Ok(()) => self.processes.run(machine, command, progress, stop).await,
             Err(error) => CommandOutcome { ending: Ending::NotStarted(error.to_string()), output: Vec::new(), dropped: 0 },
         }
+    }
+
+    async fn follow(
+        &self,
+        machine: &MachineSpec,
+        command: CommandSpec,
+        seen: u64,
+        progress: Progress,
+        stop: CancellationSignal,
+    ) -> CommandOutcome {
+        match self.awake(&machine.id).await {
+            Ok(()) => self.processes.follow(machine, command, seen, progress, stop).await,
+            Err(error) => CommandOutcome { ending: Ending::NotStarted(error.to_string()), output: Vec::new(), dropped: 0 },
+        }
+    }
+
+    async fn list_files(&self, machine: &MachineSpec, folder: &str) -> Result<Vec<FileEntry>, FileFault> {
+        self.awake(&machine.id).await.map_err(|error| FileFault::ReadFailed(error.to_string()))?;
+        self.processes.list_files(machine, folder).await
+    }
+
+    async fn fetch_file(&self, machine: &MachineSpec, path: &str) -> Result<Vec<u8>, FileFault> {
+        self.awake(&machine.id).await.map_err(|error| FileFault::ReadFailed(error.to_string()))?;
+        self.processes.fetch_file(machine, path).await
     }
 
     async fn write_file(&self, machine: &MachineSpec, file: FileSpec) -> Result<(), FileFault> {

@@ -22,14 +22,16 @@ use super::agent::ARGUMENT;
 use super::identity::{Record, kill_carriers};
 use super::isolation::Isolation;
 
-use super::wire::{HostEnvironment, Launch, LaunchReport, PROTOCOL, Reply, Request, SOCKET, read_frame, write_frame};
+use super::wire::{HostEnvironment, Launch, LaunchReport, PROTOCOL, Reply, Request, RunRequest, SOCKET, read_frame, write_frame};
 use super::{
-    CancellationSignal, CommandOutcome, CommandSpec, Ending, FileFault, FilePart, FileSpec, MachineError, MachineSpec, Machines, Opening,
-    Progress, disk, exchange,
+    CancellationSignal, CommandOutcome, CommandSpec, Ending, FileEntry, FileFault, FilePart, FileSpec, MachineError, MachineSpec, Machines,
+    Opening, Progress, disk, exchange,
 };
 
 /// How long an agent may take to start, and to answer anything but a command.
 const START: Duration = Duration::from_secs(30);
+/// How long an agent may take to list or read files.
+const READING: Duration = Duration::from_secs(300);
 /// How long a machine may take to end by itself before it is killed.
 const FAREWELL: Duration = Duration::from_secs(8);
 /// How long the kernel may take to end what was killed.
@@ -223,16 +225,17 @@ impl Processes {
         Ok(())
     }
 
-    async fn follow(
+    async fn attend(
         &self,
         directory: &Path,
-        command: CommandSpec,
+        request: RunRequest,
+        script: &[u8],
         progress: Progress,
         mut stop: CancellationSignal,
     ) -> io::Result<CommandOutcome> {
         let (mut reader, mut writer) = connect(directory).await?.into_split();
-        let script = command.script.clone();
-        write_frame(&mut writer, &Request::Run(command.into()), &script).await?;
+        let whole = request.follow.is_none();
+        write_frame(&mut writer, &Request::Run(request), script).await?;
         let stopping = async {
             if stop.wait_for(|stop| *stop).await.is_err() || write_frame(&mut writer, &Request::Stop, &[]).await.is_err() {
                 // Nobody can stop it any more: only its end ends it.
@@ -252,7 +255,9 @@ impl Processes {
                 match received {
                     (Reply::Output, piece) => {
                         progress(&piece);
-                        output.extend(piece);
+                        if whole {
+                            output.extend(piece);
+                        }
                     }
                     (Reply::Ended { ending, dropped }, _) => return Ok(CommandOutcome { ending: ending.into(), output, dropped }),
                     (other, _) => return Err(io::Error::new(io::ErrorKind::InvalidData, format!("the machine answered {other:?}"))),
@@ -262,6 +267,38 @@ impl Processes {
         tokio::select! {
             outcome = reading => outcome,
             never = stopping => match never {},
+        }
+    }
+}
+
+impl Processes {
+    async fn carry_out(
+        &self,
+        machine: &MachineSpec,
+        request: RunRequest,
+        script: &[u8],
+        progress: Progress,
+        stop: CancellationSignal,
+    ) -> CommandOutcome {
+        let attended = match self.machine(&machine.id) {
+            Ok(directory) => self.attend(&directory, request, script, progress, stop).await.map_err(|error| not_running(&error)),
+            Err(reason) => Err(reason),
+        };
+        attended.unwrap_or_else(|reason| CommandOutcome { ending: Ending::NotStarted(reason), output: Vec::new(), dropped: 0 })
+    }
+
+    /// Asks for files. Their listing reads all of them, so it may take longer than other answers.
+    async fn fetch(&self, machine: &MachineSpec, request: Request) -> Result<(Reply, Vec<u8>), FileFault> {
+        let directory = self.machine(&machine.id).map_err(FileFault::ReadFailed)?;
+        let asked = async {
+            let mut stream = connect(&directory).await?;
+            write_frame(&mut stream, &request, &[]).await?;
+            receive(&mut stream).await
+        };
+        let answer = tokio::time::timeout(READING, asked).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        match answer.map_err(|error| FileFault::ReadFailed(not_running(&error)))? {
+            (Reply::Refused(fault), _) => Err(fault.into()),
+            other => Ok(other),
         }
     }
 }
@@ -284,11 +321,35 @@ impl Machines for Processes {
     }
 
     async fn run(&self, machine: &MachineSpec, command: CommandSpec, progress: Progress, stop: CancellationSignal) -> CommandOutcome {
-        let followed = match self.machine(&machine.id) {
-            Ok(directory) => self.follow(&directory, command, progress, stop).await.map_err(|error| not_running(&error)),
-            Err(reason) => Err(reason),
-        };
-        followed.unwrap_or_else(|reason| CommandOutcome { ending: Ending::NotStarted(reason), output: Vec::new(), dropped: 0 })
+        let script = command.script.clone();
+        self.carry_out(machine, command.into(), &script, progress, stop).await
+    }
+
+    async fn follow(
+        &self,
+        machine: &MachineSpec,
+        command: CommandSpec,
+        seen: u64,
+        progress: Progress,
+        stop: CancellationSignal,
+    ) -> CommandOutcome {
+        let script = command.script.clone();
+        let request = RunRequest { follow: Some(seen), ..command.into() };
+        self.carry_out(machine, request, &script, progress, stop).await
+    }
+
+    async fn list_files(&self, machine: &MachineSpec, folder: &str) -> Result<Vec<FileEntry>, FileFault> {
+        match self.fetch(machine, Request::ListFiles(folder.to_owned())).await? {
+            (Reply::Files, list) => serde_json::from_slice(&list).map_err(|error| FileFault::ReadFailed(error.to_string())),
+            (other, _) => Err(FileFault::ReadFailed(format!("the machine answered {other:?}"))),
+        }
+    }
+
+    async fn fetch_file(&self, machine: &MachineSpec, path: &str) -> Result<Vec<u8>, FileFault> {
+        match self.fetch(machine, Request::FetchFile(path.to_owned())).await? {
+            (Reply::Whole, content) => Ok(content),
+            (other, _) => Err(FileFault::ReadFailed(format!("the machine answered {other:?}"))),
+        }
     }
 
     async fn write_file(&self, machine: &MachineSpec, file: FileSpec) -> Result<(), FileFault> {

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 
 use super::{
-    CancellationSignal, CommandOutcome, CommandSpec, Ending, FileFault, FilePart, FileSpec, MachineError, MachineSpec, Machines, Opening,
-    Progress,
+    CancellationSignal, CommandOutcome, CommandSpec, Ending, FileEntry, FileFault, FilePart, FileSpec, MachineError, MachineSpec, Machines,
+    Opening, Progress,
 };
 
 /// How a simulated command behaves.
@@ -78,6 +79,11 @@ impl Simulated {
         self.known().files.get(&(id.to_owned(), path.to_owned())).cloned()
     }
 
+    /// Puts a file on a machine, as a command that ran there would.
+    pub fn put_file(&self, id: &str, path: &str, content: &[u8]) {
+        self.known().files.insert((id.to_owned(), path.to_owned()), content.to_vec());
+    }
+
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -118,6 +124,37 @@ impl Machines for Simulated {
             () = tokio::time::sleep(takes.min(command.timeout)) => if takes > command.timeout { Ending::TimedOut } else { Ending::Exited(exit_code) },
         };
         CommandOutcome { ending, output, dropped: dropped as u64 }
+    }
+
+    async fn follow(
+        &self,
+        machine: &MachineSpec,
+        command: CommandSpec,
+        seen: u64,
+        progress: Progress,
+        stop: CancellationSignal,
+    ) -> CommandOutcome {
+        let rest: Progress = Arc::new(move |piece: &[u8]| {
+            // All of it comes as one piece.
+            progress(piece.get(usize::try_from(seen).unwrap_or(usize::MAX)..).unwrap_or_default());
+        });
+        let outcome = self.run(machine, command, rest, stop).await;
+        CommandOutcome { output: Vec::new(), dropped: 0, ..outcome }
+    }
+
+    async fn list_files(&self, machine: &MachineSpec, folder: &str) -> Result<Vec<FileEntry>, FileFault> {
+        let prefix = format!("{}/", folder.trim_end_matches('/'));
+        let known = self.known();
+        let own = known.files.iter().filter(|((id, _), _)| *id == machine.id);
+        let found = own.filter_map(|((_, path), content)| {
+            let path = path.strip_prefix(&prefix)?.to_owned();
+            Some(FileEntry { path, digest: hex::encode(Sha256::digest(content)) })
+        });
+        Ok(found.collect())
+    }
+
+    async fn fetch_file(&self, machine: &MachineSpec, path: &str) -> Result<Vec<u8>, FileFault> {
+        self.file(&machine.id, path).ok_or_else(|| FileFault::ReadFailed(format!("`{path}` is not there")))
     }
 
     async fn write_file(&self, machine: &MachineSpec, file: FileSpec) -> Result<(), FileFault> {

@@ -21,9 +21,12 @@ pub(super) const PROTOCOL: u32 = 2;
 pub(super) const SOCKET: &str = "agent.sock";
 /// How much of a command's output is kept, in bytes. Source: `InvokeCommand`, output is cut at 24 KB.
 pub(super) const OUTPUT_LIMIT: usize = 24 * 1024;
+/// How much of a followed command's output waits at least for who comes late, in bytes.
+pub(super) const BACKLOG: usize = 4 << 20;
 
 const HEADER_LIMIT: usize = 4 << 20;
-const PAYLOAD_LIMIT: usize = 256 << 20;
+/// The largest payload of a frame, and so the largest file.
+pub(super) const PAYLOAD_LIMIT: usize = 256 << 20;
 
 /// An [`Opening`] as it travels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,6 +122,10 @@ pub(super) enum Request {
     Connect {
         port: u16,
     },
+    /// The files below a folder of the machine.
+    ListFiles(String),
+    /// All of a file's content.
+    FetchFile(String),
     Open(Vec<Door>),
     Halt,
 }
@@ -133,6 +140,8 @@ pub(super) struct RunRequest {
     pub(super) environment: BTreeMap<String, String>,
     pub(super) timeout: Duration,
     pub(super) kill_tree: bool,
+    /// Set for a command that is followed: all of its output is passed on, and so many bytes of it were seen before.
+    pub(super) follow: Option<u64>,
 }
 
 impl From<CommandSpec> for RunRequest {
@@ -145,6 +154,7 @@ impl From<CommandSpec> for RunRequest {
             environment: command.environment,
             timeout: command.timeout,
             kill_tree: command.kill_tree,
+            follow: None,
         }
     }
 }
@@ -191,6 +201,10 @@ pub(super) enum Reply {
     },
     /// There is no such file, or nobody listens there; and why.
     Missing(String),
+    /// The payload is the list of files, as JSON: it may be longer than a header.
+    Files,
+    /// The payload is the whole file.
+    Whole,
     Refused(WireFault),
 }
 
@@ -219,6 +233,7 @@ impl From<WireEnding> for Ending {
 pub(super) enum WireFault {
     AlreadyExists,
     PathInvalid,
+    ReadFailed(String),
     CreateFailed(String),
     UserGroupNotExists,
 }
@@ -228,6 +243,7 @@ impl From<WireFault> for FileFault {
         match fault {
             WireFault::AlreadyExists => FileFault::AlreadyExists,
             WireFault::PathInvalid => FileFault::PathInvalid,
+            WireFault::ReadFailed(reason) => FileFault::ReadFailed(reason),
             WireFault::CreateFailed(reason) => FileFault::CreateFailed(reason),
             WireFault::UserGroupNotExists => FileFault::UserGroupNotExists,
         }

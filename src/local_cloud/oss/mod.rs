@@ -7,6 +7,7 @@ mod bucket;
 pub(crate) mod content;
 mod copy;
 mod description;
+pub(crate) mod inner;
 mod list;
 mod multipart;
 mod object;

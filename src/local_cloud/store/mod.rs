@@ -27,6 +27,10 @@ use super::instance::{Instance, LeftDisk};
 use super::market::{self, Market};
 use super::nat::{NatGateway, snat::SnatEntry};
 use super::oss::rows::{Bucket, Object, Part, Upload};
+use super::pai::job::Job;
+use super::pai::log::Part as LogPart;
+use super::pai::mount::Mounted;
+use super::pai::workspace::Workspace;
 use super::security_group::Group;
 use super::time::after;
 use super::vpc::Vpc;
@@ -89,6 +93,10 @@ world! {
     function_tasks: AsyncTask,
     tokens: Token,
     bills: Bill,
+    workspaces: Workspace,
+    jobs: Job,
+    pod_logs: LogPart,
+    pod_mounts: Mounted,
     meta: u64,
 }
 
@@ -122,6 +130,8 @@ pub(crate) enum Task {
     Deliver(String, String),
     /// Hands a file to an instance: sending and instance.
     Send(String, String),
+    /// Looks after a training job until it has ended and its machines are gone.
+    Train(String),
     /// Forgets an object's bytes if nothing names them any more.
     Forget(String),
     /// Carries out an asynchronous invocation of a function.
@@ -174,6 +184,8 @@ pub(crate) struct Index {
     pub(crate) stock: Vec<StockRule>,
     /// What spot instances cost.
     pub(crate) market: Market,
+    /// Whether the server is about to end: nothing is started again.
+    pub(crate) closing: bool,
     /// What is to be done after the call.
     pub(crate) tasks: Vec<Task>,
     /// Instances of functions.

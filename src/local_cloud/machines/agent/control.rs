@@ -74,6 +74,20 @@ async fn answer(stream: UnixStream, inside: &Arc<Inside>, halted: mpsc::Sender<(
             }
             Err(error) => Reply::Missing(error.to_string()),
         },
+        Request::ListFiles(folder) => {
+            let place = inside.place.clone();
+            match tokio::task::spawn_blocking(move || files::list(&place.root, &folder)).await? {
+                Ok(listed) => return write_frame(&mut writer, &Reply::Files, &serde_json::to_vec(&listed)?).await,
+                Err(fault) => Reply::Refused(fault),
+            }
+        }
+        Request::FetchFile(path) => {
+            let place = inside.place.clone();
+            match tokio::task::spawn_blocking(move || files::fetch(&place.root, &path)).await? {
+                Ok(content) => return write_frame(&mut writer, &Reply::Whole, &content).await,
+                Err(fault) => Reply::Refused(fault),
+            }
+        }
         Request::Open(doors) => {
             inside.open(doors).await;
             Reply::Done
@@ -97,13 +111,13 @@ async fn run(
     mut writer: OwnedWriteHalf,
 ) -> io::Result<()> {
     let id = request.id.clone();
+    let mut seen = request.follow.unwrap_or(0);
     let running = inside.commands.attach(request, script);
     let mut changes = running.changes();
     let listening = tokio::spawn(listen_for_stop(reader, running.clone()));
-    let mut seen = 0;
     let outcome = loop {
-        let (piece, end) = running.since(seen);
-        seen += piece.len();
+        let (piece, upto, end) = running.since(seen);
+        seen = upto;
         if !piece.is_empty()
             && let Err(error) = write_frame(&mut writer, &Reply::Output, &piece).await
         {

@@ -120,6 +120,7 @@ pub(super) async fn foreground(
         functions.end_functions().await;
     };
     serve(cloud.clone(), listeners, shutdown).await;
+    cloud.close();
     for id in cloud.machine_ids() {
         machines.halt(&id).await.map_err(|error| home.wrong("a machine can't be halted", error))?;
     }
