@@ -434,7 +434,13 @@ async fn each_machine_has_files_of_its_own_and_the_system_read_only() {
         assert!(!Path::new(folder).join(&name).exists(), "{folder} of the host");
         output(&lab.processes, &two, &format!("test ! -e {folder}/{name}")).await;
     }
-    for folder in ["/", "/etc", "/usr", "/usr/bin", "/home"] {
+    output(&lab.processes, &one, &format!("mkdir /{name} && echo mine > /{name}/file")).await;
+    assert!(!Path::new("/").join(&name).exists());
+    output(&lab.processes, &two, &format!("test ! -e /{name}")).await;
+    lab.processes.halt(&one.id).await.unwrap();
+    lab.processes.boot(&one, &[]).await.unwrap();
+    output(&lab.processes, &one, &format!("test $(cat /{name}/file) = mine")).await;
+    for folder in ["/etc", "/usr", "/usr/bin", "/home"] {
         let tried = run(&lab.processes, &one, command(&format!("touch {folder}/{name}"))).await;
         assert_ne!(tried.ending, Ending::Exited(0), "{folder}");
         let said = String::from_utf8_lossy(&tried.output).into_owned();

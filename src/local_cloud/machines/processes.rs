@@ -21,7 +21,7 @@ use super::agent::ARGUMENT;
 use super::identity::{Record, kill_carriers};
 use super::isolation::Isolation;
 
-use super::wire::{HostEnvironment, Launch, LaunchReport, PROTOCOL, Reply, Request, SOCKET, read_frame, write_frame};
+use super::wire::{HostEnvironment, Launch, LaunchReport, OUTPUT_LIMIT, PROTOCOL, Reply, Request, SOCKET, read_frame, write_frame};
 use super::{
     CancellationSignal, CommandOutcome, CommandSpec, Ending, FileFault, FileSpec, MachineError, MachineSpec, Machines, Opening, Progress,
     disk,
@@ -230,20 +230,25 @@ impl Processes {
         };
         let reading = async {
             let mut output = Vec::new();
+            let mut beyond = 0;
             loop {
                 let received = match receive(&mut reader).await {
                     // It ran, and its machine ended under it.
                     Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
-                        return Ok(CommandOutcome { ending: Ending::Stopped, output, dropped: 0 });
+                        return Ok(CommandOutcome { ending: Ending::Stopped, output, dropped: beyond });
                     }
                     received => received?,
                 };
                 match received {
                     (Reply::Output, piece) => {
                         progress(&piece);
-                        output.extend(piece);
+                        let room = OUTPUT_LIMIT.saturating_sub(output.len()).min(piece.len());
+                        output.extend(&piece[..room]);
+                        beyond += (piece.len() - room) as u64;
                     }
-                    (Reply::Ended { ending, dropped }, _) => return Ok(CommandOutcome { ending: ending.into(), output, dropped }),
+                    (Reply::Ended { ending, dropped }, _) => {
+                        return Ok(CommandOutcome { ending: ending.into(), output, dropped: dropped + beyond });
+                    }
                     (other, _) => return Err(io::Error::new(io::ErrorKind::InvalidData, format!("the machine answered {other:?}"))),
                 }
             }

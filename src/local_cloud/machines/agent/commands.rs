@@ -2,7 +2,7 @@
 //! to stop it. A command goes on when nobody listens; whoever asks for its id again gets its output from the start.
 //! What a script leaves running in the background lives on after it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -24,6 +24,8 @@ use crate::local_cloud::machines::wire::{OUTPUT_LIMIT, RunRequest, WireEnding};
 
 /// How long output is still read after the script's end while a background process holds its pipe.
 const GRACE: Duration = Duration::from_millis(200);
+/// How much of what comes after the start of the output waits for whoever listens, in bytes.
+const TAIL_LIMIT: usize = 1 << 20;
 /// Names a command to its processes, so that its whole tree can be found however it forked.
 const MARK: &str = "ALIFORM_COMMAND";
 
@@ -44,11 +46,34 @@ pub(super) struct Running {
     stop: watch::Sender<bool>,
 }
 
+/// A command's output: its start is kept whatever happens, of the rest only the newest part.
 #[derive(Default)]
 struct Output {
-    kept: Vec<u8>,
-    dropped: u64,
+    head: Vec<u8>,
+    tail: VecDeque<u8>,
+    /// How many bytes lay between the two and are gone.
+    passed: usize,
     ending: Option<WireEnding>,
+}
+
+impl Output {
+    fn keep(&mut self, piece: &[u8]) {
+        let room = OUTPUT_LIMIT.saturating_sub(self.head.len()).min(piece.len());
+        self.head.extend(&piece[..room]);
+        self.tail.extend(&piece[room..]);
+        let excess = self.tail.len().saturating_sub(TAIL_LIMIT);
+        self.tail.drain(..excess);
+        self.passed += excess;
+    }
+
+    /// What comes after the first `seen` bytes and is still there, and how many bytes in between are gone.
+    fn since(&self, seen: usize) -> (Vec<u8>, usize) {
+        let mut piece = self.head.get(seen..).unwrap_or_default().to_vec();
+        let known = seen.max(self.head.len());
+        let from = known.max(self.head.len() + self.passed);
+        piece.extend(self.tail.iter().skip(from - self.head.len() - self.passed));
+        (piece, from - known)
+    }
 }
 
 impl Running {
@@ -61,10 +86,12 @@ impl Running {
         self.changed.subscribe()
     }
 
-    /// What was put out after the first `seen` bytes, and the ending with the number of bytes not kept once it is there.
-    pub(super) fn since(&self, seen: usize) -> (Vec<u8>, Option<(WireEnding, u64)>) {
+    /// What was put out after the first `seen` bytes and is still kept, how many bytes are not, and the ending once it
+    /// is there.
+    pub(super) fn since(&self, seen: usize) -> (Vec<u8>, usize, Option<WireEnding>) {
         let output = self.output();
-        (output.kept.get(seen..).unwrap_or_default().to_vec(), output.ending.clone().map(|ending| (ending, output.dropped)))
+        let (piece, lost) = output.since(seen);
+        (piece, lost, output.ending.clone())
     }
 
     /// Ends it.
@@ -73,14 +100,8 @@ impl Running {
     }
 
     fn keep(&self, piece: &[u8]) {
-        let mut output = self.output();
-        let room = OUTPUT_LIMIT.saturating_sub(output.kept.len()).min(piece.len());
-        output.kept.extend(&piece[..room]);
-        output.dropped += (piece.len() - room) as u64;
-        drop(output);
-        if room > 0 {
-            self.changed.send_replace(());
-        }
+        self.output().keep(piece);
+        self.changed.send_replace(());
     }
 
     fn finish(&self, ending: WireEnding) {
@@ -329,5 +350,24 @@ mod processes {
     /// Without `/proc` only the process itself is known; its group is killed besides.
     pub(super) fn tree(leader: i32, _mark: &str) -> BTreeSet<i32> {
         BTreeSet::from([leader])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_of_the_output_and_its_newest_part_are_kept() {
+        let mut output = Output::default();
+        output.keep(&vec![b'a'; OUTPUT_LIMIT - 1]);
+        output.keep(b"bc");
+        assert_eq!(output.since(OUTPUT_LIMIT - 1), (b"bc".to_vec(), 0));
+        assert_eq!(output.since(OUTPUT_LIMIT + 1), (Vec::new(), 0));
+        output.keep(&vec![b'd'; TAIL_LIMIT]);
+        let (piece, lost) = output.since(0);
+        assert_eq!((piece.len(), lost), (OUTPUT_LIMIT + TAIL_LIMIT, 1));
+        assert_eq!(&piece[OUTPUT_LIMIT - 2..OUTPUT_LIMIT + 1], b"abd");
+        assert_eq!(output.since(OUTPUT_LIMIT + 1).1, 0);
     }
 }

@@ -82,16 +82,17 @@ async fn run(
     let running = inside.commands.attach(request, script);
     let mut changes = running.changes();
     let listening = tokio::spawn(listen_for_stop(reader, running.clone()));
-    let mut seen = 0;
+    let (mut seen, mut dropped) = (0, 0);
     let outcome = loop {
-        let (piece, end) = running.since(seen);
-        seen += piece.len();
+        let (piece, lost, end) = running.since(seen);
+        seen += piece.len() + lost;
+        dropped += lost as u64;
         if !piece.is_empty()
             && let Err(error) = write_frame(&mut writer, &Reply::Output, &piece).await
         {
             break Err(error);
         }
-        if let Some((ending, dropped)) = end {
+        if let Some(ending) = end {
             break write_frame(&mut writer, &Reply::Ended { ending, dropped }, &[]).await;
         }
         if changes.changed().await.is_err() {
