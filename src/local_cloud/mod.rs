@@ -11,10 +11,11 @@
 //! | `runtime`, `keeper`, `delivery` | what goes on after a call was answered |
 //! | `catalog` | what is sold, where, at what price |
 //! | [`machines`] | what instances are made of |
-//! | [`serve`] | HTTP |
+//! | [`serve`], [`tls`] | HTTP, plain and over TLS |
 //! | the others | one for each part of a product |
 //!
-//! On disk, below the directory it is given: `snapshot.json`, `changes.<n>.log`, `store.lock`, `objects/`.
+//! On disk, below the directory it is given: `snapshot.json`, `changes.<n>.log`, `store.lock`, `objects/`, `ca.pem`,
+//! `ca.key`.
 
 mod account;
 mod assistant;
@@ -33,6 +34,7 @@ mod idempotency;
 mod image;
 mod instance;
 mod keeper;
+mod keys;
 pub mod machines;
 mod oss;
 mod paging;
@@ -47,6 +49,7 @@ mod stock;
 pub mod store;
 mod tags;
 mod time;
+pub mod tls;
 mod vpc;
 mod vswitch;
 pub mod wire;
@@ -61,11 +64,13 @@ use tokio::sync::watch;
 use crate::model::clock::Clock;
 use billing::Bill;
 use config::{Config, Faults, StockRule};
+use keys::Keys;
 use machines::Machines;
 use runtime::Shared;
 use store::World;
 use store::blobs::Blobs;
 use store::log::{Log, StoreError};
+use tls::TlsError;
 use wire::{Request, Response};
 
 /// The cloud. Dropping it ends all that goes on inside, each task at its next turn; a durable one can be opened again
@@ -94,7 +99,7 @@ pub struct Listed {
 impl LocalCloud {
     /// An empty cloud in memory.
     pub fn new(config: Config, clock: Arc<dyn Clock>, machines: Arc<dyn Machines>) -> LocalCloud {
-        LocalCloud::with(config, clock, machines, World::default(), (None, Blobs::in_memory()))
+        LocalCloud::with(config, clock, machines, World::default(), (None, Blobs::in_memory(), Keys::default()))
     }
 
     /// A cloud that lives in `dir` and outlives its server. An answer that says that something happened is given only
@@ -111,7 +116,7 @@ impl LocalCloud {
         blobs.keep_only(&|name| named.contains(name)).map_err(at)?;
         let address_space = std::fs::canonicalize(dir).map_err(at)?.display().to_string();
         let config = Config { address_space, ..config };
-        Ok(LocalCloud::with(config, clock, machines, world, (Some(Arc::new(log)), blobs)))
+        Ok(LocalCloud::with(config, clock, machines, world, (Some(Arc::new(log)), blobs, Keys::in_directory(dir.to_owned()))))
     }
 
     fn with(
@@ -119,7 +124,7 @@ impl LocalCloud {
         clock: Arc<dyn Clock>,
         machines: Arc<dyn Machines>,
         world: World,
-        storage: (Option<Arc<Log>>, Blobs),
+        storage: (Option<Arc<Log>>, Blobs, Keys),
     ) -> LocalCloud {
         let (open, closed) = watch::channel(());
         LocalCloud { shared: Shared::new(config, clock, machines, world, storage, closed), _open: open }
@@ -144,6 +149,15 @@ impl LocalCloud {
         let mut response = dispatch::answer(&self.shared, &request, fate.refused).await;
         response.dropped |= fate.lost_answer;
         response
+    }
+
+    /// The certificate, in PEM, that clients over TLS have to trust. Made with the first call; a durable cloud keeps it
+    /// as `ca.pem` in its directory.
+    ///
+    /// # Errors
+    /// If it can't be made, read or written.
+    pub fn certificate_authority(&self) -> Result<String, TlsError> {
+        Ok(self.shared.authority()?.pem().to_owned())
     }
 
     /// Everything that is there; empty when nothing is left.

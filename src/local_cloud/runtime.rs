@@ -1,8 +1,9 @@
 //! What a running local cloud is made of: the world behind its lock, the log beside it, and the tasks that outlive a
 //! call. No product's meaning is here.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use jiff::Timestamp;
 use tokio::sync::{OnceCell, watch};
@@ -13,11 +14,14 @@ use super::catalog::Catalog;
 use super::config::{Config, Faults};
 use super::faults::{Dice, Fate};
 use super::instance::Status;
+use super::keys::Keys;
 use super::machines::Machines;
 use super::store::blobs::Blobs;
 use super::store::ids;
 use super::store::log::{Log, Snapshot};
 use super::store::{Task, World};
+use super::tls::TlsError;
+use super::tls::authority::Authority;
 use super::{delivery, keeper};
 use crate::model::clock::Clock;
 
@@ -28,6 +32,9 @@ pub(crate) struct Shared {
     pub(crate) machines: Arc<dyn Machines>,
     pub(crate) blobs: Blobs,
     pub(crate) nonces: Mutex<Nonces>,
+    pub(crate) keys: Keys,
+    /// Where the cloud answers over TLS, once it does.
+    secure: OnceLock<SocketAddr>,
     clock: Arc<dyn Clock>,
     world: Mutex<World>,
     log: Option<Arc<Log>>,
@@ -50,18 +57,20 @@ impl Shared {
         clock: Arc<dyn Clock>,
         machines: Arc<dyn Machines>,
         mut world: World,
-        storage: (Option<Arc<Log>>, Blobs),
+        storage: (Option<Arc<Log>>, Blobs, Keys),
         closed: watch::Receiver<()>,
     ) -> Arc<Shared> {
         world.build_index();
         world.index.stock.clone_from(&config.stock);
         let faults = config.faults;
-        let (log, blobs) = storage;
+        let (log, blobs, keys) = storage;
         Arc::new(Shared {
             catalog: Catalog::embedded(),
             machines,
             blobs,
             nonces: Mutex::default(),
+            keys,
+            secure: OnceLock::new(),
             origin: clock.now().as_nanosecond().to_string(),
             clock,
             world: Mutex::new(world),
@@ -76,6 +85,25 @@ impl Shared {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+
+    /// The certificate authority that clients over TLS have to trust, and that gives them certificates.
+    pub(crate) fn authority(&self) -> Result<Arc<Authority>, TlsError> {
+        self.keys.authority(self.now())
+    }
+
+    /// Where the cloud answers over TLS, `https://127.0.0.1:4711`; `None` if nothing listens.
+    pub(crate) fn secure_base(&self) -> Option<String> {
+        self.secure.get().map(|address| format!("https://{address}"))
+    }
+
+    /// Remembers where the cloud answers over TLS; the first address counts.
+    pub(crate) fn set_secure(&self, address: SocketAddr) {
+        self.secure.get_or_init(|| address);
     }
 
     /// The world, to be read. What is changed through this is not written down.

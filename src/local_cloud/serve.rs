@@ -1,35 +1,79 @@
-//! The HTTP side: connections in, requests to the cloud, answers out.
+//! The HTTP side: connections in, plain or over TLS, requests to the cloud, answers out.
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use super::LocalCloud;
-use super::wire::{Request, Response};
+use super::tls::TlsError;
+use super::tls::server::{acceptor, peer};
+use super::wire::{Peer, Request, Response};
 
 /// The largest body: an object that is put in one piece.
 const LARGEST_BODY: usize = 5 * 1024 * 1024 * 1024;
 
-/// Serves `cloud` on `listener` until `shutdown` is ready; answers that are under way are finished.
-pub async fn serve(cloud: Arc<LocalCloud>, listener: TcpListener, shutdown: impl Future) {
+/// How long a client may take to agree on TLS.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Where a cloud is served.
+pub struct Listeners {
+    plain: TcpListener,
+    secure: Option<(TcpListener, TlsAcceptor)>,
+}
+
+impl From<TcpListener> for Listeners {
+    /// Plain HTTP only.
+    fn from(plain: TcpListener) -> Self {
+        Listeners { plain, secure: None }
+    }
+}
+
+impl Listeners {
+    /// Plain HTTP, and the same over TLS with certificates of the cloud's own authority. From now on the cloud says that
+    /// it is found there.
+    ///
+    /// # Errors
+    /// If the authority can't be made or read.
+    pub fn with_tls(cloud: &LocalCloud, plain: TcpListener, secure: TcpListener) -> Result<Self, TlsError> {
+        let address = secure.local_addr().map_err(|error| TlsError::Setup(error.to_string()))?;
+        let acceptor = acceptor(cloud.shared.authority()?, cloud.shared.clock())?;
+        cloud.shared.set_secure(address);
+        Ok(Listeners { plain, secure: Some((secure, acceptor)) })
+    }
+
+    async fn accept(&self) -> std::io::Result<(TcpStream, Option<TlsAcceptor>)> {
+        let Some((secure, acceptor)) = &self.secure else { return Ok((self.plain.accept().await?.0, None)) };
+        tokio::select! {
+            plain = self.plain.accept() => Ok((plain?.0, None)),
+            secure = secure.accept() => Ok((secure?.0, Some(acceptor.clone()))),
+        }
+    }
+}
+
+/// Serves `cloud` on `listeners` until `shutdown` is ready; answers that are under way are finished.
+pub async fn serve(cloud: Arc<LocalCloud>, listeners: impl Into<Listeners>, shutdown: impl Future) {
+    let listeners = listeners.into();
     cloud.wake().await;
     let (ending, end) = watch::channel(false);
     let mut connections = JoinSet::new();
     let accept = async {
         loop {
             // An accept that fails is the client's loss; the next one may succeed.
-            if let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(connection(Arc::clone(&cloud), stream, end.clone()));
-            } else {
-                tokio::task::yield_now().await;
+            match listeners.accept().await {
+                Ok((stream, None)) => drop(connections.spawn(plain(Arc::clone(&cloud), stream, end.clone()))),
+                Ok((stream, Some(acceptor))) => drop(connections.spawn(secure(Arc::clone(&cloud), stream, acceptor, end.clone()))),
+                Err(_) => tokio::task::yield_now().await,
             }
             while connections.try_join_next().is_some() {}
         }
@@ -54,13 +98,35 @@ impl std::fmt::Display for Dropped {
 
 impl std::error::Error for Dropped {}
 
-async fn connection(cloud: Arc<LocalCloud>, stream: TcpStream, mut end: watch::Receiver<bool>) {
+async fn plain(cloud: Arc<LocalCloud>, stream: TcpStream, end: watch::Receiver<bool>) {
     // Answers are small: they leave at once.
     drop(stream.set_nodelay(true));
+    connection(cloud, stream, None, end).await;
+}
+
+async fn secure(cloud: Arc<LocalCloud>, stream: TcpStream, acceptor: TlsAcceptor, mut end: watch::Receiver<bool>) {
+    drop(stream.set_nodelay(true));
+    // Whoever does not agree on TLS, or takes too long, has no request either.
+    let agreed = tokio::select! {
+        agreed = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)) => agreed,
+        () = ended(&mut end) => return,
+    };
+    if let Ok(Ok(stream)) = agreed {
+        let peer = peer(stream.get_ref().1);
+        connection(cloud, stream, peer, end).await;
+    }
+}
+
+async fn connection(
+    cloud: Arc<LocalCloud>,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: Option<Peer>,
+    mut end: watch::Receiver<bool>,
+) {
     let service = service_fn(|request| {
-        let cloud = Arc::clone(&cloud);
+        let (cloud, peer) = (Arc::clone(&cloud), peer.clone());
         async move {
-            let Ok(response) = answer(&cloud, request).await;
+            let Ok(response) = answer(&cloud, request, peer).await;
             if response.dropped { Err(Dropped) } else { Ok(into_http(response)) }
         }
     });
@@ -82,7 +148,7 @@ async fn ended(end: &mut watch::Receiver<bool>) {
     drop(end.wait_for(|end| *end).await);
 }
 
-async fn answer(cloud: &LocalCloud, request: hyper::Request<hyper::body::Incoming>) -> Result<Response, Infallible> {
+async fn answer(cloud: &LocalCloud, request: hyper::Request<hyper::body::Incoming>, peer: Option<Peer>) -> Result<Response, Infallible> {
     let (parts, body) = request.into_parts();
     let body: Bytes = match Limited::new(body, LARGEST_BODY).collect().await {
         Ok(body) => body.to_bytes(),
@@ -102,6 +168,7 @@ async fn answer(cloud: &LocalCloud, request: hyper::Request<hyper::body::Incomin
         method: parts.method,
         headers,
         body,
+        peer,
     };
     // No part of the real API: for the command that looks into the local cloud from outside.
     if request.path == "/_aliform/resources" {

@@ -47,8 +47,10 @@ OpenApi.call_api = _record(OpenApi.call_api)
 class Cloud:
     """A local cloud that runs."""
 
-    def __init__(self, address):
+    def __init__(self, address, secure, authority):
         self.address = address
+        self.secure = secure
+        self.authority = pathlib.Path(authority)
 
     def client(self, kind, **config):
         """An SDK client; `config` overrides what it is told."""
@@ -71,11 +73,13 @@ def program():
 def cloud(program, tmp_path_factory):
     """One local cloud for all tests: each makes its own resources and takes them away."""
     home = tmp_path_factory.mktemp("cloud")
-    command = [program, "-C", str(home), "cloud", "serve", "--listen", "127.0.0.1:0"]
+    command = [program, "-C", str(home), "cloud", "serve", "--listen", "127.0.0.1:0", "--tls"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         line = server.stdout.readline()
         assert line.startswith("listening on http://"), line
-        yield Cloud(line.split("://")[1].strip())
+        secure = server.stdout.readline()
+        assert secure.startswith("listening on https://"), secure
+        yield Cloud(line.split("://")[1].strip(), *secure.split("://")[1].strip().split(", trust "))
         server.terminate()
         assert server.wait(60) == 0
 

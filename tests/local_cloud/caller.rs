@@ -110,7 +110,15 @@ impl Caller {
         let mut headers: Vec<(String, String)> = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let authorization = format!("ACS3-HMAC-SHA256 Credential={},SignedHeaders={names},Signature={signature}", self.key.0);
         headers.push(("authorization".to_owned(), authorization));
-        Request { method: http::Method::POST, host: host.to_owned(), path: "/".to_owned(), query, headers, body: bytes::Bytes::new() }
+        Request {
+            method: http::Method::POST,
+            host: host.to_owned(),
+            path: "/".to_owned(),
+            query,
+            headers,
+            body: bytes::Bytes::new(),
+            peer: None,
+        }
     }
 
     async fn call(&self, version: &str, action: &str, params: &[(&str, &str)]) -> Result<Json, Refusal> {

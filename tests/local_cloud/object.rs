@@ -78,7 +78,15 @@ fn request(caller: &Caller, ask: &Ask) -> Request {
     let signature = signature(&caller.key.1, day, ask.region, &text);
     headers.push(("authorization".to_owned(), format!("OSS4-HMAC-SHA256 Credential={}/{scope},Signature={signature}", caller.key.0)));
     let (host, path) = address(ask);
-    Request { method: ask.method.parse().unwrap(), host, path, query: join(&query), headers, body: Bytes::copy_from_slice(ask.body) }
+    Request {
+        method: ask.method.parse().unwrap(),
+        host,
+        path,
+        query: join(&query),
+        headers,
+        body: Bytes::copy_from_slice(ask.body),
+        peer: None,
+    }
 }
 
 async fn send(caller: &Caller, ask: Ask<'_>) -> Response {
@@ -108,7 +116,7 @@ fn link(caller: &Caller, bucket: &str, key: &str, seconds: u64) -> Request {
     let text = format!("OSS4-HMAC-SHA256\n{date}\n{scope}\n{}", sha256(canonical.as_bytes()));
     query.push(("x-oss-signature".to_owned(), signature("local", &date[..8], "cn-hangzhou", &text)));
     let host = "127.0.0.1:8080".to_owned();
-    Request { method: http::Method::GET, host, path, query: join(&query), headers: Vec::new(), body: Bytes::new() }
+    Request { method: http::Method::GET, host, path, query: join(&query), headers: Vec::new(), body: Bytes::new(), peer: None }
 }
 
 #[tokio::test(start_paused = true)]

@@ -218,6 +218,12 @@ pub(crate) enum Cloud {
         /// The address to listen on
         #[arg(long, default_value = "127.0.0.1:0")]
         listen: std::net::SocketAddr,
+        /// Say where it answers over TLS, and which certificate authority to trust
+        #[arg(long)]
+        tls: bool,
+        /// The address to listen on with TLS
+        #[arg(long, default_value = "127.0.0.1:0")]
+        listen_tls: std::net::SocketAddr,
         /// Go on without a terminal once the address is printed
         #[arg(long, hide = true)]
         detach: bool,

@@ -105,6 +105,7 @@ mod tests {
             query: query.to_owned(),
             headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             body: Bytes::new(),
+            peer: None,
         }
     }
 

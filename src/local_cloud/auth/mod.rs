@@ -47,7 +47,7 @@ fn hmac_sha256(key: &[u8], text: &[u8]) -> Hmac<Sha256> {
     mac
 }
 
-fn sha256_hex(bytes: &[u8]) -> String {
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 

@@ -170,6 +170,7 @@ mod tests {
             query: query.to_owned(),
             headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             body: Bytes::new(),
+            peer: None,
         }
     }
 

@@ -47,8 +47,15 @@ mod tests {
 
     fn check(method: http::Method, key: (&str, &str), query: &str) -> Result<(), Fault> {
         let config = Config { keys: vec![AccessKey { id: key.0.to_owned(), secret: Secret::new(key.1), user: None }], ..Config::default() };
-        let request =
-            Request { method, host: String::new(), path: "/".to_owned(), query: query.to_owned(), headers: Vec::new(), body: Bytes::new() };
+        let request = Request {
+            method,
+            host: String::new(),
+            path: "/".to_owned(),
+            query: query.to_owned(),
+            headers: Vec::new(),
+            body: Bytes::new(),
+            peer: None,
+        };
         verify(&request.method, &Params::of(&request), &config, "2016-02-23T12:50:00Z".parse().unwrap()).map(drop)
     }
 

@@ -274,6 +274,7 @@ mod tests {
             query: String::new(),
             headers: Vec::new(),
             body: Bytes::new(),
+            peer: None,
         };
         let target = Target::of(&request);
         let resource = target.resource();

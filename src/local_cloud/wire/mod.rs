@@ -7,6 +7,15 @@ pub(crate) mod params;
 
 use bytes::Bytes;
 
+/// Who a client's certificate says it is. This cloud's authority signed it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// The name.
+    pub common_name: String,
+    /// The groups that it is in.
+    pub organizations: Vec<String>,
+}
+
 /// A request as it came in, nothing decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -22,6 +31,8 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Bytes,
+    /// Whose certificate came with the connection; `None` without TLS or without one.
+    pub peer: Option<Peer>,
 }
 
 impl Request {

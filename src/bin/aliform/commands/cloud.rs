@@ -12,7 +12,7 @@ use aliform::local_cloud::config::Config;
 use aliform::local_cloud::machines::Machines;
 use aliform::local_cloud::machines::processes::Processes;
 use aliform::local_cloud::machines::simulated::Simulated;
-use aliform::local_cloud::serve::serve;
+use aliform::local_cloud::serve::{Listeners, serve};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -30,6 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, Serialize, Deserialize)]
 struct Running {
     address: SocketAddr,
+    /// Where it answers over TLS; servers of earlier versions did not.
+    #[serde(default)]
+    secure: Option<SocketAddr>,
     pid: u32,
     /// What is not isolated because the system forbids namespaces; empty if they are there.
     #[serde(default)]
@@ -50,6 +53,10 @@ impl Home {
 
     fn log(&self) -> PathBuf {
         self.0.join("server.log")
+    }
+
+    fn authority(&self) -> PathBuf {
+        self.0.join("ca.pem")
     }
 
     fn machines(&self) -> PathBuf {
@@ -168,7 +175,7 @@ pub(crate) async fn run(workspace: &Workspace, arguments: &args::Cloud, out: &Ou
             };
             resources(&rows, out);
         }
-        args::Cloud::Serve { listen, detach } => foreground(&home, *listen, *detach, out).await?,
+        args::Cloud::Serve { listen, tls, listen_tls, detach } => foreground(&home, (*listen, *listen_tls), *tls, *detach, out).await?,
     }
     Ok(0)
 }
@@ -178,13 +185,25 @@ fn machines(home: &Home, gateway: SocketAddr) -> Result<Processes, CommandError>
     Ok(Processes::new(&home.machines(), program, gateway))
 }
 
-async fn foreground(home: &Home, listen: SocketAddr, detach: bool, out: &Output) -> Result<(), CommandError> {
+async fn bind(home: &Home, address: SocketAddr) -> Result<(TcpListener, SocketAddr), CommandError> {
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.map_err(|error| home.wrong(&format!("the local cloud can't listen on {address}"), error))?;
+    let address = listener.local_addr().map_err(|error| home.wrong("the local cloud has no address", error))?;
+    Ok((listener, address))
+}
+
+async fn foreground(
+    home: &Home,
+    (listen, listen_tls): (SocketAddr, SocketAddr),
+    tls: bool,
+    detach: bool,
+    out: &Output,
+) -> Result<(), CommandError> {
     let Some(lock) = home.lock()? else {
         return Err(home.wrong("a local cloud runs already", "see `aliform cloud status`"));
     };
-    let listener =
-        TcpListener::bind(listen).await.map_err(|error| home.wrong(&format!("the local cloud can't listen on {listen}"), error))?;
-    let address = listener.local_addr().map_err(|error| home.wrong("the local cloud has no address", error))?;
+    let (listener, address) = bind(home, listen).await?;
+    let (listener_tls, secure) = bind(home, listen_tls).await?;
     let machines = Arc::new(machines(home, address)?);
     // Ids are drawn from the seed: two local clouds must not give the same ones.
     let seed = u64::from_str_radix(&random_hex()?[..16], 16).unwrap_or_default();
@@ -193,13 +212,16 @@ async fn foreground(home: &Home, listen: SocketAddr, detach: bool, out: &Output)
         .map_err(|error| home.wrong("the local cloud can't be opened", error))?;
     let isolation = machines.isolation().await;
     let exposed = if isolation.namespaces { Vec::new() } else { isolation.missing };
-    let running = Running { address, pid: std::process::id(), exposed };
+    let listeners =
+        Listeners::with_tls(&cloud, listener, listener_tls).map_err(|error| home.wrong("the local cloud can't answer over TLS", error))?;
+    let running = Running { address, secure: Some(secure), pid: std::process::id(), exposed };
     let text = serde_json::to_vec(&running).map_err(|error| home.wrong("the address can't be written", error))?;
     let beside = home.0.join("server.json.new");
     fs::write(&beside, text)
         .and_then(|()| fs::rename(&beside, home.server()))
         .map_err(|error| home.wrong("the address can't be written", error))?;
-    out.text(&format!("listening on http://{address}\n"));
+    let over_tls = format!("listening on https://{secure}, trust {}\n", home.authority().display());
+    out.text(&format!("listening on http://{address}\n{}", if tls { over_tls.as_str() } else { "" }));
     if detach {
         leave_terminal(home)?;
     }
@@ -211,7 +233,7 @@ async fn foreground(home: &Home, listen: SocketAddr, detach: bool, out: &Output)
         }
     };
     let cloud = Arc::new(cloud);
-    serve(cloud.clone(), listener, shutdown).await;
+    serve(cloud.clone(), listeners, shutdown).await;
     for id in cloud.machine_ids() {
         machines.halt(&id).await.map_err(|error| home.wrong("a machine can't be halted", error))?;
     }
@@ -268,10 +290,12 @@ async fn status(home: &Home, out: &Output) -> Result<(), CommandError> {
     let running = home.running().await?;
     let gateway = SocketAddr::from(([127, 0, 0, 1], 0));
     let isolation = machines(home, gateway)?.isolation().await;
-    let mut lines = vec![match &running {
-        Some(running) => format!("The local cloud answers at http://{} (process {}).", running.address, running.pid),
-        None => "The local cloud does not run; `--local` starts it.".to_owned(),
-    }];
+    let mut lines = match &running {
+        Some(running) => vec![format!("The local cloud answers at http://{} (process {}).", running.address, running.pid)],
+        None => vec!["The local cloud does not run; `--local` starts it.".to_owned()],
+    };
+    let secure = running.as_ref().and_then(|running| running.secure);
+    lines.extend(secure.map(|address| format!("Over TLS it answers at https://{address}; trust `{}`.", home.authority().display())));
     lines.push(if isolation.namespaces {
         "Machines are isolated by namespaces.".to_owned()
     } else {
@@ -279,9 +303,13 @@ async fn status(home: &Home, out: &Output) -> Result<(), CommandError> {
     });
     lines.extend(isolation.missing.iter().map(|missing| format!("  not isolated: {missing}")));
     let endpoint = running.map(|running| format!("http://{}", running.address));
+    let tls = secure.map(|address| {
+        let authority = home.authority().display().to_string();
+        serde_json::json!({ "endpoint": format!("https://{address}"), "certificate_authority": authority })
+    });
     out.result(
         &lines.join("\n"),
-        &serde_json::json!({ "endpoint": endpoint, "namespaces": isolation.namespaces, "not_isolated": isolation.missing }),
+        &serde_json::json!({ "endpoint": endpoint, "tls": tls, "namespaces": isolation.namespaces, "not_isolated": isolation.missing }),
     );
     Ok(())
 }
