@@ -30,6 +30,8 @@ pub struct Config {
     pub quotas: Quotas,
     /// What goes wrong; nothing without it.
     pub faults: Option<Faults>,
+    /// Container images that are not there, besides those whose name says so: whole references, or names without a tag.
+    pub missing_images: Vec<String>,
     /// What public addresses are derived from besides the resource's id; `LocalCloud::open` takes the directory.
     pub address_space: String,
 }
@@ -46,6 +48,7 @@ impl Default for Config {
             stock: Vec::new(),
             quotas: Quotas::default(),
             faults: None,
+            missing_images: Vec::new(),
             address_space: String::new(),
         }
     }
@@ -85,6 +88,16 @@ pub struct Latency {
     pub eip: Duration,
     /// How long the parent of something deleted still believes in it.
     pub delete_consistency: Duration,
+    /// A cluster from `initial` to `running`.
+    pub cluster_creating: Duration,
+    /// A cluster that is deleted, at least.
+    pub cluster_deleting: Duration,
+    /// An instance that runs until it is a node of its cluster.
+    pub node_joining: Duration,
+    /// A container image that is pulled.
+    pub image_pull: Duration,
+    /// The first pause after a container or a job's pod failed, or an image could not be pulled; it doubles each time.
+    pub container_retry: Duration,
 }
 
 impl Default for Latency {
@@ -101,6 +114,11 @@ impl Default for Latency {
             agent: ms(300),
             eip: ms(200),
             delete_consistency: ms(500),
+            cluster_creating: ms(2000),
+            cluster_deleting: ms(500),
+            node_joining: ms(500),
+            image_pull: ms(200),
+            container_retry: ms(1000),
         }
     }
 }

@@ -35,6 +35,7 @@ mod image;
 mod instance;
 mod keeper;
 mod keys;
+mod kubernetes;
 pub mod machines;
 mod oss;
 mod paging;
@@ -77,14 +78,14 @@ use wire::{Request, Response};
 /// once they have had it.
 pub struct LocalCloud {
     shared: Arc<Shared>,
-    /// Its end is the end of all tasks.
-    _open: watch::Sender<()>,
+    /// A word from it, or its end, is the end of all tasks.
+    open: watch::Sender<()>,
 }
 
 /// A resource that is there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Listed {
-    /// `vpc`, `vswitch`, `security_group`, `instance`, `disk`, `eip`, `bucket` or `object`.
+    /// `vpc`, `vswitch`, `security_group`, `instance`, `disk`, `eip`, `cluster`, `node_pool`, `bucket` or `object`.
     pub kind: &'static str,
     /// Its id; an object's is `bucket/key`.
     pub id: String,
@@ -127,7 +128,7 @@ impl LocalCloud {
         storage: (Option<Arc<Log>>, Blobs, Keys),
     ) -> LocalCloud {
         let (open, closed) = watch::channel(());
-        LocalCloud { shared: Shared::new(config, clock, machines, world, storage, closed), _open: open }
+        LocalCloud { shared: Shared::new(config, clock, machines, world, storage, closed), open }
     }
 
     /// Takes up what an earlier server left: adopts machines, boots those that should run, goes on with commands. The
@@ -166,9 +167,16 @@ impl LocalCloud {
         outcome
     }
 
-    /// The ids of all instances.
+    /// The ids of all machines: those of instances, and those of clusters' pods.
     pub fn machine_ids(&self) -> Vec<String> {
-        self.shared.world().instances.values().map(|row| row.id.clone()).collect()
+        let world = self.shared.world();
+        let pods = kubernetes::kubelet::machines(&world).into_iter().map(|machine| machine.id);
+        world.instances.values().map(|row| row.id.clone()).chain(pods).collect()
+    }
+
+    /// Ends all that goes on inside, as dropping it does, and keeps it readable.
+    pub fn close(&self) {
+        self.open.send_replace(());
     }
 
     /// The bill so far, line by line.
@@ -204,6 +212,11 @@ fn list(world: &mut World, now: jiff::Timestamp) -> Vec<Listed> {
     world.disks.iter().for_each(|(id, row)| add("disk", id, &row.region, "Available", &row.tags));
     world.eips.values().for_each(|row| add("eip", &row.id, &row.region, row.status(now), &row.tags));
     world.buckets.values().for_each(|row| add("bucket", &row.name, &row.region, "Available", &row.tags));
+    world.clusters.values().for_each(|row| add("cluster", &row.id, &row.region, row.state(now), &row.tags));
+    for row in world.node_pools.values() {
+        let region = world.clusters.get(&row.cluster).map_or("", |cluster| cluster.region.as_str());
+        add("node_pool", &row.id, region, row.state(now), &row.tags());
+    }
     for (id, _) in world.objects.iter() {
         let bucket = id.split_once('/').and_then(|(bucket, _)| world.buckets.get(bucket));
         add("object", id, bucket.map_or("", |bucket| bucket.region.as_str()), "Available", &wire::params::Tags::new());

@@ -22,7 +22,7 @@ use super::store::log::{Log, Snapshot};
 use super::store::{Task, World};
 use super::tls::TlsError;
 use super::tls::authority::Authority;
-use super::{delivery, keeper};
+use super::{delivery, keeper, kubernetes};
 use crate::model::clock::Clock;
 
 /// Everything that calls and tasks share.
@@ -43,7 +43,7 @@ pub(crate) struct Shared {
     /// Makes request ids of one server differ from those of another over the same store.
     origin: String,
     awake: OnceCell<()>,
-    /// Ends when the cloud is dropped.
+    /// Ends, or says something, when everything is to end.
     closed: watch::Receiver<()>,
 }
 
@@ -171,6 +171,8 @@ impl Shared {
                 Task::Deliver(invocation, instance) => delivery::deliver(&weak, &invocation, &instance).await,
                 Task::Send(file, instance) => delivery::send(&weak, &file, &instance).await,
                 Task::Forget(digest) => forget(&weak, &digest),
+                Task::Govern(cluster) => kubernetes::controller::govern(&weak, &cluster).await,
+                Task::Pod(pod) => kubernetes::kubelet::run(&weak, &pod, alive.unwrap_or(false)).await,
             }
         };
         tokio::spawn(until_closed(work, closed));
@@ -184,7 +186,8 @@ impl Shared {
     async fn take_up(self: &Arc<Self>) {
         let known: Vec<_> = {
             let world = self.world();
-            world.instances.values().map(|instance| instance.machine(&world, self.catalog, self.now())).collect()
+            let instances = world.instances.values().map(|instance| instance.machine(&world, self.catalog, self.now()));
+            instances.chain(kubernetes::kubelet::machines(&world)).collect()
         };
         // If the machines can't be asked, none is taken for alive: they are booted again.
         let alive = self.machines.adopt(&known).await.unwrap_or_default();
@@ -225,10 +228,16 @@ impl Shared {
                     }
                 }
             }
+            tasks.extend(keys(&world.clusters).into_iter().map(Task::Govern));
+            tasks.extend(kubernetes::kubelet::take_up(world).into_iter().map(Task::Pod));
             tasks
         });
         for task in tasks {
-            let is_alive = matches!(&task, Task::Keep(id) if alive.contains(id));
+            let is_alive = match &task {
+                Task::Keep(id) => alive.contains(id),
+                Task::Pod(pod) => alive.contains(&pod.machine_id()),
+                _ => false,
+            };
             self.launch(task, number, Some(is_alive));
         }
     }
@@ -242,7 +251,7 @@ async fn until_closed(work: impl Future<Output = ()>, mut closed: watch::Receive
     tokio::select! {
         biased;
         () = work => {}
-        // The sender is never used: this ends when it is dropped.
+        // A word of the sender means the same as its end.
         _ = closed.changed() => {}
     }
 }

@@ -1,6 +1,5 @@
 //! The HTTP side: connections in, plain or over TLS, requests to the cloud, answers out.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::LocalCloud;
+use super::kubernetes::{self, Body};
 use super::tls::TlsError;
 use super::tls::server::{acceptor, peer};
 use super::wire::{Peer, Request, Response};
@@ -123,11 +123,15 @@ async fn connection(
     peer: Option<Peer>,
     mut end: watch::Receiver<bool>,
 ) {
+    let ending = end.clone();
     let service = service_fn(|request| {
-        let (cloud, peer) = (Arc::clone(&cloud), peer.clone());
+        let (cloud, peer, end) = (Arc::clone(&cloud), peer.clone(), ending.clone());
         async move {
-            let Ok(response) = answer(&cloud, request, peer).await;
-            if response.dropped { Err(Dropped) } else { Ok(into_http(response)) }
+            match answer(&cloud, request, peer, end).await {
+                Answer::Whole(response) if response.dropped => Err(Dropped),
+                Answer::Whole(response) => Ok(into_http(response)),
+                Answer::Stream(response) => Ok(response),
+            }
         }
     });
     let connection = hyper::server::conn::http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
@@ -148,12 +152,23 @@ async fn ended(end: &mut watch::Receiver<bool>) {
     drop(end.wait_for(|end| *end).await);
 }
 
-async fn answer(cloud: &LocalCloud, request: hyper::Request<hyper::body::Incoming>, peer: Option<Peer>) -> Result<Response, Infallible> {
+/// What is sent back: as a whole, or as it comes.
+enum Answer {
+    Whole(Response),
+    Stream(hyper::Response<Body>),
+}
+
+async fn answer(
+    cloud: &LocalCloud,
+    request: hyper::Request<hyper::body::Incoming>,
+    peer: Option<Peer>,
+    end: watch::Receiver<bool>,
+) -> Answer {
     let (parts, body) = request.into_parts();
     let body: Bytes = match Limited::new(body, LARGEST_BODY).collect().await {
         Ok(body) => body.to_bytes(),
         // The client went away or sent too much; nobody reads an answer.
-        Err(_) => return Ok(Response::lost()),
+        Err(_) => return Answer::Whole(Response::lost()),
     };
     let headers: Vec<(String, String)> = parts
         .headers
@@ -174,13 +189,16 @@ async fn answer(cloud: &LocalCloud, request: hyper::Request<hyper::body::Incomin
     if request.path == "/_aliform/resources" {
         let body = serde_json::json!(cloud.resources()).to_string();
         let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        return Ok(Response { status: 200, headers, body: Bytes::from(body), dropped: false });
+        return Answer::Whole(Response { status: 200, headers, body: Bytes::from(body), dropped: false });
     }
-    Ok(cloud.handle(request).await)
+    if request.path.starts_with(kubernetes::PREFIX) {
+        return Answer::Stream(kubernetes::api::serve(&cloud.shared, &request, end).await);
+    }
+    Answer::Whole(cloud.handle(request).await)
 }
 
-fn into_http(response: Response) -> hyper::Response<Full<Bytes>> {
-    let mut http = hyper::Response::new(Full::new(response.body));
+fn into_http(response: Response) -> hyper::Response<Body> {
+    let mut http = hyper::Response::new(Full::new(response.body).boxed());
     *http.status_mut() = http::StatusCode::from_u16(response.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
     for (name, value) in response.headers {
         // Values that a header can't hold come from stored metadata only; they are left out.

@@ -16,9 +16,15 @@ use tokio::sync::watch;
 use super::assistant::{Invocation, SentFile};
 use super::billing::{Bill, Spending};
 use super::config::StockRule;
+use super::cs::pool::NodePool;
+use super::cs::task::ClusterTask;
+use super::cs::Cluster;
 use super::eip::Eip;
 use super::idempotency::Token;
 use super::instance::{Instance, LeftDisk};
+use super::kubernetes::kubelet::PodKey;
+use super::kubernetes::log::Log as PodLog;
+use super::kubernetes::space::Memory;
 use super::oss::{Bucket, Object};
 use super::security_group::Group;
 use super::time::after;
@@ -73,6 +79,11 @@ world! {
     files: SentFile,
     buckets: Bucket,
     objects: Object,
+    clusters: Cluster,
+    node_pools: NodePool,
+    cluster_tasks: ClusterTask,
+    kubernetes: serde_json::Value,
+    kubernetes_logs: PodLog,
     tokens: Token,
     bills: Bill,
     meta: u64,
@@ -104,6 +115,10 @@ pub(crate) enum Task {
     Send(String, String),
     /// Forgets an object's bytes if nothing names them any more.
     Forget(String),
+    /// Rules a cluster until it is gone.
+    Govern(String),
+    /// Looks after a pod until it is over or gone.
+    Pod(PodKey),
 }
 
 /// Output of a command that still runs.
@@ -148,6 +163,8 @@ pub(crate) struct Index {
     pub(crate) contents: BTreeMap<String, Vec<u8>>,
     /// What differs from full stock.
     pub(crate) stock: Vec<StockRule>,
+    /// What clusters keep in mind.
+    pub(crate) kubernetes: Memory,
     /// What is to be done after the call.
     pub(crate) tasks: Vec<Task>,
 }
@@ -175,6 +192,7 @@ impl Index {
         if let Some(signal) = self.signals.get(instance) {
             signal.send_modify(|number| *number += 1);
         }
+        self.kubernetes.instance_changed(instance);
     }
 
     /// Forgets all about an instance that is gone.
@@ -183,6 +201,7 @@ impl Index {
         self.signals.remove(instance);
         self.up.remove(instance);
         self.boot_failures.remove(instance);
+        self.kubernetes.nodes.remove(instance);
     }
 }
 

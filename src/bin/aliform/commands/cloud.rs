@@ -234,6 +234,8 @@ async fn foreground(
     };
     let cloud = Arc::new(cloud);
     serve(cloud.clone(), listeners, shutdown).await;
+    // Whoever looks after machines must not take their end for a failure.
+    cloud.close();
     for id in cloud.machine_ids() {
         machines.halt(&id).await.map_err(|error| home.wrong("a machine can't be halted", error))?;
     }
