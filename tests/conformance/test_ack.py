@@ -224,7 +224,7 @@ def test_long_output_is_kept_beyond_what_cloud_assistant_keeps(core, batch):
 
 
 def test_an_image_that_is_not_there_is_seen_until_the_deadline(core, batch):
-    image = "registry.example.com/team/does-not-exist:1"
+    image = "registry.example.com/team/app:1"
     batch.create_namespaced_job("default", job("bad-image", ["true"], image=image, active_deadline_seconds=5))
     seen = set()
 
@@ -242,7 +242,7 @@ def test_an_image_that_is_not_there_is_seen_until_the_deadline(core, batch):
         core.read_namespaced_pod_log(pods_of(core, "bad-image")[0].metadata.name, "default")
     assert waiting.value.status == 400 and "trying and failing to pull image" in waiting.value.body
     assert finished(batch, "bad-image", "Failed").reason == "DeadlineExceeded"
-    assert not pods_of(core, "bad-image")
+    wait_until(lambda: not pods_of(core, "bad-image"))
     batch.delete_namespaced_job("bad-image", "default", propagation_policy="Background")
 
 

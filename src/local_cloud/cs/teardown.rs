@@ -57,7 +57,8 @@ pub(super) async fn cluster(call: &RoaCall<'_>, id: &str) -> Result<Json, Fault>
             if let Some(row) = inner.world.node_pools.get_mut(&pool) {
                 // They stay as what they are, and are nobody's nodes any more.
                 row.instances.retain(|instance| !retained.contains(instance));
-                row.deletion.get_or_insert_with(|| task.clone());
+                // Without a task of its own: that of the cluster ends later.
+                row.deletion.get_or_insert_default();
             }
             pool::release_all(inner.world, &pool, stopping, inner.now);
         }
