@@ -55,9 +55,12 @@ mod vpc;
 mod vswitch;
 pub mod wire;
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http_body_util::combinators::BoxBody;
 use rust_decimal::Decimal;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -150,6 +153,14 @@ impl LocalCloud {
         let mut response = dispatch::answer(&self.shared, &request, fate.refused).await;
         response.dropped |= fate.lost_answer;
         response
+    }
+
+    /// Answers a request to the Kubernetes API of a cluster, whose path begins with `/_kubernetes/<cluster>/`. Who asks is
+    /// the request's peer. The body may come bit by bit: a watch lasts as long as somebody reads it.
+    pub async fn kubernetes(&self, request: Request) -> http::Response<BoxBody<Bytes, Infallible>> {
+        self.shared.wake().await;
+        let (_never, ending) = watch::channel(false);
+        kubernetes::api::serve(&self.shared, &request, ending).await
     }
 
     /// The certificate, in PEM, that clients over TLS have to trust. Made with the first call; a durable cloud keeps it

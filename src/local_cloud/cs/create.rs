@@ -276,26 +276,34 @@ fn group(call: &mut Call, region: &Region, request: &Request, id: &str, containe
         return Ok((request.security_group_id.clone(), false));
     }
     let kind = if request.is_enterprise_security_group { "enterprise" } else { "normal" };
-    let made = pool::with(call, &[
-        ("RegionId", region.id),
-        ("VpcId", &request.vpcid),
-        ("SecurityGroupName", &format!("alicloud-cs-auto-created-security-group-{id}")),
-        ("Description", "security group of an ACK cluster"),
-        ("SecurityGroupType", kind),
-        ("Tag.1.Key", "ack.aliyun.com"),
-        ("Tag.1.Value", id),
-    ], security_group::create)?;
+    let made = pool::with(
+        call,
+        &[
+            ("RegionId", region.id),
+            ("VpcId", &request.vpcid),
+            ("SecurityGroupName", &format!("alicloud-cs-auto-created-security-group-{id}")),
+            ("Description", "security group of an ACK cluster"),
+            ("SecurityGroupType", kind),
+            ("Tag.1.Key", "ack.aliyun.com"),
+            ("Tag.1.Value", id),
+        ],
+        security_group::create,
+    )?;
     let group = made["SecurityGroupId"].as_str().unwrap_or_default().to_owned();
     let mut open = vec![("ICMP", "0.0.0.0/0".to_owned())];
     open.extend(container.map(|container| ("ALL", container.to_string())));
     for (protocol, source) in open {
-        pool::with(call, &[
-            ("RegionId", region.id),
-            ("SecurityGroupId", &group),
-            ("IpProtocol", protocol),
-            ("PortRange", "-1/-1"),
-            ("SourceCidrIp", &source),
-        ], |call| rules::authorize(call, Direction::Ingress))?;
+        pool::with(
+            call,
+            &[
+                ("RegionId", region.id),
+                ("SecurityGroupId", &group),
+                ("IpProtocol", protocol),
+                ("PortRange", "-1/-1"),
+                ("SourceCidrIp", &source),
+            ],
+            |call| rules::authorize(call, Direction::Ingress),
+        )?;
     }
     Ok((group, true))
 }
@@ -303,7 +311,10 @@ fn group(call: &mut Call, region: &Region, request: &Request, id: &str, containe
 /// The longest that a pool's nodes take, with all that comes before.
 pub(super) fn nodes_ready(call: &Call, row: &Cluster) -> jiff::Timestamp {
     let latency = &call.config.latency;
-    let parts: [Duration; 3] =
-        [latency.of(|latency| latency.instance_pending), latency.of(|latency| latency.instance_starting), latency.of(|latency| latency.node_joining)];
+    let parts: [Duration; 3] = [
+        latency.of(|latency| latency.instance_pending),
+        latency.of(|latency| latency.instance_starting),
+        latency.of(|latency| latency.node_joining),
+    ];
     after(call.now, parts.iter().sum()).max(row.running_at)
 }

@@ -154,7 +154,9 @@ pub(crate) fn find_running<'a>(call: &RoaCall, world: &'a World, id: &str, now: 
     let row = find(call, world, id)?;
     match row.state(now) {
         "running" => Ok(row),
-        state => Err(Fault::bad("ErrorClusterState", format!("the state of the cluster is {state}, which does not support this operation"))),
+        state => {
+            Err(Fault::bad("ErrorClusterState", format!("the state of the cluster is {state}, which does not support this operation")))
+        }
     }
 }
 

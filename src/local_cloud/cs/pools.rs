@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use super::create::{check_name, read_tags, Tag};
+use super::create::{Tag, check_name, read_tags};
 use super::pool::{self, NodePool};
 use super::{Cluster, find, find_running, invalid, moment, task, version};
 use crate::local_cloud::call::Call;
@@ -65,7 +65,10 @@ impl PoolRequest {
         for taint in self.kubernetes_config["taints"].as_array().into_iter().flatten() {
             one_of("kubernetes_config.taints.effect", &taint["effect"], &["NoSchedule", "NoExecute", "PreferNoSchedule"])?;
         }
-        let tags: Vec<Tag> = group.get("tags").filter(|tags| !tags.is_null()).map_or(Ok(Vec::new()), Vec::deserialize)
+        let tags: Vec<Tag> = group
+            .get("tags")
+            .filter(|tags| !tags.is_null())
+            .map_or(Ok(Vec::new()), Vec::deserialize)
             .map_err(|error| invalid(format!("scaling_group.tags: {error}")))?;
         read_tags(&tags).map(drop)
     }

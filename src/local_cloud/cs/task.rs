@@ -35,7 +35,13 @@ pub(crate) struct ClusterTask {
 impl ClusterTask {
     fn state(&self, now: Timestamp) -> &'static str {
         match self.ends {
-            Some(ends) if ends <= now => if self.error.is_some() { "fail" } else { "success" },
+            Some(ends) if ends <= now => {
+                if self.error.is_some() {
+                    "fail"
+                } else {
+                    "success"
+                }
+            }
             _ => "running",
         }
     }
@@ -43,9 +49,13 @@ impl ClusterTask {
 
 /// Begins a task.
 pub(super) fn begin(call: &mut Call, kind: &str, cluster: &str, target: (&str, &str), ends: Option<Timestamp>) -> String {
-    let old: Vec<String> = call.world.cluster_tasks.iter().filter(|(_, task)| {
-        task.ends.is_some_and(|ends| after(ends, KEPT) < call.now)
-    }).map(|(id, _)| id.to_owned()).collect();
+    let old: Vec<String> = call
+        .world
+        .cluster_tasks
+        .iter()
+        .filter(|(_, task)| task.ends.is_some_and(|ends| after(ends, KEPT) < call.now))
+        .map(|(id, _)| id.to_owned())
+        .collect();
     old.iter().for_each(|id| drop(call.world.cluster_tasks.remove(id)));
     let hex = new_hex(call.world, call.config.seed);
     let id = format!("T-{}", &hex[..24]);

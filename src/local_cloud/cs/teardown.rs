@@ -77,9 +77,10 @@ pub(crate) fn go_on(space: &mut Space, shared: &Shared) -> Step {
         return Step::Until(Some(deletion.not_before));
     }
     // Whoever looks after a pod sees that the cluster goes, and says when the pod's machine is away.
-    let pods_run = space.all(&crate::local_cloud::kubernetes::kind::PODS, None).into_iter().any(|pod| {
-        space.world.index.kubernetes.workers.contains(crate::local_cloud::kubernetes::space::uid_of(pod))
-    });
+    let pods_run = space
+        .all(&crate::local_cloud::kubernetes::kind::PODS, None)
+        .into_iter()
+        .any(|pod| space.world.index.kubernetes.workers.contains(crate::local_cloud::kubernetes::space::uid_of(pod)));
     if pods_run || pool::of_cluster(space.world, space.cluster).next().is_some() {
         return Step::Until(None);
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::kind::{self, Kind};
+use super::kind;
 use super::space::Space;
 
 /// Namespaces that every cluster has.
@@ -11,8 +11,16 @@ const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kub
 /// Resources that somebody who works in a namespace has to do with.
 const WORK: [&str; 6] = ["pods", "pods/log", "configmaps", "secrets", "serviceaccounts", "events"];
 
+/// Fills a cluster that is new: whoever comes first does it.
+pub(crate) fn ensure(space: &mut Space) {
+    if space.get(&kind::NAMESPACES, "", "default").is_none() {
+        let rulers = space.world.clusters.get(space.cluster).map(|row| row.rulers.clone()).unwrap_or_default();
+        fill(space, &rulers);
+    }
+}
+
 /// Fills a new cluster; `rulers` may do everything.
-pub(crate) fn fill(space: &mut Space, rulers: &[String]) {
+fn fill(space: &mut Space, rulers: &[String]) {
     for name in NAMESPACES {
         let labels = json!({ "kubernetes.io/metadata.name": name });
         let metadata = json!({ "name": name, "labels": labels });
@@ -52,15 +60,12 @@ fn labelled(name: &str) -> Json {
 
 fn bind(space: &mut Space, name: &str, role: &str, subject: &str, who: &str) {
     let group = kind::ROLES.group;
-    space.insert(&kind::CLUSTER_ROLE_BINDINGS, json!({
-        "metadata": labelled(name),
-        "roleRef": { "apiGroup": group, "kind": "ClusterRole", "name": role },
-        "subjects": [{ "apiGroup": group, "kind": subject, "name": who }],
-    }));
-}
-
-/// Whether the cluster was filled.
-pub(crate) fn is_filled(space: &Space) -> bool {
-    let kind: &Kind = &kind::NAMESPACES;
-    space.get(kind, "", "default").is_some()
+    space.insert(
+        &kind::CLUSTER_ROLE_BINDINGS,
+        json!({
+            "metadata": labelled(name),
+            "roleRef": { "apiGroup": group, "kind": "ClusterRole", "name": role },
+            "subjects": [{ "apiGroup": group, "kind": subject, "name": who }],
+        }),
+    );
 }

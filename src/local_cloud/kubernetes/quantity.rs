@@ -42,7 +42,9 @@ mod tests {
 
     #[test]
     fn quantities_have_many_spellings() {
-        for (text, thousandths) in [("500m", 500), ("1.5", 1500), ("0.1", 100), (".5", 500), ("2e3", 2_000_000), ("1Ki", 1_024_000), ("1k", 1_000_000)] {
+        for (text, thousandths) in
+            [("500m", 500), ("1.5", 1500), ("0.1", 100), (".5", 500), ("2e3", 2_000_000), ("1Ki", 1_024_000), ("1k", 1_000_000)]
+        {
             assert_eq!(read(text), Some(thousandths), "{text}");
         }
         assert_eq!(read("64Mi"), Some(64 * 1024 * 1024 * 1000));

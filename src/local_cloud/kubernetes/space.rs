@@ -168,8 +168,7 @@ impl Space<'_> {
     pub(crate) fn everything(&self) -> Vec<(&'static Kind, &Json)> {
         let prefix = format!("{}/", self.cluster);
         let rows = self.world.kubernetes.starting_with(&prefix);
-        rows.filter_map(|(key, object)| Some((kind::of_id(key[prefix.len()..].split('/').next()?)?, object)))
-            .collect::<Vec<_>>()
+        rows.filter_map(|(key, object)| Some((kind::of_id(key[prefix.len()..].split('/').next()?)?, object))).collect::<Vec<_>>()
     }
 
     fn next_version(&mut self) -> u64 {
@@ -282,24 +281,28 @@ impl Space<'_> {
         }
         let number = self.version() + 1;
         let node = text(about, "/spec/nodeName").to_owned();
-        let source = if component == "kubelet" { json!({ "component": component, "host": node }) } else { json!({ "component": component }) };
+        let source =
+            if component == "kubelet" { json!({ "component": component, "host": node }) } else { json!({ "component": component }) };
         let involved = json!({
             "kind": about["kind"], "apiVersion": about["apiVersion"], "namespace": namespace, "name": name, "uid": uid,
             "resourceVersion": about["metadata"]["resourceVersion"],
         });
-        self.insert(&kind::EVENTS, json!({
-            "metadata": { "name": format!("{name}.{:016x}", number), "namespace": namespace },
-            "involvedObject": involved,
-            "reason": reason,
-            "message": message,
-            "type": if warning { "Warning" } else { "Normal" },
-            "source": source,
-            "firstTimestamp": now,
-            "lastTimestamp": now,
-            "count": 1,
-            "eventTime": null,
-            "reportingComponent": component,
-            "reportingInstance": node,
-        }));
+        self.insert(
+            &kind::EVENTS,
+            json!({
+                "metadata": { "name": format!("{name}.{:016x}", number), "namespace": namespace },
+                "involvedObject": involved,
+                "reason": reason,
+                "message": message,
+                "type": if warning { "Warning" } else { "Normal" },
+                "source": source,
+                "firstTimestamp": now,
+                "lastTimestamp": now,
+                "count": 1,
+                "eventTime": null,
+                "reportingComponent": component,
+                "reportingInstance": node,
+            }),
+        );
     }
 }

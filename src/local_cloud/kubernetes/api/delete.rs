@@ -38,7 +38,9 @@ impl Options {
             None => body["gracePeriodSeconds"].as_i64(),
         };
         let mut propagation = of_query("propagationPolicy").unwrap_or_else(|| text(&body, "/propagationPolicy").to_owned());
-        if propagation.is_empty() && let Some(orphan) = body["orphanDependents"].as_bool() {
+        if propagation.is_empty()
+            && let Some(orphan) = body["orphanDependents"].as_bool()
+        {
             propagation = if orphan { "Orphan" } else { "Background" }.to_owned();
         }
         if !["", "Background", "Foreground", "Orphan"].contains(&propagation.as_str()) {
@@ -58,7 +60,9 @@ pub(super) async fn one(ask: &Ask<'_>, target: &Target) -> Result<Reply, Refusal
         .commit(|space| {
             let object = space.get(kind, &target.namespace, &target.name).cloned();
             let object = object.ok_or_else(|| Refusal::missing(kind, &target.name))?;
-            if (!options.uid.is_empty() && options.uid != uid_of(&object)) || (options.version != 0 && options.version != version_of(&object)) {
+            if (!options.uid.is_empty() && options.uid != uid_of(&object))
+                || (options.version != 0 && options.version != version_of(&object))
+            {
                 return Err(Refusal::conflict(kind, &target.name));
             }
             if kind == &kind::NAMESPACES && ["default", "kube-system"].contains(&target.name.as_str()) {
@@ -69,7 +73,11 @@ pub(super) async fn one(ask: &Ask<'_>, target: &Target) -> Result<Reply, Refusal
                 return Ok(success(kind, &target.name, &uid));
             }
             let left = begin(space, kind, object, &options);
-            Ok(if kind == &kind::PODS || space.get(kind, &target.namespace, &target.name).is_some() { left } else { success(kind, &target.name, &uid) })
+            Ok(if kind == &kind::PODS || space.get(kind, &target.namespace, &target.name).is_some() {
+                left
+            } else {
+                success(kind, &target.name, &uid)
+            })
         })
         .await?;
     let silent = kind != &kind::JOBS || !options.propagation.is_empty();
@@ -101,7 +109,8 @@ fn begin(space: &mut Space, kind: &'static Kind, mut object: Json, options: &Opt
     // Old clients of jobs expect their pods to stay.
     let usual = if kind == &kind::JOBS { "Orphan" } else { "Background" };
     let propagation = if options.propagation.is_empty() { usual } else { &options.propagation };
-    let mut waits: Vec<String> = finalizers(&object).into_iter().filter(|name| ![FOREGROUND, ORPHAN].contains(name)).map(str::to_owned).collect();
+    let mut waits: Vec<String> =
+        finalizers(&object).into_iter().filter(|name| ![FOREGROUND, ORPHAN].contains(name)).map(str::to_owned).collect();
     match propagation {
         "Foreground" => waits.push(FOREGROUND.to_owned()),
         "Orphan" => waits.push(ORPHAN.to_owned()),

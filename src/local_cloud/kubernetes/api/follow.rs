@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use tokio::sync::watch;
 
 use super::watching::pipe;
-use super::{Ask, Reply, Target};
+use super::{Ask, Reply, Target, ended};
 use crate::local_cloud::kubernetes::log::{self, Line, Log};
 use crate::local_cloud::kubernetes::pod::PodSpec;
 use crate::local_cloud::kubernetes::space::{items, text, uid_of};
@@ -55,7 +55,7 @@ pub(super) async fn log(ask: &Ask<'_>, target: &Target) -> Result<Reply, Refusal
     }
     let (pieces, body) = pipe();
     let shared = Arc::downgrade(ask.shared);
-    let mut ending = ask.ending.clone();
+    let ending = ask.ending.clone();
     tokio::spawn(async move {
         let following = async {
             let (mut place, mut left, mut first) = (Place::default(), limit, true);
@@ -76,7 +76,7 @@ pub(super) async fn log(ask: &Ask<'_>, target: &Target) -> Result<Reply, Refusal
         };
         tokio::select! {
             _ = following => {}
-            _ = ending.wait_for(|ending| *ending) => {}
+            () = ended(ending) => {}
             () = pieces.closed() => {}
         }
     });
@@ -88,13 +88,7 @@ fn before(now: Timestamp, by: Duration) -> Timestamp {
     after(Timestamp::UNIX_EPOCH, back)
 }
 
-fn piece(
-    shared: &Weak<Shared>,
-    key: &str,
-    wish: &Wish,
-    place: &mut Place,
-    first: bool,
-) -> Option<(String, Option<watch::Receiver<u64>>)> {
+fn piece(shared: &Weak<Shared>, key: &str, wish: &Wish, place: &mut Place, first: bool) -> Option<(String, Option<watch::Receiver<u64>>)> {
     let shared = shared.upgrade()?;
     let world = shared.world();
     let (log, growth) = log::find(&world, key)?;
@@ -113,9 +107,11 @@ async fn find(ask: &Ask<'_>, target: &Target) -> Result<Option<String>, Refusal>
             let all = names.join(" ");
             return Err(Refusal::bad(format!("a container name must be specified for pod {}, choose one of: [{all}]", target.name)));
         }
-        named => names.iter().copied().find(|name| *name == named).ok_or_else(|| {
-            Refusal::bad(format!("container {named} is not valid for pod {}", target.name))
-        })?,
+        named => names
+            .iter()
+            .copied()
+            .find(|name| *name == named)
+            .ok_or_else(|| Refusal::bad(format!("container {named} is not valid for pod {}", target.name)))?,
     };
     if spec.node_name.is_empty() {
         return Ok(None);

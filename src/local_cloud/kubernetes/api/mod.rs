@@ -21,6 +21,7 @@ use serde_json::{Value as Json, json};
 use tokio::sync::watch;
 
 use super::access::{self, Attributes, User};
+use super::bootstrap;
 use super::kind::{self, Kind};
 use super::space::Space;
 use super::status::Refusal;
@@ -64,9 +65,8 @@ pub(crate) enum Reply {
 impl Ask<'_> {
     /// Reads or changes the cluster's objects; what is answered is on disk before.
     pub(crate) async fn commit<R>(&self, change: impl FnOnce(&mut Space) -> Result<R, Refusal>) -> Result<R, Refusal> {
-        let (outcome, number) = self.shared.commit(|world, now| {
-            change(&mut Space { world, config: &self.shared.config, cluster: self.cluster, now })
-        });
+        let (outcome, number) =
+            self.shared.commit(|world, now| change(&mut Space { world, config: &self.shared.config, cluster: self.cluster, now }));
         let answer = outcome?;
         self.shared.settle(number).await.map_err(|reason| Refusal::new(500, "InternalError", reason))?;
         Ok(answer)
@@ -98,7 +98,9 @@ impl Ask<'_> {
     pub(crate) fn object(&self) -> Result<Json, Refusal> {
         let content_type = self.request.header("content-type").unwrap_or("application/json");
         if !content_type.contains("json") {
-            let message = format!("the body of the request was in an unknown format - accepted media types include: application/json (not {content_type})");
+            let message = format!(
+                "the body of the request was in an unknown format - accepted media types include: application/json (not {content_type})"
+            );
             return Err(Refusal::new(415, "UnsupportedMediaType", message));
         }
         let object: Json = serde_json::from_slice(&self.request.body)
@@ -113,6 +115,7 @@ pub(crate) async fn serve(shared: &Arc<Shared>, request: &Request, ending: watch
     let (cluster, path) = rest.split_once('/').unwrap_or((rest, ""));
     let answered = async {
         let user = identify(shared, request, cluster)?;
+        shared.commit(|world, now| bootstrap::ensure(&mut Space { world, config: &shared.config, cluster, now }));
         let ask = Ask { shared, cluster, request, params: Params::of(request), user, ending };
         route(&ask, path).await
     };
@@ -145,7 +148,8 @@ async fn route(ask: &Ask<'_>, path: &str) -> Result<Reply, Refusal> {
     if let Some(reply) = review::answer(ask, &parts).await? {
         return Ok(reply);
     }
-    let asked = Attributes { verb: ask.request.method.as_str().to_lowercase(), path: format!("/{}", parts.join("/")), ..Attributes::default() };
+    let asked =
+        Attributes { verb: ask.request.method.as_str().to_lowercase(), path: format!("/{}", parts.join("/")), ..Attributes::default() };
     ask.commit(|space| {
         let allowed = access::allows(space, &ask.user, &asked);
         allowed.then_some(()).ok_or_else(|| Refusal::forbidden(None, "", &asked.refused(&ask.user)))
@@ -267,6 +271,13 @@ fn into_http(answer: Result<Reply, Refusal>) -> http::Response<Body> {
             response
         }
         Err(refusal) => whole(refusal.code, &refusal.body()),
+    }
+}
+
+/// Waits for the server's end. Where nothing serves, nothing ends either.
+async fn ended(mut ending: watch::Receiver<bool>) {
+    if ending.wait_for(|ending| *ending).await.is_err() {
+        std::future::pending().await
     }
 }
 

@@ -90,8 +90,7 @@ fn one(object: &mut Json, step: &Json) -> Result<(), Refusal> {
         "replace" => object.pointer_mut(path).map(|place| *place = step["value"].clone()).ok_or_else(failed),
         "copy" | "move" => {
             let from = step["from"].as_str().unwrap_or_default();
-            let value =
-                if step["op"] == "move" { taken(object, from)? } else { object.pointer(from).cloned().ok_or_else(failed)? };
+            let value = if step["op"] == "move" { taken(object, from)? } else { object.pointer(from).cloned().ok_or_else(failed)? };
             put(object, path, value).ok_or_else(failed)
         }
         _ => Err(failed()),

@@ -62,8 +62,17 @@ fn known(kind: &Kind, field: &str) -> bool {
     let own: &[&str] = match kind.plural {
         "pods" => &["spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "status.phase", "status.podIP"],
         "events" => &[
-            "involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid", "involvedObject.apiVersion",
-            "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason", "reportingComponent", "source", "type",
+            "involvedObject.kind",
+            "involvedObject.namespace",
+            "involvedObject.name",
+            "involvedObject.uid",
+            "involvedObject.apiVersion",
+            "involvedObject.resourceVersion",
+            "involvedObject.fieldPath",
+            "reason",
+            "reportingComponent",
+            "source",
+            "type",
         ],
         "jobs" => &["status.successful"],
         "secrets" => &["type"],
@@ -111,10 +120,14 @@ fn label(text: &str) -> Option<Label> {
         let inner = rest.trim().strip_prefix('(')?.strip_suffix(')')?;
         Some(inner.split(',').map(|value| value.trim().to_owned()).collect::<Vec<_>>())
     };
-    if let Some((left, rest)) = text.split_once(" notin ").or_else(|| text.split_once(" notin(").map(|_| text.split_at(text.find(" notin(").unwrap_or(0)))) {
+    if let Some((left, rest)) =
+        text.split_once(" notin ").or_else(|| text.split_once(" notin(").map(|_| text.split_at(text.find(" notin(").unwrap_or(0))))
+    {
         return Some(Label::NotIn(key(left)?, set(rest.trim_start().trim_start_matches("notin"))?));
     }
-    if let Some((left, rest)) = text.split_once(" in ").or_else(|| text.split_once(" in(").map(|_| text.split_at(text.find(" in(").unwrap_or(0)))) {
+    if let Some((left, rest)) =
+        text.split_once(" in ").or_else(|| text.split_once(" in(").map(|_| text.split_at(text.find(" in(").unwrap_or(0))))
+    {
         return Some(Label::In(key(left)?, set(rest.trim_start().trim_start_matches("in"))?));
     }
     if let Some((left, value)) = text.split_once("!=") {

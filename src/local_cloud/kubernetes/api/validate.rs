@@ -51,7 +51,11 @@ const DNS_PROBLEM: &str = "a lowercase RFC 1123 subdomain must consist of lower 
 fn metadata(kind: &Kind, object: &mut Json) -> Result<(), Refusal> {
     let name = name_of(object).to_owned();
     let is_rbac = kind.group == kind::ROLES.group;
-    let sound = if is_rbac { !name.is_empty() && !name.contains(['/', '%']) } else { is_dns_name(&name, if kind.plural == "namespaces" { 63 } else { 253 }) };
+    let sound = if is_rbac {
+        !name.is_empty() && !name.contains(['/', '%'])
+    } else {
+        is_dns_name(&name, if kind.plural == "namespaces" { 63 } else { 253 })
+    };
     if !sound {
         return Err(Refusal::invalid(kind, &name, "metadata.name", &format!("Invalid value: \"{name}\": {DNS_PROBLEM}")));
     }
@@ -63,7 +67,10 @@ fn metadata(kind: &Kind, object: &mut Json) -> Result<(), Refusal> {
         }
         let fits = map.as_object().is_some_and(|map| map.iter().all(|(key, value)| !key.is_empty() && value.is_string()));
         if !fits {
-            return Err(Refusal::bad(format!("{} in version \"{}\" cannot be handled: metadata.{field} must map texts to texts", kind.name, kind.version)));
+            return Err(Refusal::bad(format!(
+                "{} in version \"{}\" cannot be handled: metadata.{field} must map texts to texts",
+                kind.name, kind.version
+            )));
         }
         let long = map.as_object().into_iter().flatten().find(|(_, value)| value.as_str().is_some_and(|value| value.len() > longest));
         if let Some((_, value)) = long {
@@ -294,7 +301,10 @@ fn check_texts(kind: &Kind, name: &str, object: &Json, field: &str) -> Result<()
             return Err(Refusal::invalid(kind, name, &format!("{field}[{key}]"), &problem));
         }
         if !value.is_string() {
-            return Err(Refusal::bad(format!("{} in version \"v1\" cannot be handled as a {}: {field}.{key} must be a text", kind.name, kind.name)));
+            return Err(Refusal::bad(format!(
+                "{} in version \"v1\" cannot be handled as a {}: {field}.{key} must be a text",
+                kind.name, kind.name
+            )));
         }
     }
     Ok(())
@@ -327,7 +337,11 @@ pub(crate) fn change(kind: &'static Kind, before: &Json, after: &Json) -> Result
             let frozen = |pod: &Json| {
                 let mut spec = pod["spec"].clone();
                 for list in ["containers", "initContainers"] {
-                    spec.get_mut(list).and_then(Json::as_array_mut).into_iter().flatten().for_each(|container| container["image"] = Json::Null);
+                    spec.get_mut(list)
+                        .and_then(Json::as_array_mut)
+                        .into_iter()
+                        .flatten()
+                        .for_each(|container| container["image"] = Json::Null);
                 }
                 for field in ["activeDeadlineSeconds", "tolerations"] {
                     spec.as_object_mut().map(|spec| spec.remove(field));

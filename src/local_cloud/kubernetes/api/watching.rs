@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::selector::Selector;
-use super::{Ask, Reply, Target};
+use super::{Ask, Reply, Target, ended};
 use crate::local_cloud::kubernetes::Body;
 use crate::local_cloud::kubernetes::space::{Change, Space, namespace_of};
 use crate::local_cloud::kubernetes::status::Refusal;
@@ -79,7 +79,7 @@ pub(super) async fn watch(ask: &Ask<'_>, target: &Target) -> Result<Reply, Refus
     let (pieces, body) = pipe();
     let mut watch =
         Watch { shared: Arc::downgrade(ask.shared), cluster: ask.cluster.to_owned(), target: target.clone(), selector, bookmarks, version };
-    let mut ending = ask.ending.clone();
+    let ending = ask.ending.clone();
     tokio::spawn(async move {
         let telling = async {
             for piece in begun {
@@ -92,7 +92,7 @@ pub(super) async fn watch(ask: &Ask<'_>, target: &Target) -> Result<Reply, Refus
         };
         tokio::select! {
             _ = telling => {}
-            _ = ending.wait_for(|ending| *ending) => {}
+            () = ended(ending) => {}
             () = pieces.closed() => {}
         }
     });

@@ -21,7 +21,13 @@ fn has_status(kind: &Kind) -> bool {
 fn check_kind(kind: &Kind, object: &Json) -> Result<(), Refusal> {
     let (version, name) = (text(object, "/apiVersion"), text(object, "/kind"));
     let same = (version.is_empty() || version == kind.api_version()) && (name.is_empty() || name == kind.name);
-    let problem = || format!("the API version or kind in the data ({version}, {name}) does not match the expected ({}, {})", kind.api_version(), kind.name);
+    let problem = || {
+        format!(
+            "the API version or kind in the data ({version}, {name}) does not match the expected ({}, {})",
+            kind.api_version(),
+            kind.name
+        )
+    };
     same.then_some(()).ok_or_else(|| Refusal::bad(problem()))
 }
 

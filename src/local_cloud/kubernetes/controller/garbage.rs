@@ -1,5 +1,6 @@
 //! Cleans up: objects whose owners are gone, owners that wait for what depends on them, pods without a node, old events.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,6 +9,7 @@ use serde_json::{Value as Json, json};
 use super::jobs::TRACKING;
 use crate::local_cloud::kubernetes::api::delete::{self, FOREGROUND, ORPHAN};
 use crate::local_cloud::kubernetes::kind::{self, Kind};
+use crate::local_cloud::kubernetes::log;
 use crate::local_cloud::kubernetes::space::{Space, finalizers, is_deleting, items, name_of, namespace_of, text, uid_of};
 use crate::local_cloud::time::after;
 
@@ -19,6 +21,7 @@ pub(super) fn sync(space: &mut Space) -> Option<Timestamp> {
     owners(space);
     dependents(space);
     lost_pods(space);
+    logs(space);
     events(space)
 }
 
@@ -111,6 +114,17 @@ fn lost_pods(space: &mut Space) {
             }
             delete::by_controller(space, &kind::PODS, namespace_of(&pod), name_of(&pod), Some(0));
         }
+    }
+}
+
+/// What pods put out goes with them.
+fn logs(space: &mut Space) {
+    let known: BTreeSet<String> = space.all(&kind::PODS, None).into_iter().map(|pod| uid_of(pod).to_owned()).collect();
+    let prefix = format!("{}/", space.cluster);
+    let all = space.world.kubernetes_logs.starting_with(&prefix).filter_map(|(key, _)| key.split('/').nth(1));
+    let lost: BTreeSet<String> = all.filter(|uid| !known.contains(*uid)).map(str::to_owned).collect();
+    for uid in lost {
+        log::forget(space.world, &format!("{prefix}{uid}/"));
     }
 }
 

@@ -80,7 +80,9 @@ fn read_indexes(text: &str) -> BTreeSet<u64> {
 impl Turn {
     fn new(space: &Space, job: &Json) -> Turn {
         let namespace = namespace_of(job).to_owned();
-        let own = |pod: &&Json| items(pod, "/metadata/ownerReferences").iter().any(|owner| text(owner, "/uid") == uid_of(job) && owner["controller"] == true);
+        let own = |pod: &&Json| {
+            items(pod, "/metadata/ownerReferences").iter().any(|owner| text(owner, "/uid") == uid_of(job) && owner["controller"] == true)
+        };
         let pods = space.all(&kind::PODS, Some(&namespace)).into_iter().filter(own).cloned().collect();
         Turn { before: job.clone(), job: job.clone(), namespace, pods, next: None }
     }
@@ -161,14 +163,19 @@ impl Turn {
 
     /// Says whether the job has failed or succeeded.
     fn judge(&mut self, space: &mut Space) {
-        if has_condition(&self.job, "FailureTarget") || has_condition(&self.job, "SuccessCriteriaMet") || self.job["spec"]["suspend"] == true {
+        if has_condition(&self.job, "FailureTarget")
+            || has_condition(&self.job, "SuccessCriteriaMet")
+            || self.job["spec"]["suspend"] == true
+        {
             return;
         }
         let most = self.limit("backoffLimit").unwrap_or(6);
         let restarts = || -> u64 {
-            let all = self.pods.iter().filter(|pod| !is_over(pod)).flat_map(|pod| {
-                items(pod, "/status/containerStatuses").iter().chain(items(pod, "/status/initContainerStatuses"))
-            });
+            let all = self
+                .pods
+                .iter()
+                .filter(|pod| !is_over(pod))
+                .flat_map(|pod| items(pod, "/status/containerStatuses").iter().chain(items(pod, "/status/initContainerStatuses")));
             all.filter_map(|status| status["restartCount"].as_u64()).sum()
         };
         let by_restarts = self.job["spec"]["template"]["spec"]["restartPolicy"] == "OnFailure" && {
@@ -178,7 +185,9 @@ impl Turn {
         let started = moment(text(&self.job, "/status/startTime")).unwrap_or(space.now);
         let deadline = self.limit("activeDeadlineSeconds").map(|limit| after(started, Duration::from_secs(limit)));
         let failure = match () {
-            () if self.count("failed") > most || by_restarts => Some(("BackoffLimitExceeded", "Job has reached the specified backoff limit")),
+            () if self.count("failed") > most || by_restarts => {
+                Some(("BackoffLimitExceeded", "Job has reached the specified backoff limit"))
+            }
             () if deadline.is_some_and(|deadline| deadline <= space.now) => {
                 Some(("DeadlineExceeded", "Job was active longer than specified deadline"))
             }
@@ -209,7 +218,8 @@ impl Turn {
     }
 
     fn end_active(&mut self, space: &mut Space, suspended: bool) {
-        let active: Vec<String> = self.pods.iter().filter(|pod| !is_over(pod) && !is_deleting(pod)).map(|pod| name_of(pod).to_owned()).collect();
+        let active: Vec<String> =
+            self.pods.iter().filter(|pod| !is_over(pod) && !is_deleting(pod)).map(|pod| name_of(pod).to_owned()).collect();
         for name in active {
             delete::by_controller(space, &kind::PODS, &self.namespace, &name, None);
             if !suspended {
@@ -318,9 +328,10 @@ impl Turn {
             }
             Err(problem) => {
                 // Said once; what is missing may come, and changes wake this controller.
-                let known = space.all(&kind::EVENTS, Some(&self.namespace)).into_iter().any(|event| {
-                    text(event, "/involvedObject/uid") == uid_of(&job) && text(event, "/reason") == "FailedCreate"
-                });
+                let known = space
+                    .all(&kind::EVENTS, Some(&self.namespace))
+                    .into_iter()
+                    .any(|event| text(event, "/involvedObject/uid") == uid_of(&job) && text(event, "/reason") == "FailedCreate");
                 if !known {
                     space.event(&job, true, "FailedCreate", &format!("Error creating: pods is forbidden: {problem}"), "job-controller");
                 }
@@ -377,9 +388,9 @@ impl Turn {
             space.replace(&kind::JOBS, self.job.clone());
         }
         let Some(ttl) = self.limit("ttlSecondsAfterFinished") else { return };
-        let closed = items(&self.job, "/status/conditions").iter().find(|condition| {
-            ["Complete", "Failed"].iter().any(|kind| condition["type"] == *kind) && condition["status"] == "True"
-        });
+        let closed = items(&self.job, "/status/conditions")
+            .iter()
+            .find(|condition| ["Complete", "Failed"].iter().any(|kind| condition["type"] == *kind) && condition["status"] == "True");
         let Some(at) = closed.and_then(|condition| moment(text(condition, "/lastTransitionTime"))) else { return };
         let end = after(at, Duration::from_secs(ttl));
         if end <= space.now {

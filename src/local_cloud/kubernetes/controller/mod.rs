@@ -71,10 +71,7 @@ fn look(space: &mut Space, shared: &Shared) -> Look {
     if space.now < row.running_at {
         return Look::Until(Some(row.running_at));
     }
-    if !bootstrap::is_filled(space) {
-        let rulers = space.world.clusters.get(space.cluster).map(|row| row.rulers.clone()).unwrap_or_default();
-        bootstrap::fill(space, &rulers);
-    }
+    bootstrap::ensure(space);
     let mut times: Vec<Option<Timestamp>> = Vec::new();
     times.push(cs::pool::go_on(space, shared));
     times.push(nodes::sync(space, shared));

@@ -36,7 +36,8 @@ pub(super) fn sync(space: &mut Space, shared: &Shared) -> Option<Timestamp> {
             Some(known) => update(space, known, node),
         }
     }
-    let gone: Vec<String> = space.all(&kind::NODES, None).iter().map(|node| name_of(node).to_owned()).filter(|name| !wanted.contains(name)).collect();
+    let gone: Vec<String> =
+        space.all(&kind::NODES, None).iter().map(|node| name_of(node).to_owned()).filter(|name| !wanted.contains(name)).collect();
     for name in gone {
         space.remove(&kind::NODES, "", &name);
     }
@@ -57,7 +58,8 @@ fn update(space: &mut Space, known: Json, node: Json) {
     }
     // A node that is not ready takes nothing.
     let not_ready = json!({ "key": "node.kubernetes.io/not-ready", "effect": "NoExecute" });
-    let others = known["spec"]["taints"].as_array().cloned().unwrap_or_default().into_iter().filter(|taint| taint["key"] != not_ready["key"]);
+    let others =
+        known["spec"]["taints"].as_array().cloned().unwrap_or_default().into_iter().filter(|taint| taint["key"] != not_ready["key"]);
     let mut taints: Vec<Json> = others.collect();
     if is != "True" {
         taints.push(not_ready);
@@ -106,7 +108,11 @@ fn node(space: &Space, shared: &Shared, instance: &str, pool: &str, joined: Time
         json!({ "type": kind, "status": if is { "True" } else { "False" }, "reason": reason, "message": message,
             "lastHeartbeatTime": joined, "lastTransitionTime": joined })
     };
-    let ready = if runs { condition("Ready", true, "KubeletReady", "kubelet is posting ready status") } else { condition("Ready", false, "KubeletNotReady", "the instance does not run") };
+    let ready = if runs {
+        condition("Ready", true, "KubeletReady", "kubelet is posting ready status")
+    } else {
+        condition("Ready", false, "KubeletNotReady", "the instance does not run")
+    };
     let mut node = json!({
         "metadata": { "name": name, "labels": labels, "annotations": {} },
         "spec": { "providerID": format!("{}.{instance}", row.region) },

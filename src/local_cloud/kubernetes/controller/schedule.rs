@@ -50,7 +50,11 @@ fn place(space: &mut Space, pod: &Json) {
     let now = seconds(space.now);
     let Some((_, node)) = best else {
         let problems: Vec<String> = refused.into_iter().map(|(problem, count)| format!("{count} {problem}")).collect();
-        let tail = if problems.is_empty() { "no nodes available to schedule pods".to_owned() } else { format!("0/{} nodes are available: {}.", nodes.len(), problems.join(", ")) };
+        let tail = if problems.is_empty() {
+            "no nodes available to schedule pods".to_owned()
+        } else {
+            format!("0/{} nodes are available: {}.", nodes.len(), problems.join(", "))
+        };
         let known = items(pod, "/status/conditions").iter().any(|condition| text(condition, "/message") == tail);
         if !known {
             space.edit(&kind::PODS, namespace, name, |pod| {
@@ -118,7 +122,9 @@ fn problems(node: &Json, spec: &PodSpec, room: Room, (cpu, memory): (u64, u64)) 
     if room.pods == 0 {
         found.insert("Too many pods".to_owned());
     }
-    for resource in spec.containers.iter().flat_map(|container| container.resources.limits.keys().chain(container.resources.requests.keys())) {
+    for resource in
+        spec.containers.iter().flat_map(|container| container.resources.limits.keys().chain(container.resources.requests.keys()))
+    {
         let known = ["cpu", "memory", "ephemeral-storage"].contains(&resource.as_str());
         if !known && node["status"]["allocatable"].get(resource).is_none() {
             found.insert(format!("Insufficient {resource}"));

@@ -168,7 +168,9 @@ impl Keeper<'_> {
         let here = self.worker.weak.upgrade()?.world().index.kubernetes.images.contains(&place);
         let (short, backoff, problem) = match found {
             Found::Invalid => {
-                let problem = format!("Failed to apply default image tag \"{image}\": couldn't parse image name \"{image}\": invalid reference format");
+                let problem = format!(
+                    "Failed to apply default image tag \"{image}\": couldn't parse image name \"{image}\": invalid reference format"
+                );
                 ("InvalidImageName", "InvalidImageName", problem)
             }
             _ if policy == "Never" && !here => {
@@ -229,7 +231,8 @@ impl Keeper<'_> {
         let (worker, container) = (self.worker, self.container);
         let id = format!("{}/{}/{}", worker.key.uid, container.name, self.attempt);
         let container_id = format!("containerd://{}", hex::encode(Sha256::digest(&id)));
-        let image_id = format!("{}@sha256:{}", container.image.split(['@']).next().unwrap_or_default(), hex::encode(Sha256::digest(&container.image)));
+        let image_id =
+            format!("{}@sha256:{}", container.image.split(['@']).next().unwrap_or_default(), hex::encode(Sha256::digest(&container.image)));
         let key = log::key(&worker.key.cluster, &worker.key.uid, &container.name, self.attempt);
         worker.change(|space, _| log::begin(space.world, &key)).await;
         if !again {
@@ -262,13 +265,14 @@ impl Keeper<'_> {
         let (output, now) = (String::from_utf8_lossy(&outcome.output).into_owned(), shared.now());
         drop(shared);
         let (code, reason, mut message) = self.ended(&outcome.ending, &output);
-        worker.change(|space, _| {
-            if code != 0 && message.is_empty() && container.termination_message_policy == "FallbackToLogsOnError" {
-                message = log::find(space.world, &key).map(|(log, _)| log.end(80, 2048)).unwrap_or_default();
-            }
-            log::finish(space.world, &key);
-        })
-        .await;
+        worker
+            .change(|space, _| {
+                if code != 0 && message.is_empty() && container.termination_message_policy == "FallbackToLogsOnError" {
+                    message = log::find(space.world, &key).map(|(log, _)| log.end(80, 2048)).unwrap_or_default();
+                }
+                log::finish(space.world, &key);
+            })
+            .await;
         self.status(|status| {
             let started = status["state"]["running"]["startedAt"].clone();
             let mut terminated = json!({
@@ -288,7 +292,8 @@ impl Keeper<'_> {
         match ending {
             Ending::Exited(code) => match script::failure(*code, output) {
                 Some(why) => {
-                    let what = format!("failed to create containerd task: failed to create shim task: OCI runtime create failed: {why}: unknown");
+                    let what =
+                        format!("failed to create containerd task: failed to create shim task: OCI runtime create failed: {why}: unknown");
                     (128, "StartError", what)
                 }
                 // The shell that was to become the command says by 127 or 126 that it could not.

@@ -89,7 +89,13 @@ fn field_of(pod: &Json, path: &str) -> Option<String> {
         return Some(pod["metadata"][map].get(key).and_then(Json::as_str).unwrap_or_default().to_owned());
     }
     let known = [
-        "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName", "status.hostIP", "status.podIP",
+        "metadata.name",
+        "metadata.namespace",
+        "metadata.uid",
+        "spec.nodeName",
+        "spec.serviceAccountName",
+        "status.hostIP",
+        "status.podIP",
         "status.podIPs",
     ];
     if !known.contains(&path) {

@@ -35,8 +35,20 @@ const OFFICIAL: [(&str, &[&str]); 22] = [
 
 /// Official images that have an entry point of their own.
 const WITH_ENTRY_POINT: [&str; 14] = [
-    "caddy", "docker", "elasticsearch", "hello-world", "httpd", "mariadb", "memcached", "mongo", "mysql", "nginx", "postgres", "rabbitmq",
-    "redis", "traefik",
+    "caddy",
+    "docker",
+    "elasticsearch",
+    "hello-world",
+    "httpd",
+    "mariadb",
+    "memcached",
+    "mongo",
+    "mysql",
+    "nginx",
+    "postgres",
+    "rabbitmq",
+    "redis",
+    "traefik",
 ];
 
 /// What can be said of an image by its name.
@@ -67,9 +79,14 @@ pub(crate) fn look_up(image: &str, missing: &[String]) -> Found {
         return failed("pull access denied, repository does not exist or may require authorization".to_owned());
     }
     let host = name.host.split(':').next().unwrap_or_default();
-    let of_region = host.strip_suffix(".aliyuncs.com").is_some_and(|host| host.starts_with("registry") || host.contains("-registry") || host.ends_with(".cr"));
+    let of_region = host
+        .strip_suffix(".aliyuncs.com")
+        .is_some_and(|host| host.starts_with("registry") || host.contains("-registry") || host.ends_with(".cr"));
     if !of_region && !REGISTRIES.contains(&host) {
-        return failed(format!("failed to do request: Head \"https://{}/v2/{}/manifests/{}\": dial tcp: lookup {host}: no such host", name.host, name.path, name.tag));
+        return failed(format!(
+            "failed to do request: Head \"https://{}/v2/{}/manifests/{}\": dial tcp: lookup {host}: no such host",
+            name.host, name.path, name.tag
+        ));
     }
     let official = (name.host == "docker.io").then(|| name.path.strip_prefix("library/")).flatten();
     let known = OFFICIAL.iter().find(|(known, _)| *known == last).map(|(_, command)| *command);
@@ -111,11 +128,29 @@ mod tests {
 
     #[test]
     fn a_name_says_whether_an_image_is_there() {
-        let there = ["python:3.12-slim", "busybox", "docker.io/library/alpine:3", "registry.cn-hangzhou.aliyuncs.com/my/app:1", "ghcr.io/a/b@sha256:00", "me/app"];
-        for image in there.iter().chain(&["registry-vpc.cn-beijing.aliyuncs.com/acs/pause:3.9", "nginx", "abc-registry.cn-hangzhou.cr.aliyuncs.com/x/y"]) {
+        let there = [
+            "python:3.12-slim",
+            "busybox",
+            "docker.io/library/alpine:3",
+            "registry.cn-hangzhou.aliyuncs.com/my/app:1",
+            "ghcr.io/a/b@sha256:00",
+            "me/app",
+        ];
+        for image in there.iter().chain(&[
+            "registry-vpc.cn-beijing.aliyuncs.com/acs/pause:3.9",
+            "nginx",
+            "abc-registry.cn-hangzhou.cr.aliyuncs.com/x/y",
+        ]) {
             assert!(matches!(look_up(image, &[]), Found::There(_)), "{image}: {:?}", look_up(image, &[]));
         }
-        for image in ["does-not-exist", "python:missing", "registry.example.com/app:1", "oss-cn-hangzhou.aliyuncs.com/a/b", "nosuchofficialimage", "ghcr.io/a/does-not-exist:2"] {
+        for image in [
+            "does-not-exist",
+            "python:missing",
+            "registry.example.com/app:1",
+            "oss-cn-hangzhou.aliyuncs.com/a/b",
+            "nosuchofficialimage",
+            "ghcr.io/a/does-not-exist:2",
+        ] {
             assert!(matches!(look_up(image, &[]), Found::Missing(_)), "{image}");
         }
         assert!(matches!(look_up("python:3", &["python".to_owned()]), Found::Missing(_)));

@@ -18,9 +18,9 @@ use serde_json::{Value as Json, json};
 use tokio::sync::watch;
 
 use super::kind;
+use super::log;
 use super::pod::PodSpec;
 use super::space::{Space, is_deleting, items, name_of, namespace_of, text, uid_of};
-use super::log;
 use crate::local_cloud::cs::pool;
 use crate::local_cloud::instance::Status;
 use crate::local_cloud::machines::MachineSpec;

@@ -123,7 +123,8 @@ fn conditions(pod: &mut Json, now: &str) {
     let statuses = items(pod, "/status/containerStatuses");
     let ready = over.is_empty() && !statuses.is_empty() && statuses.iter().all(|status| status["ready"] == true);
     let names: Vec<&str> = statuses.iter().filter(|status| status["ready"] != true).map(|status| text(status, "/name")).collect();
-    let message = if over.is_empty() && !names.is_empty() { format!("containers with unready status: [{}]", names.join(" ")) } else { String::new() };
+    let message =
+        if over.is_empty() && !names.is_empty() { format!("containers with unready status: [{}]", names.join(" ")) } else { String::new() };
     let sandbox = over.is_empty() && !text(pod, "/status/podIP").is_empty();
     let reason = if over.is_empty() { "ContainersNotReady" } else { over };
     set_condition(pod, "PodReadyToStartContainers", sandbox, "", "", now);
@@ -139,14 +140,16 @@ mod tests {
     use super::*;
 
     fn pod(states: Json) -> Json {
-        let all: Vec<Json> = states.as_array().unwrap().iter().map(|state| json!({ "name": "a", "state": state, "lastState": {} })).collect();
+        let all: Vec<Json> =
+            states.as_array().unwrap().iter().map(|state| json!({ "name": "a", "state": state, "lastState": {} })).collect();
         json!({ "status": { "containerStatuses": all } })
     }
 
     #[test]
     fn the_phase_follows_from_the_containers() {
         let spec = |policy: &str| PodSpec { restart_policy: policy.to_owned(), ..PodSpec::default() };
-        let (run, good, bad) = (json!({ "running": {} }), json!({ "terminated": { "exitCode": 0 } }), json!({ "terminated": { "exitCode": 1 } }));
+        let (run, good, bad) =
+            (json!({ "running": {} }), json!({ "terminated": { "exitCode": 0 } }), json!({ "terminated": { "exitCode": 1 } }));
         let wait = json!({ "waiting": { "reason": "ErrImagePull" } });
         for (states, policy, expected) in [
             (json!([run, good]), "Never", "Running"),
