@@ -181,7 +181,7 @@ impl LocalCloud {
     /// The ids of all machines: those of instances, and those of clusters' pods.
     pub fn machine_ids(&self) -> Vec<String> {
         let world = self.shared.world();
-        let pods = kubernetes::kubelet::machines(&world).into_iter().map(|machine| machine.id);
+        let pods = kubernetes::kubelet::machine::machines(&world).into_iter().map(|machine| machine.id);
         world.instances.values().map(|row| row.id.clone()).chain(pods).collect()
     }
 

@@ -187,7 +187,7 @@ impl Shared {
         let known: Vec<_> = {
             let world = self.world();
             let instances = world.instances.values().map(|instance| instance.machine(&world, self.catalog, self.now()));
-            instances.chain(kubernetes::kubelet::machines(&world)).collect()
+            instances.chain(kubernetes::kubelet::machine::machines(&world)).collect()
         };
         // If the machines can't be asked, none is taken for alive: they are booted again.
         let alive = self.machines.adopt(&known).await.unwrap_or_default();

@@ -91,10 +91,14 @@ fn rooms(space: &Space) -> BTreeMap<String, Room> {
 }
 
 fn tolerates(toleration: &Toleration, taint: &Json) -> bool {
-    let effect = toleration.effect.is_empty() || toleration.effect == text(taint, "/effect");
+    if !toleration.effect.is_empty() && toleration.effect != text(taint, "/effect") {
+        return false;
+    }
     let key = toleration.key == text(taint, "/key");
-    let anything = toleration.operator == "Exists";
-    effect && ((anything && (toleration.key.is_empty() || key)) || (key && !anything && toleration.value == text(taint, "/value")))
+    match toleration.operator.as_str() {
+        "Exists" => key || toleration.key.is_empty(),
+        _ => key && toleration.value == text(taint, "/value"),
+    }
 }
 
 /// Why a pod can't be on a node.

@@ -4,11 +4,11 @@
 mod container;
 mod environment;
 mod image;
+pub(crate) mod machine;
 mod script;
 mod status;
 mod volumes;
 
-use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -61,31 +61,8 @@ fn machine_id(uid: &str) -> String {
     format!("pod-{uid}")
 }
 
-/// The machine of a pod that has one.
-fn machine_of(pod: &Json) -> Option<MachineSpec> {
-    let private_ip: Ipv4Addr = text(pod, "/status/podIP").parse().ok()?;
-    let spec = PodSpec::of(pod);
-    let (cpu, memory) = spec.requests();
-    let hostname = if spec.hostname.is_empty() { name_of(pod) } else { &spec.hostname };
-    let hostname = hostname.split('.').next().unwrap_or_default();
-    Some(MachineSpec {
-        id: machine_id(uid_of(pod)),
-        hostname: hostname[..hostname.len().min(63)].trim_end_matches('-').to_owned(),
-        vcpu: u32::try_from(cpu.div_ceil(1000)).unwrap_or(1).max(1),
-        memory_mib: (memory >> 20).max(64),
-        public_ip: None,
-        private_ip,
-    })
-}
-
 fn is_over(pod: &Json) -> bool {
     ["Succeeded", "Failed"].contains(&text(pod, "/status/phase"))
-}
-
-/// The machines of all pods of all clusters that have one.
-pub(crate) fn machines(world: &World) -> Vec<MachineSpec> {
-    let pods = world.kubernetes.iter().filter(|(key, pod)| key.split('/').nth(1) == Some("pods") && !is_over(pod));
-    pods.filter_map(|(_, pod)| machine_of(pod)).collect()
 }
 
 /// Gives every pod that has a node somebody who looks after it.
@@ -239,7 +216,6 @@ impl Worker {
     }
 
     /// Whether the pod may go on, and when to look again; else how long it has, and why it ends if it did nothing wrong.
-    #[expect(clippy::type_complexity, reason = "read in one place only")]
     fn verdict(&self) -> Option<Result<Duration, (Duration, &'static str, &'static str)>> {
         let shared = self.weak.upgrade()?;
         let mut world = shared.world();
@@ -278,13 +254,13 @@ impl Worker {
         let spec = PodSpec::of(&pod);
         self.change(|space, mut pod| {
             if text(&pod, "/status/podIP").is_empty() {
-                network(space, &mut pod);
+                machine::network(space, &mut pod);
             }
             status::begin(&mut pod, &spec, &seconds(space.now));
             space.replace(&kind::PODS, pod);
         })
         .await;
-        let machine = self.pod().as_ref().and_then(machine_of);
+        let machine = self.pod().as_ref().and_then(machine::machine_of);
         if let Some(machine) = machine {
             if !alive {
                 self.lose(&spec).await;
@@ -405,26 +381,4 @@ impl Worker {
 
 fn all(spec: &PodSpec) -> impl Iterator<Item = (bool, &super::pod::Container)> {
     spec.init_containers.iter().map(|container| (true, container)).chain(spec.containers.iter().map(|container| (false, container)))
-}
-
-/// Gives a pod an address of its cluster's network.
-fn network(space: &mut Space, pod: &mut Json) {
-    let node = text(pod, "/spec/nodeName").to_owned();
-    let host = pool::instance_of_node(space.world, space.cluster, &node).and_then(|id| space.world.instances.get(&id));
-    let host = host.map(|row| row.private_ip.to_string()).unwrap_or_default();
-    let own = uid_of(pod).to_owned();
-    let used: std::collections::BTreeSet<String> = space
-        .all(&kind::PODS, None)
-        .into_iter()
-        .filter(|other| uid_of(other) != own && !is_over(other))
-        .map(|other| text(other, "/status/podIP").to_owned())
-        .collect();
-    let network = space.world.clusters.get(space.cluster).and_then(|row| row.pod_network(space.world));
-    let address = network.into_iter().flat_map(|network| network.hosts().skip(9)).find(|address| !used.contains(&address.to_string()));
-    if let Some(address) = address {
-        pod["status"]["hostIP"] = host.clone().into();
-        pod["status"]["hostIPs"] = json!([{ "ip": host }]);
-        pod["status"]["podIP"] = address.to_string().into();
-        pod["status"]["podIPs"] = json!([{ "ip": address.to_string() }]);
-    }
 }
