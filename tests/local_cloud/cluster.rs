@@ -264,6 +264,30 @@ async fn a_released_node_takes_its_pods_along_and_jobs_make_new_ones() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_watch_tells_what_is_selected_and_how_far_it_is() {
+    let caller = Caller::with(Config::default(), machines());
+    let network = caller.network().await;
+    let id = cluster(&caller, &network, "one").await;
+    let maps = "/api/v1/namespaces/default/configmaps";
+    let map = |name: &str, team: &str| json!({ "metadata": { "name": name, "labels": { "team": team } } });
+    let version = text(&get(&caller, &id, maps).await, "/metadata/resourceVersion");
+    ask(&caller, ROOT, &id, "POST", maps, map("one", "a")).await;
+    ask(&caller, ROOT, &id, "POST", maps, map("two", "b")).await;
+    ask(&caller, ROOT, &id, "PATCH", &format!("{maps}/two"), json!({ "metadata": { "labels": { "team": "a" } } })).await;
+    ask(&caller, ROOT, &id, "PATCH", &format!("{maps}/one"), json!({ "metadata": { "labels": null } })).await;
+    let path = format!("{maps}?watch=true&labelSelector=team%3Da&timeoutSeconds=70&allowWatchBookmarks=true&resourceVersion={version}");
+    let told = ask(&caller, ROOT, &id, "GET", &path, Json::Null).await.1;
+    let lines: Vec<Json> = told.as_str().unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let seen: Vec<String> = lines
+        .iter()
+        .map(|line| format!("{} {}", text(line, "/type"), line["object"]["metadata"]["name"].as_str().unwrap_or("-")))
+        .collect();
+    assert_eq!(seen, ["ADDED one", "ADDED two", "DELETED one", "BOOKMARK -"]);
+    let last = get(&caller, &id, maps).await;
+    assert_eq!(lines[3]["object"]["metadata"]["resourceVersion"], last["metadata"]["resourceVersion"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cluster_outlives_its_server() {
     let directory = tempfile::tempdir().unwrap();
     let clock = Arc::new(RuntimeClock::starting_at(START.parse().unwrap()));
@@ -285,6 +309,8 @@ async fn a_cluster_outlives_its_server() {
     let caller = open(Arc::new(machines()));
     assert_eq!(get(&caller, &id, &format!("{PODS}/{pod}/log")).await, "done\n");
     assert_eq!(reason(&get(&caller, &id, &format!("{JOBS}/good")).await, "Complete").as_deref(), Some("CompletionsReached"));
+    // What changed before is in no history any more.
+    assert_eq!(ask(&caller, ROOT, &id, "GET", &format!("{PODS}?watch=true&resourceVersion=1"), Json::Null).await.0, 410);
     sleep(20_000).await;
     let job = get(&caller, &id, &format!("{JOBS}/slow")).await;
     assert_eq!((&job["status"]["failed"], &job["status"]["active"]), (&json!(1), &json!(1)), "{job}");
