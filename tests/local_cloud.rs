@@ -4,8 +4,12 @@
 mod billing;
 #[path = "local_cloud/caller.rs"]
 mod caller;
+#[path = "local_cloud/cluster.rs"]
+mod cluster;
 #[path = "local_cloud/command.rs"]
 mod command;
+#[path = "local_cloud/container_service.rs"]
+mod container_service;
 #[path = "local_cloud/durable.rs"]
 mod durable;
 #[path = "local_cloud/function.rs"]

@@ -472,7 +472,13 @@ async fn each_machine_has_files_of_its_own_and_the_system_read_only() {
         assert!(!Path::new(folder).join(&name).exists(), "{folder} of the host");
         output(&lab.processes, &two, &format!("test ! -e {folder}/{name}")).await;
     }
-    for folder in ["/", "/etc", "/usr", "/usr/bin", "/home"] {
+    output(&lab.processes, &one, &format!("mkdir /{name} && echo mine > /{name}/file")).await;
+    assert!(!Path::new("/").join(&name).exists());
+    output(&lab.processes, &two, &format!("test ! -e /{name}")).await;
+    lab.processes.halt(&one.id).await.unwrap();
+    lab.processes.boot(&one, &[]).await.unwrap();
+    output(&lab.processes, &one, &format!("test $(cat /{name}/file) = mine")).await;
+    for folder in ["/etc", "/usr", "/usr/bin", "/home"] {
         let tried = run(&lab.processes, &one, command(&format!("touch {folder}/{name}"))).await;
         assert_ne!(tried.ending, Ending::Exited(0), "{folder}");
         let said = String::from_utf8_lossy(&tried.output).into_owned();
@@ -782,7 +788,7 @@ async fn files_of_a_machine_are_listed_and_read() {
     let listed = lab.processes.list_files(&machine, "/mnt/data").await.unwrap();
     assert_eq!(listed.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["in/a"]);
     assert!(listed[0].digest.starts_with("b94d27b9934d3e08"), "{listed:?}");
-    assert_eq!(lab.processes.read_file(&machine, "/mnt/data/in/a").await.unwrap(), b"hello world");
-    assert!(matches!(lab.processes.read_file(&machine, "/mnt/data/none").await, Err(FileFault::ReadFailed(_))));
+    assert_eq!(lab.processes.fetch_file(&machine, "/mnt/data/in/a").await.unwrap(), b"hello world");
+    assert!(matches!(lab.processes.fetch_file(&machine, "/mnt/data/none").await, Err(FileFault::ReadFailed(_))));
     assert_eq!(lab.processes.list_files(&machine, "/mnt/nothing").await.unwrap(), []);
 }

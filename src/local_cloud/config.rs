@@ -45,6 +45,8 @@ pub struct Config {
     pub clock_speed: Option<f64>,
     /// Images whose pull never ends, by a part of their names.
     pub stalled_images: Vec<String>,
+    /// Container images that are not there, besides those whose name says so: whole references, or names without a tag.
+    pub missing_images: Vec<String>,
     /// What public addresses are derived from besides the resource's id; `LocalCloud::open` takes the directory.
     pub address_space: String,
 }
@@ -71,6 +73,7 @@ impl Default for Config {
             prices: Vec::new(),
             clock_speed: None,
             stalled_images: Vec::new(),
+            missing_images: Vec::new(),
             address_space: String::new(),
         }
     }
@@ -169,6 +172,22 @@ pub struct Latency {
     #[serde(with = "super::scenario::text::duration")]
     #[schemars(with = "String")]
     pub pod_restart: Duration,
+    /// A cluster from `initial` to `running`.
+    #[serde(with = "super::scenario::text::duration")]
+    #[schemars(with = "String")]
+    pub cluster_creating: Duration,
+    /// A cluster that is deleted, at least.
+    #[serde(with = "super::scenario::text::duration")]
+    #[schemars(with = "String")]
+    pub cluster_deleting: Duration,
+    /// An instance that runs until it is a node of its cluster.
+    #[serde(with = "super::scenario::text::duration")]
+    #[schemars(with = "String")]
+    pub node_joining: Duration,
+    /// The first pause after a container or a job's pod failed, or an image could not be pulled; it doubles each time.
+    #[serde(with = "super::scenario::text::duration")]
+    #[schemars(with = "String")]
+    pub container_retry: Duration,
 }
 
 impl Default for Latency {
@@ -196,6 +215,10 @@ impl Default for Latency {
             job_queuing: ms(200),
             image_pull: ms(300),
             pod_restart: ms(300),
+            cluster_creating: ms(2000),
+            cluster_deleting: ms(500),
+            node_joining: ms(500),
+            container_retry: ms(1000),
         }
     }
 }

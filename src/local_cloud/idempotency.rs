@@ -17,11 +17,12 @@ use super::wire::params::Params;
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// The actions that take a token.
-const TAKING: [&str; 20] = [
+const TAKING: [&str; 21] = [
     "AllocateEipAddress",
     "AssociateEipAddress",
     "AuthorizeSecurityGroup",
     "AuthorizeSecurityGroupEgress",
+    "CreateCluster",
     "CreateNatGateway",
     "CreateSecurityGroup",
     "CreateSnatEntry",

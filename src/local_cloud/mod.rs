@@ -45,6 +45,7 @@ mod instance;
 mod instance_type;
 mod keeper;
 mod keys;
+mod kubernetes;
 pub mod machines;
 mod market;
 mod nat;
@@ -69,9 +70,12 @@ mod vpc;
 mod vswitch;
 pub mod wire;
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http_body_util::combinators::BoxBody;
 use rust_decimal::Decimal;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -97,15 +101,15 @@ pub struct LocalCloud {
     shared: Arc<Shared>,
     /// Where it lives, if it outlives its server.
     directory: Option<PathBuf>,
-    /// Its end is the end of all tasks.
-    _open: watch::Sender<()>,
+    /// A word from it, or its end, is the end of all tasks.
+    open: watch::Sender<()>,
 }
 
 /// A resource that is there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Listed {
     /// `vpc`, `vswitch`, `security_group`, `instance`, `disk`, `eip`, `nat_gateway`, `snat_entry`, `bucket`, `object`,
-    /// `multipart_upload`, `function`, `function_trigger`, `workspace` or `training_job`.
+    /// `multipart_upload`, `function`, `function_trigger`, `cluster`, `node_pool`, `workspace` or `training_job`.
     pub kind: &'static str,
     /// Its id; an object's is `bucket/key`, a multipart upload's `bucket/key?uploadId=id`, a trigger's `function/trigger`.
     pub id: String,
@@ -158,7 +162,7 @@ impl LocalCloud {
         storage: (Option<Arc<Log>>, Blobs, Keys),
     ) -> LocalCloud {
         let (open, closed) = watch::channel(());
-        LocalCloud { shared: Shared::new(config, clock, machines, world, storage, closed), directory: None, _open: open }
+        LocalCloud { shared: Shared::new(config, clock, machines, world, storage, closed), directory: None, open }
     }
 
     /// Takes up what an earlier server left: adopts machines, boots those that should run, goes on with commands. The
@@ -233,6 +237,14 @@ impl LocalCloud {
         self.shared.settle(number).await.map_err(|reason| StoreError::Io { path: path(), source: std::io::Error::other(reason) })
     }
 
+    /// Answers a request to the Kubernetes API of a cluster, whose path begins with `/_kubernetes/<cluster>/`. Who asks is
+    /// the request's peer. The body may come bit by bit: a watch lasts as long as somebody reads it.
+    pub async fn kubernetes(&self, request: Request) -> http::Response<BoxBody<Bytes, Infallible>> {
+        self.shared.wake().await;
+        let (_never, ending) = watch::channel(false);
+        kubernetes::api::serve(&self.shared, &request, ending).await
+    }
+
     /// The certificate, in PEM, that clients over TLS have to trust. Made with the first call; a durable cloud keeps it
     /// as `ca.pem` in its directory.
     ///
@@ -248,16 +260,19 @@ impl LocalCloud {
         outcome
     }
 
-    /// The ids of all machines: those of instances, and of pods.
+    /// The ids of all machines: those of instances, and of pods of clusters and of training jobs.
     pub fn machine_ids(&self) -> Vec<String> {
         let world = self.shared.world();
-        let pods = world.jobs.values().flat_map(|job| job.machines().into_iter().map(|machine| machine.id));
+        let trained = world.jobs.values().flat_map(|job| job.machines());
+        let pods = kubernetes::kubelet::machine::machines(&world).into_iter().chain(trained).map(|machine| machine.id);
         world.instances.values().map(|row| row.id.clone()).chain(pods).collect()
     }
 
-    /// From now on a machine that ends was ended with the server, and none is started again for it.
+    /// Ends all that goes on inside, as dropping it does, and keeps it readable. From now on a machine that ends was ended
+    /// with the server, and none is started again for it.
     pub fn close(&self) {
         self.shared.world().index.closing = true;
+        self.open.send_replace(());
     }
 
     /// Ends every instance of every function and takes no invocation any more: the server goes down. Whoever waits for
@@ -306,6 +321,11 @@ fn list(world: &mut World, now: jiff::Timestamp) -> Vec<Listed> {
         add("function_trigger", &format!("{}/{}", row.function, row.name), &row.region, "Available", &untagged);
     }
     world.buckets.values().for_each(|row| add("bucket", &row.name, &row.region, "Available", &row.tags));
+    world.clusters.values().for_each(|row| add("cluster", &row.id, &row.region, row.state(now), &row.tags));
+    for row in world.node_pools.values() {
+        let region = world.clusters.get(&row.cluster).map_or("", |cluster| cluster.region.as_str());
+        add("node_pool", &row.id, region, row.state(now), &row.tags());
+    }
     pai::workspace::all(world).for_each(|row| add("workspace", &row.id, &row.region, row.status(now), &untagged));
     world.jobs.values().for_each(|row| add("training_job", &row.id, &row.region, row.status(now).name(), &row.tags));
     let region = |bucket: &str| world.buckets.get(bucket).map_or("", |bucket| bucket.region.as_str());

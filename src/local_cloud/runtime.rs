@@ -30,7 +30,7 @@ use super::store::log::{Log, Snapshot};
 use super::store::{Task, World};
 use super::tls::TlsError;
 use super::tls::authority::Authority;
-use super::{delivery, fc, keeper};
+use super::{delivery, fc, keeper, kubernetes};
 use crate::model::clock::Clock;
 
 /// Everything that calls and tasks share.
@@ -55,7 +55,7 @@ pub(crate) struct Shared {
     /// Makes request ids of one server differ from those of another over the same store.
     origin: String,
     awake: OnceCell<()>,
-    /// Ends when the cloud is dropped.
+    /// Ends, or says something, when everything is to end.
     closed: watch::Receiver<()>,
 }
 
@@ -230,6 +230,8 @@ impl Shared {
                 Task::Train(job) => train::train(&weak, &job).await,
                 Task::Forget(digest) => forget(&weak, &digest),
                 Task::Invoke(task) => fc::worker::carry(&weak, &task).await,
+                Task::Govern(cluster) => kubernetes::controller::govern(&weak, &cluster).await,
+                Task::Pod(pod) => kubernetes::kubelet::run(&weak, &pod, alive.unwrap_or(false)).await,
             }
         };
         tokio::spawn(until_closed(work, closed));
@@ -249,7 +251,8 @@ impl Shared {
         let known: Vec<_> = {
             let world = self.world();
             let instances = world.instances.values().map(|instance| instance.machine(&world, self.catalog, self.now()));
-            instances.chain(world.jobs.values().flat_map(|job| job.machines())).collect()
+            let pods = world.jobs.values().flat_map(|job| job.machines());
+            instances.chain(pods).chain(kubernetes::kubelet::machine::machines(&world)).collect()
         };
         // If the machines can't be asked, none is taken for alive: they are booted again.
         let alive = self.machines.adopt(&known).await.unwrap_or_default();
@@ -294,10 +297,16 @@ impl Shared {
             let pods = world.jobs.values().flat_map(|job| job.machines());
             world.index.up.extend(pods.map(|machine| machine.id).filter(|id| alive.contains(id)));
             tasks.extend(world.jobs.values().filter(|job| !job.cleaned).map(|job| Task::Train(job.id.clone())));
+            tasks.extend(keys(&world.clusters).into_iter().map(Task::Govern));
+            tasks.extend(kubernetes::kubelet::take_up(world).into_iter().map(Task::Pod));
             tasks
         });
         for task in tasks {
-            let is_alive = matches!(&task, Task::Keep(id) if alive.contains(id));
+            let is_alive = match &task {
+                Task::Keep(id) => alive.contains(id),
+                Task::Pod(pod) => alive.contains(&pod.machine_id()),
+                _ => false,
+            };
             self.launch(task, number, Some(is_alive));
         }
     }
@@ -311,7 +320,7 @@ async fn until_closed(work: impl Future<Output = ()>, mut closed: watch::Receive
     tokio::select! {
         biased;
         () = work => {}
-        // The sender is never used: this ends when it is dropped.
+        // A word of the sender means the same as its end.
         _ = closed.changed() => {}
     }
 }

@@ -1,6 +1,5 @@
 //! The HTTP side: connections in, plain or over TLS, requests to the cloud, answers out.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Body;
+use hyper::body::Body as _;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -17,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use super::kubernetes::{self, Body};
 use super::tls::TlsError;
 use super::tls::server::{acceptor, peer};
 use super::wire::{Peer, Request, Response};
@@ -131,11 +131,15 @@ async fn connection(
     (from, peer): (IpAddr, Option<Peer>),
     mut end: watch::Receiver<bool>,
 ) {
+    let ending = end.clone();
     let service = service_fn(|request| {
-        let (cloud, peer) = (Arc::clone(&cloud), peer.clone());
+        let (cloud, peer, end) = (Arc::clone(&cloud), peer.clone(), ending.clone());
         async move {
-            let Ok(response) = answer(&cloud, request, from, peer).await;
-            if response.dropped { Err(Dropped) } else { Ok(into_http(response)) }
+            match answer(&cloud, request, (from, peer), end).await {
+                Answer::Whole(response) if response.dropped => Err(Dropped),
+                Answer::Whole(response) => Ok(into_http(response)),
+                Answer::Stream(response) => Ok(response),
+            }
         }
     });
     let connection = hyper::server::conn::http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
@@ -156,15 +160,21 @@ async fn ended(end: &mut watch::Receiver<bool>) {
     drop(end.wait_for(|end| *end).await);
 }
 
+/// What is sent back: as a whole, or as it comes.
+enum Answer {
+    Whole(Response),
+    Stream(hyper::Response<Body>),
+}
+
 async fn answer(
     cloud: &LocalCloud,
     request: hyper::Request<hyper::body::Incoming>,
-    from: IpAddr,
-    peer: Option<Peer>,
-) -> Result<Response, Infallible> {
+    (from, peer): (IpAddr, Option<Peer>),
+    end: watch::Receiver<bool>,
+) -> Answer {
     let (parts, body) = request.into_parts();
     // The client went away or sent too much; nobody reads an answer.
-    let Ok(body) = whole(body).await else { return Ok(Response::lost()) };
+    let Ok(body) = whole(body).await else { return Answer::Whole(Response::lost()) };
     let headers: Vec<(String, String)> = parts
         .headers
         .iter()
@@ -181,9 +191,12 @@ async fn answer(
         peer,
     };
     if request.path.starts_with(control::PREFIX) {
-        return Ok(control::answer(cloud, &request, from).await);
+        return Answer::Whole(control::answer(cloud, &request, from).await);
     }
-    Ok(cloud.handle(request).await)
+    if request.path.starts_with(kubernetes::PREFIX) {
+        return Answer::Stream(kubernetes::api::serve(&cloud.shared, &request, end).await);
+    }
+    Answer::Whole(cloud.handle(request).await)
 }
 
 /// The body, in memory once: frames that are gathered first and joined then would be there twice.
@@ -200,8 +213,8 @@ async fn whole(body: hyper::body::Incoming) -> Result<Bytes, Box<dyn std::error:
     Ok(bytes.freeze())
 }
 
-fn into_http(response: Response) -> hyper::Response<Full<Bytes>> {
-    let mut http = hyper::Response::new(Full::new(response.body));
+fn into_http(response: Response) -> hyper::Response<Body> {
+    let mut http = hyper::Response::new(Full::new(response.body).boxed());
     *http.status_mut() = http::StatusCode::from_u16(response.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
     for (name, value) in response.headers {
         // Values that a header can't hold come from stored metadata only; they are left out.

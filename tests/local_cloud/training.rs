@@ -48,7 +48,7 @@ fn request(caller: &Caller, version: &str, method: &str, path: &str, query: &[(&
         format!("ACS3-HMAC-SHA256 Credential={},SignedHeaders={names},Signature={signature}", caller.key.0),
     ));
     let method = method.parse().unwrap();
-    Request { method, host: host.to_owned(), path: path.to_owned(), query, headers, body: body.into() }
+    Request { method, host: host.to_owned(), path: path.to_owned(), query, headers, body: body.into(), peer: None }
 }
 
 async fn call(caller: &Caller, version: &str, what: &str, query: &[(&str, &str)], body: Json) -> Result<Json, Refusal> {

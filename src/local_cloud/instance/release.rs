@@ -50,12 +50,17 @@ pub(crate) fn many(call: &mut Call) -> Outcome {
 }
 
 fn begin(call: &mut Call, id: &str) {
-    let gone_at = after(call.now, call.config.latency.of(|latency| latency.instance_stopping));
-    let due = call.world.instances.get(id).and_then(Instance::release_at);
+    let stopping = call.config.latency.of(|latency| latency.instance_stopping);
+    by_owner(call.world, id, stopping, call.now);
+}
+
+/// Releases an instance for the service whose part it is, whatever it does.
+pub(crate) fn by_owner(world: &mut World, id: &str, stopping: Duration, now: Timestamp) {
+    let due = world.instances.get(id).and_then(Instance::release_at);
     if let Some(due) = due {
-        call.world.index.due.remove(&(due, Due::Release(id.to_owned())));
+        world.index.due.remove(&(due, Due::Release(id.to_owned())));
     }
-    release(call.world, id, gone_at, call.now);
+    release(world, id, after(now, stopping), now);
 }
 
 /// Releases an instance whose time has come.

@@ -15,10 +15,15 @@ pub(super) fn folder(directory: &Path) -> PathBuf {
     directory.join("disk")
 }
 
+/// What a machine's topmost folder is: the places where other folders are shown, and what the machine puts beside them.
+pub(super) fn top(directory: &Path) -> PathBuf {
+    directory.join("top")
+}
+
 /// Makes what is missing of the disk and of the files around it.
 pub(super) fn prepare(directory: &Path, hostname: &str, hosts: &str) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    for name in ["disk", "mount", "etc", "scripts"] {
+    for name in ["disk", "top", "mount", "etc", "scripts"] {
         make(&directory.join(name), 0o755)?;
     }
     let disk = folder(directory);

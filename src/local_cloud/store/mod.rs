@@ -17,6 +17,9 @@ use tokio::sync::watch;
 use super::assistant::{Invocation, SentFile};
 use super::billing::{Bill, Spending};
 use super::config::StockRule;
+use super::cs::Cluster;
+use super::cs::pool::NodePool;
+use super::cs::task::ClusterTask;
 use super::eip::Eip;
 use super::fc::function::Function;
 use super::fc::pool::Pool;
@@ -24,6 +27,9 @@ use super::fc::task::AsyncTask;
 use super::fc::trigger::Trigger;
 use super::idempotency::Token;
 use super::instance::{Instance, LeftDisk};
+use super::kubernetes::kubelet::PodKey;
+use super::kubernetes::log::Log as PodLog;
+use super::kubernetes::space::Memory;
 use super::market::{self, Market};
 use super::nat::{NatGateway, snat::SnatEntry};
 use super::oss::rows::{Bucket, Object, Part, Upload};
@@ -91,6 +97,11 @@ world! {
     functions: Function,
     function_triggers: Trigger,
     function_tasks: AsyncTask,
+    clusters: Cluster,
+    node_pools: NodePool,
+    cluster_tasks: ClusterTask,
+    kubernetes: serde_json::Value,
+    kubernetes_logs: PodLog,
     tokens: Token,
     bills: Bill,
     workspaces: Workspace,
@@ -136,6 +147,10 @@ pub(crate) enum Task {
     Forget(String),
     /// Carries out an asynchronous invocation of a function.
     Invoke(String),
+    /// Rules a cluster until it is gone.
+    Govern(String),
+    /// Looks after a pod until it is over or gone.
+    Pod(PodKey),
 }
 
 /// Output of a command that still runs.
@@ -186,6 +201,8 @@ pub(crate) struct Index {
     pub(crate) market: Market,
     /// Whether the server is about to end: nothing is started again.
     pub(crate) closing: bool,
+    /// What clusters keep in mind.
+    pub(crate) kubernetes: Memory,
     /// What is to be done after the call.
     pub(crate) tasks: Vec<Task>,
     /// Instances of functions.
@@ -215,6 +232,7 @@ impl Index {
         if let Some(signal) = self.signals.get(instance) {
             signal.send_modify(|number| *number += 1);
         }
+        self.kubernetes.instance_changed(instance);
     }
 
     /// Forgets all about an instance that is gone.
@@ -223,6 +241,7 @@ impl Index {
         self.signals.remove(instance);
         self.up.remove(instance);
         self.boot_failures.remove(instance);
+        self.kubernetes.nodes.remove(instance);
     }
 }
 

@@ -31,6 +31,11 @@ impl Params {
         Params(all)
     }
 
+    /// Parameters that no request carried: one operation of the cloud uses another.
+    pub(crate) fn made_up(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
+        Params(pairs.into_iter().collect())
+    }
+
     /// Every parameter in the order of names.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
