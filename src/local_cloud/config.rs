@@ -26,6 +26,8 @@ pub struct Config {
     pub latency: Latency,
     /// What differs from full stock; of several rules that fit, the last counts.
     pub stock: Vec<StockRule>,
+    /// What spot instances cost, and which of them are taken back.
+    pub spot: SpotMarket,
     /// How much of everything a region may hold.
     pub quotas: Quotas,
     /// What goes wrong; nothing without it.
@@ -44,6 +46,7 @@ impl Default for Config {
             least_balance: Decimal::from(100),
             latency: Latency::default(),
             stock: Vec::new(),
+            spot: SpotMarket::default(),
             quotas: Quotas::default(),
             faults: None,
             address_space: String::new(),
@@ -140,6 +143,33 @@ pub enum Stock {
     Vanishing,
 }
 
+/// The market of spot instances. Prices move by the minute in the real one; here they stand still until told otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpotMarket {
+    /// What a spot instance costs as a share of the price that a pay-as-you-go one has.
+    pub share: Decimal,
+    /// Which instances are taken back; the first rule that fits counts, and without one an instance stays.
+    pub reclaims: Vec<ReclaimRule>,
+}
+
+impl Default for SpotMarket {
+    fn default() -> Self {
+        SpotMarket { share: Decimal::new(3, 1), reclaims: Vec::new() }
+    }
+}
+
+/// Which spot instances are taken back, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReclaimRule {
+    /// A zone or a region; everywhere without it.
+    pub place: Option<String>,
+    /// An instance type; every type without it.
+    pub instance_type: Option<String>,
+    /// How long an instance lasts from its creation until it is warned, five minutes before it is taken. The time that
+    /// its `SpotDuration` protects comes first.
+    pub after: Duration,
+}
+
 /// How much of everything a region may hold.
 #[derive(Clone, Debug)]
 pub struct Quotas {
@@ -157,11 +187,25 @@ pub struct Quotas {
     pub eips: usize,
     /// Buckets.
     pub buckets: usize,
+    /// Key pairs.
+    pub key_pairs: usize,
+    /// Stored commands.
+    pub commands: usize,
 }
 
 impl Default for Quotas {
     fn default() -> Self {
-        Quotas { vpcs: 1000, vswitches: 150, security_groups: 500, rules: 200, vcpus: None, eips: 1000, buckets: 100 }
+        Quotas {
+            vpcs: 1000,
+            vswitches: 150,
+            security_groups: 500,
+            rules: 200,
+            vcpus: None,
+            eips: 1000,
+            buckets: 100,
+            key_pairs: 500,
+            commands: 500,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::instance::{Status, release};
+use super::instance::{Status, first_boot, release};
 use super::machines::{MachineSpec, Opening};
 use super::runtime::Shared;
 use super::security_group::openings;
@@ -35,7 +35,7 @@ fn wanted(world: &World, shared: &Shared, id: &str, now: Timestamp) -> (Wanted, 
     if let Some(gone_at) = instance.gone_at {
         return if now >= gone_at { (Wanted::Gone, None) } else { (Wanted::Down, Some(gone_at)) };
     }
-    let next = instance.next_change(now).into_iter().chain(instance.release_at()).min();
+    let next = instance.next_change(now).into_iter().chain(instance.events().filter(|at| *at > now)).min();
     let wanted = match instance.state(now) {
         Status::Pending => Wanted::Same,
         Status::Starting | Status::Running => {
@@ -68,7 +68,7 @@ pub(crate) async fn keep(weak: &Weak<Shared>, id: &str, alive: bool) {
                 } else if up {
                     shared.machines.open(&machine, &openings).await
                 } else {
-                    shared.machines.boot(&machine, &openings).await
+                    first_boot::bring_up(&shared, &machine, &openings).await
                 };
                 let mut world = shared.world();
                 match done {

@@ -25,6 +25,7 @@ mod catalog;
 pub mod config;
 mod cs;
 mod delivery;
+mod disk;
 mod dispatch;
 mod eip;
 mod faults;
@@ -33,6 +34,7 @@ mod idempotency;
 mod image;
 mod instance;
 mod keeper;
+mod key_pair;
 pub mod machines;
 mod oss;
 mod paging;
@@ -60,7 +62,7 @@ use tokio::sync::watch;
 
 use crate::model::clock::Clock;
 use billing::Bill;
-use config::{Config, Faults, StockRule};
+use config::{Config, Faults, ReclaimRule, StockRule};
 use machines::Machines;
 use runtime::Shared;
 use store::World;
@@ -79,7 +81,7 @@ pub struct LocalCloud {
 /// A resource that is there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Listed {
-    /// `vpc`, `vswitch`, `security_group`, `instance`, `disk`, `eip`, `bucket` or `object`.
+    /// `vpc`, `vswitch`, `security_group`, `instance`, `disk`, `key_pair`, `command`, `eip`, `bucket` or `object`.
     pub kind: &'static str,
     /// Its id; an object's is `bucket/key`.
     pub id: String,
@@ -172,6 +174,11 @@ impl LocalCloud {
         self.shared.world().index.stock = rules;
     }
 
+    /// Replaces the rules by which spot instances are taken back; those that are there follow the new ones at once.
+    pub fn set_reclaims(&self, rules: Vec<ReclaimRule>) {
+        self.shared.commit(|world, now| instance::spot::set_rules(world, rules, now));
+    }
+
     /// Lets other things go wrong from now on, drawn anew from the seed.
     pub fn set_faults(&self, faults: Option<Faults>) {
         self.shared.set_faults(faults);
@@ -187,7 +194,11 @@ fn list(world: &mut World, now: jiff::Timestamp) -> Vec<Listed> {
     world.vswitches.values().for_each(|row| add("vswitch", &row.id, &row.region, row.status(now), &row.tags));
     world.groups.values().for_each(|row| add("security_group", &row.id, &row.region, "Available", &row.tags));
     world.instances.values().for_each(|row| add("instance", &row.id, &row.region, row.status(now), &row.tags));
-    world.disks.iter().for_each(|(id, row)| add("disk", id, &row.region, "Available", &row.tags));
+    // A disk that is attached goes with its instance.
+    let alone = world.disks.values().filter(|row| row.instance.is_none());
+    alone.for_each(|row| add("disk", &row.id, &row.region, "Available", &row.tags));
+    world.key_pairs.values().for_each(|row| add("key_pair", &row.name, &row.region, "Available", &row.tags));
+    world.commands.values().for_each(|row| add("command", &row.id, &row.region, "Available", &row.tags));
     world.eips.values().for_each(|row| add("eip", &row.id, &row.region, row.status(now), &row.tags));
     world.buckets.values().for_each(|row| add("bucket", &row.name, &row.region, "Available", &row.tags));
     for (id, _) in world.objects.iter() {

@@ -82,7 +82,8 @@ fn bandwidth_for(catalog: &Catalog, region: &str, mbps: u32, charge: &str, span:
     Some(of("bandwidth:first-5", mbps.min(5))? + of("bandwidth:above-5", mbps.saturating_sub(5))?)
 }
 
-fn disk_price(catalog: &Catalog, region: &str, disk: &Disk, span: Span) -> Option<Decimal> {
+/// What a disk costs.
+pub(crate) fn disk_price(catalog: &Catalog, region: &str, disk: &Disk, span: Span) -> Option<Decimal> {
     let item = if disk.level.is_empty() { format!("disk:{}", disk.category) } else { format!("disk:{}:{}", disk.category, disk.level) };
     Some(rate(catalog, region, &item, "GiB", span)? * Decimal::from(disk.size_gib))
 }
