@@ -4,6 +4,8 @@
 mod caller;
 #[path = "local_cloud/command.rs"]
 mod command;
+#[path = "local_cloud/disk.rs"]
+mod disk;
 #[path = "local_cloud/durable.rs"]
 mod durable;
 #[path = "local_cloud/instance.rs"]
@@ -14,5 +16,11 @@ mod market;
 mod network;
 #[path = "local_cloud/object.rs"]
 mod object;
+#[path = "local_cloud/order.rs"]
+mod order;
 #[path = "local_cloud/protocol.rs"]
 mod protocol;
+#[path = "local_cloud/schedule.rs"]
+mod schedule;
+#[path = "local_cloud/spot.rs"]
+mod spot;
