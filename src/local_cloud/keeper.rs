@@ -22,8 +22,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(3600);
 enum Wanted {
     /// As it is.
     Same,
-    /// Up, with these openings.
-    Up(MachineSpec, Vec<Opening>),
+    /// Up since then, with these openings.
+    Up(MachineSpec, Vec<Opening>, Timestamp),
     /// Down, its disk kept.
     Down,
     /// Away.
@@ -39,7 +39,9 @@ fn wanted(world: &World, shared: &Shared, id: &str, now: Timestamp) -> (Wanted, 
     let wanted = match instance.state(now) {
         Status::Pending => Wanted::Same,
         Status::Starting | Status::Running => {
-            Wanted::Up(instance.machine(world, shared.catalog, now), openings::of_instance(world, instance))
+            let started = instance.timeline.iter().rev().find(|(at, status)| *at <= now && *status == Status::Starting);
+            let born = started.map_or(instance.created, |(at, _)| *at);
+            Wanted::Up(instance.machine(world, shared.catalog, now), openings::of_instance(world, instance), born)
         }
         Status::Stopping | Status::Stopped => Wanted::Down,
     };
@@ -51,6 +53,7 @@ pub(crate) async fn keep(weak: &Weak<Shared>, id: &str, alive: bool) {
     let Some(mut signal) = weak.upgrade().map(|shared| shared.world().index.watch(id)) else { return };
     let mut up = alive;
     let mut current: Option<(MachineSpec, Vec<Opening>)> = None;
+    let mut life: Option<Timestamp> = None;
     loop {
         signal.borrow_and_update();
         let Some(shared) = weak.upgrade() else { return };
@@ -62,7 +65,14 @@ pub(crate) async fn keep(weak: &Weak<Shared>, id: &str, alive: bool) {
         let mut pause = next.map_or(LOOK_AGAIN, |next| until(now, next)).min(LOOK_AGAIN);
         match wanted {
             Wanted::Same => {}
-            Wanted::Up(machine, openings) => {
+            Wanted::Up(machine, openings, born) => {
+                if up && life.is_some_and(|life| life != born) {
+                    // It went down and up again between two looks.
+                    stop_commands(&shared, id);
+                    drop(shared.machines.halt(id).await);
+                    up = false;
+                }
+                life = Some(born);
                 let done = if up && current.as_ref() == Some(&(machine.clone(), openings.clone())) {
                     Ok(())
                 } else if up {

@@ -139,7 +139,7 @@ def test_pages_of_invocations_and_refusals(ecs, stage):
 def test_files(ecs, stage):
     instance = stage.running(tag=[m.RunInstancesRequestTag(key="role", value="files")])
     send = m.SendFileRequest(
-        region_id=REGION, instance_id=[instance], name="config", target_dir="/etc/app", content="value", file_mode="0600")
+        region_id=REGION, instance_id=[instance], name="config", target_dir="/opt/app", content="value", file_mode="0600")
     sent = ecs.send_file(send).body.invoke_id
 
     def result(invocation):
@@ -148,11 +148,11 @@ def test_files(ecs, stage):
         return found if found.invocation_status not in ("Pending", "Running") else None
 
     assert wait_until(lambda: result(sent)).invocation_status == "Success"
-    assert stage.output(instance, "stat -c %a /etc/app/config; cat /etc/app/config") == "600\nvalue"
+    assert stage.output(instance, "stat -c %a /opt/app/config; cat /opt/app/config") == "600\nvalue"
     again = wait_until(lambda: result(ecs.send_file(send).body.invoke_id))
     assert again.invoke_instances.invoke_instance[0].error_code == "FileAlreadyExists"
     by_tag = m.RunCommandRequest(
-        region_id=REGION, type="RunShellScript", command_content="cat /etc/app/config",
+        region_id=REGION, type="RunShellScript", command_content="cat /opt/app/config",
         resource_tag=[m.RunCommandRequestResourceTag(key="role", value="files")])
     assert stage.result(ecs.run_command(by_tag).body.invoke_id).output == "value"
     ids = [f"i-{number}" for number in range(51)]

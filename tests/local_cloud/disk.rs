@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use crate::caller::{Caller, code, sleep, text};
 
-fn data<'a>(stays: &'a str) -> [(&'a str, &'a str); 6] {
+fn data(stays: &str) -> [(&str, &str); 6] {
     [
         ("DataDisk.1.Category", "cloud_essd"),
         ("DataDisk.1.PerformanceLevel", "PL0"),

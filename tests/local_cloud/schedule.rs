@@ -3,11 +3,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aliform::local_cloud::config::Config;
+use aliform::local_cloud::LocalCloud;
+use aliform::local_cloud::config::{Config, Latency};
 use aliform::local_cloud::machines::simulated::{Behaviour, Simulated};
+use aliform::model::clock::RuntimeClock;
 use serde_json::Value as Json;
 
-use crate::caller::{Caller, code, sleep, text};
+use crate::caller::{Caller, START, code, sleep, text};
 
 /// Machines that remember what ran on them.
 fn caller() -> (Caller, Arc<Mutex<Vec<String>>>) {
@@ -109,6 +111,48 @@ async fn what_waits_for_a_boot_runs_then_once_or_every_time() {
     let mut all = ran.lock().unwrap().clone();
     all.sort();
     assert_eq!(all, ["every", "every", "next"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_latency_a_reboot_is_one_all_the_same() {
+    let config = Config { latency: Latency { scale: 0.0, ..Latency::default() }, ..Config::default() };
+    let caller = Caller::new(config);
+    let network = caller.network().await;
+    let id = caller.running(&network).await;
+    let every = run(&caller, &id, "every", &[("RepeatMode", "EveryReboot")]).await;
+    for boots in 1..=2 {
+        caller.ecs("RebootInstance", &[("InstanceId", &id)]).await.unwrap();
+        sleep(1000).await;
+        assert_eq!(state(&caller, &every).await, ("Scheduled".to_owned(), boots));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_outlives_its_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(RuntimeClock::starting_at(START.parse().unwrap()));
+    let machines = Arc::new(Simulated::default());
+    let open = async || {
+        // The tasks of a cloud that was dropped need a turn to let go of its store.
+        sleep(1).await;
+        let cloud = LocalCloud::open(dir.path(), Config::default(), clock.clone(), machines.clone()).unwrap();
+        cloud.wake().await;
+        Caller::of(cloud, clock.clone(), machines.clone())
+    };
+    let before = open().await;
+    let network = before.network().await;
+    let id = before.running(&network).await;
+    let planned = run(&before, &id, "tick", &[("Frequency", "rate(10m)")]).await;
+    sleep(11 * 60 * 1000).await;
+    assert_eq!(state(&before, &planned).await, ("Scheduled".to_owned(), 1));
+    drop(before);
+    // Two times pass while nobody is there.
+    sleep(21 * 60 * 1000).await;
+    let after = open().await;
+    assert_eq!(state(&after, &planned).await, ("Scheduled".to_owned(), 1));
+    sleep(9 * 60 * 1000).await;
+    assert_eq!(state(&after, &planned).await, ("Scheduled".to_owned(), 2));
+    assert_eq!(results(&after, &planned, &[("IncludeHistory", "true")]).await.len(), 2);
 }
 
 #[tokio::test(start_paused = true)]

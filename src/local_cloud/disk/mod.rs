@@ -107,7 +107,7 @@ pub(crate) fn describe(call: &mut Call) -> Outcome {
             && (status == "All" || status == disk.status())
             && with_instance.is_none_or(|wanted| wanted == disk.delete_with_instance)
             && encrypted.is_none_or(|wanted| wanted == disk.encrypted)
-            && portable.is_none_or(|wanted| wanted == !disk.system)
+            && portable.is_none_or(|wanted| wanted != disk.system)
             && params.text("DiskName").is_none_or(|name| like(name, &disk.name))
             && params.text("InstanceId").is_none_or(|wanted| disk.instance.as_deref() == Some(wanted))
             && fits("ZoneId", &disk.zone)
