@@ -6,6 +6,8 @@ mod billing;
 mod caller;
 #[path = "local_cloud/command.rs"]
 mod command;
+#[path = "local_cloud/disk.rs"]
+mod disk;
 #[path = "local_cloud/durable.rs"]
 mod durable;
 #[path = "local_cloud/gateway.rs"]
@@ -18,9 +20,15 @@ mod market;
 mod network;
 #[path = "local_cloud/object.rs"]
 mod object;
+#[path = "local_cloud/order.rs"]
+mod order;
 #[path = "local_cloud/protocol.rs"]
 mod protocol;
+#[path = "local_cloud/schedule.rs"]
+mod schedule;
 #[path = "local_cloud/spot.rs"]
 mod spot;
+#[path = "local_cloud/spot_market.rs"]
+mod spot_market;
 #[path = "local_cloud/upload.rs"]
 mod upload;

@@ -27,6 +27,7 @@ mod catalog;
 pub mod config;
 mod cs;
 mod delivery;
+mod disk;
 mod dispatch;
 mod eip;
 mod faults;
@@ -36,6 +37,7 @@ mod image;
 mod instance;
 mod instance_type;
 mod keeper;
+mod key_pair;
 pub mod machines;
 mod market;
 mod nat;
@@ -66,7 +68,7 @@ use tokio::sync::watch;
 
 use crate::model::clock::Clock;
 use billing::Bill;
-use config::{Config, Faults, StockRule};
+use config::{Config, Faults, ReclaimRule, StockRule};
 use machines::Machines;
 use runtime::Shared;
 use store::World;
@@ -85,8 +87,8 @@ pub struct LocalCloud {
 /// A resource that is there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Listed {
-    /// `vpc`, `vswitch`, `security_group`, `instance`, `disk`, `eip`, `nat_gateway`, `snat_entry`, `bucket`, `object` or
-    /// `multipart_upload`.
+    /// `vpc`, `vswitch`, `security_group`, `instance`, `disk`, `key_pair`, `command`, `eip`, `nat_gateway`, `snat_entry`,
+    /// `bucket`, `object` or `multipart_upload`.
     pub kind: &'static str,
     /// Its id; an object's is `bucket/key`, a multipart upload's `bucket/key?uploadId=id`.
     pub id: String,
@@ -181,6 +183,11 @@ impl LocalCloud {
         self.shared.world().index.stock = rules;
     }
 
+    /// Replaces the rules by which spot instances are taken back; those that are there follow the new ones at once.
+    pub fn set_reclaims(&self, rules: Vec<ReclaimRule>) {
+        self.shared.commit(|world, now| instance::spot::set_rules(world, rules, now));
+    }
+
     /// Lets other things go wrong from now on, drawn anew from the seed.
     pub fn set_faults(&self, faults: Option<Faults>) {
         self.shared.set_faults(faults);
@@ -196,7 +203,11 @@ fn list(world: &mut World, now: jiff::Timestamp) -> Vec<Listed> {
     world.vswitches.values().for_each(|row| add("vswitch", &row.id, &row.region, row.status(now), &row.tags));
     world.groups.values().for_each(|row| add("security_group", &row.id, &row.region, "Available", &row.tags));
     world.instances.values().for_each(|row| add("instance", &row.id, &row.region, row.status(now), &row.tags));
-    world.disks.iter().for_each(|(id, row)| add("disk", id, &row.region, "Available", &row.tags));
+    // A disk that is attached goes with its instance.
+    let alone = world.disks.values().filter(|row| row.instance.is_none());
+    alone.for_each(|row| add("disk", &row.id, &row.region, "Available", &row.tags));
+    world.key_pairs.values().for_each(|row| add("key_pair", &row.name, &row.region, "Available", &row.tags));
+    world.commands.values().for_each(|row| add("command", &row.id, &row.region, "Available", &row.tags));
     world.eips.values().for_each(|row| add("eip", &row.id, &row.region, row.status(now), &row.tags));
     world.nat_gateways.values().for_each(|row| add("nat_gateway", &row.id, &row.region, row.status(now), &row.tags));
     let untagged = wire::params::Tags::new();

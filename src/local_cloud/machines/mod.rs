@@ -5,6 +5,7 @@ pub mod agent;
 mod disk;
 mod identity;
 pub mod isolation;
+mod limits;
 pub mod processes;
 pub mod simulated;
 mod wire;

@@ -13,12 +13,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::assistant::{Invocation, SentFile};
+use super::assistant::command::StoredCommand;
+use super::assistant::{Invocation, Run, SentFile};
 use super::billing::{Bill, Spending};
-use super::config::StockRule;
+use super::config::{ReclaimRule, StockRule};
+use super::disk::Volume;
 use super::eip::Eip;
 use super::idempotency::Token;
-use super::instance::{Instance, LeftDisk};
+use super::instance::Instance;
+use super::key_pair::{FreshKey, KeyPair};
 use super::market::{self, Market};
 use super::nat::{NatGateway, snat::SnatEntry};
 use super::oss::rows::{Bucket, Object, Part, Upload};
@@ -69,11 +72,14 @@ world! {
     vswitches: VSwitch,
     groups: Group,
     instances: Instance,
-    disks: LeftDisk,
+    disks: Volume,
+    key_pairs: KeyPair,
     eips: Eip,
     nat_gateways: NatGateway,
     snat_entries: SnatEntry,
+    commands: StoredCommand,
     invocations: Invocation,
+    past_runs: Run,
     files: SentFile,
     buckets: Bucket,
     objects: Object,
@@ -87,8 +93,8 @@ world! {
 /// Something that happens by itself at its time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Due {
-    /// An instance's AutoReleaseTime, or the moment at which an accepted one vanishes.
-    Release(String),
+    /// Something that an instance's times say: its release, its end as a spot instance, the end of its subscription.
+    Instance(String),
     /// A deleted VPC is gone.
     Vpc(String),
     /// A deleted vSwitch is gone.
@@ -112,6 +118,10 @@ pub(crate) enum Task {
     Keep(String),
     /// Hands a command to an instance: invocation and instance.
     Deliver(String, String),
+    /// Has a scheduled command run whenever its time has come: invocation.
+    Schedule(String),
+    /// Runs the user data of an instance.
+    UserData(String),
     /// Hands a file to an instance: sending and instance.
     Send(String, String),
     /// Forgets an object's bytes if nothing names them any more.
@@ -162,6 +172,10 @@ pub(crate) struct Index {
     pub(crate) stock: Vec<StockRule>,
     /// What spot instances cost.
     pub(crate) market: Market,
+    /// Which spot instances are taken back.
+    pub(crate) reclaims: Vec<ReclaimRule>,
+    /// Keys that were made before the world was locked, because that takes long.
+    pub(crate) fresh_keys: Vec<FreshKey>,
     /// What is to be done after the call.
     pub(crate) tasks: Vec<Task>,
 }
@@ -217,7 +231,7 @@ impl World {
             for group in &instance.groups {
                 index.members.entry(group.clone()).or_default().insert(instance.id.clone());
             }
-            index.due.extend(instance.release_at().map(|at| (at, Due::Release(instance.id.clone()))));
+            index.due.extend(instance.events().map(|at| (at, Due::Instance(instance.id.clone()))));
         }
         for vswitch in self.vswitches.values() {
             index.vswitches.entry(vswitch.vpc.clone()).or_default().insert(vswitch.id.clone());
@@ -258,7 +272,7 @@ impl World {
         while let Some((at, due)) = self.index.due.first().filter(|(at, _)| *at <= now).cloned() {
             self.index.due.remove(&(at, due.clone()));
             match due {
-                Due::Release(id) => super::instance::release::release_on_time(self, &id, at, now),
+                Due::Instance(id) => super::instance::events::happen(self, &id, now),
                 Due::Vpc(id) => {
                     self.vpcs.remove(&id);
                     self.index.vswitches.remove(&id);
