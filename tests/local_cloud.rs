@@ -10,6 +10,8 @@ mod cluster;
 mod command;
 #[path = "local_cloud/container_service.rs"]
 mod container_service;
+#[path = "local_cloud/disk.rs"]
+mod disk;
 #[path = "local_cloud/durable.rs"]
 mod durable;
 #[path = "local_cloud/function.rs"]
@@ -24,14 +26,20 @@ mod market;
 mod network;
 #[path = "local_cloud/object.rs"]
 mod object;
+#[path = "local_cloud/order.rs"]
+mod order;
 #[path = "local_cloud/protocol.rs"]
 mod protocol;
 #[path = "local_cloud/scenario.rs"]
 mod scenario;
+#[path = "local_cloud/schedule.rs"]
+mod schedule;
 #[path = "local_cloud/signature.rs"]
 mod signature;
 #[path = "local_cloud/spot.rs"]
 mod spot;
+#[path = "local_cloud/spot_market.rs"]
+mod spot_market;
 #[path = "local_cloud/sts.rs"]
 mod sts;
 #[path = "local_cloud/training.rs"]

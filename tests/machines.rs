@@ -217,6 +217,23 @@ fn all_of_this_holds_for_an_ordinary_user() {
     assert!(!text.contains(" 0 passed"), "{text}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_has_the_memory_of_its_type_or_is_told_not_to() {
+    let lab = Lab::new();
+    let limited = !lab.processes.isolation().await.missing.iter().any(|missing| missing.starts_with("processor and memory:"));
+    let machine = MachineSpec { memory_mib: 128, ..spec() };
+    lab.processes.boot(&machine, &[]).await.unwrap();
+    // `tail` keeps what has no end of a line.
+    let greedy = "head -c 400000000 /dev/zero | tail -c 390000000 >/dev/null";
+    let ended = run(&lab.processes, &machine, command(greedy)).await.ending;
+    assert_eq!(matches!(ended, Ending::Exited(0)), !limited, "{ended:?}");
+    assert_eq!(output(&lab.processes, &machine, "echo alive").await, "alive");
+    let groups = std::fs::read_to_string(lab.directory.join(&machine.id).join("groups")).unwrap_or_default();
+    assert_eq!(!groups.is_empty(), limited);
+    lab.processes.remove(&machine.id).await.unwrap();
+    assert!(!groups.lines().any(|group| Path::new(group).exists()), "{groups}");
+}
+
 #[tokio::test]
 async fn a_script_ends_with_its_code_and_its_output_in_order() {
     let lab = Lab::new();

@@ -6,8 +6,8 @@ use serde_json::{Value as Json, json};
 
 use super::call::{Call, Outcome};
 use super::catalog::Region;
-use super::stock;
 use super::wire::fault::Fault;
+use super::{market, stock};
 
 /// The attributes that the service names, in its order. Those without a limit here are told without a value.
 const NAMES: [&str; 15] = [
@@ -71,15 +71,17 @@ fn here<'a>(call: &'a Call, region: &'a Region, zone: Option<&'a str>) -> impl I
 
 fn used(call: &Call, region: &Region, zone: Option<&str>, spot: bool) -> u32 {
     here(call, region, zone)
-        .filter(|instance| (instance.spot != "NoSpot") == spot)
+        .filter(|instance| instance.subscription.is_none() && market::is_spot(instance) == spot)
         .filter_map(|instance| call.catalog.types.get(&instance.kind))
         .map(|kind| kind.vcpu)
         .sum()
 }
 
-/// GiB of data disks.
+/// GiB of data disks that are paid as they go.
 fn capacity(call: &Call, region: &Region, zone: Option<&str>) -> u64 {
-    here(call, region, zone).flat_map(|instance| &instance.data).map(|data| u64::from(data.disk.size_gib)).sum()
+    let disks = call.world.disks.values().filter(|disk| !disk.system && !disk.prepaid);
+    let here = disks.filter(|disk| disk.region == region.id && zone.is_none_or(|zone| zone == disk.zone));
+    here.map(|disk| u64::from(disk.spec.size_gib)).sum()
 }
 
 fn types(call: &Call, region: &Region, zone: Option<&str>) -> Vec<Json> {

@@ -60,6 +60,10 @@ impl Spending {
         self.closed += bill.amount(bill.from);
     }
 
+    fn replace(&mut self, before: &Bill, after: &Bill) {
+        self.closed += after.amount(after.from) - before.amount(before.from);
+    }
+
     /// What was spent until `now`, in CNY.
     pub(crate) fn until(&self, now: Timestamp) -> Decimal {
         self.closed + (self.hourly * Decimal::from(now.as_second()) - self.started) / Decimal::from(3600)
@@ -102,6 +106,39 @@ pub(crate) fn use_up(world: &mut World, resource: &str, region: &str, parts: &[(
     if let Some(least) = least {
         let sum: Decimal = world.bills.starting_with(&prefix).filter(|(_, bill)| bill.part != "least").map(|(_, bill)| bill.used).sum();
         set(world, "least", &|_| (least - sum).max(Decimal::ZERO));
+    }
+}
+
+/// Adds a line for what is paid at once for a span that lies ahead.
+pub(crate) fn buy(world: &mut World, (resource, part, region): (&str, &str, &str), total: Decimal, from: Timestamp, to: Timestamp) {
+    let seconds = to.duration_since(from).as_secs().max(1);
+    let hourly = total * Decimal::from(3600) / Decimal::from(seconds);
+    let bill = Bill {
+        resource: resource.to_owned(),
+        part: part.to_owned(),
+        region: region.to_owned(),
+        hourly,
+        from,
+        to: Some(to),
+        used: Decimal::ZERO,
+    };
+    world.index.spending.add(&bill);
+    let number = world.next_number();
+    world.bills.insert(format!("{resource}/{number:020}"), bill);
+}
+
+/// Ends what was paid ahead: the rest of it is given back.
+pub(crate) fn refund(world: &mut World, resource: &str, now: Timestamp) {
+    let prefix = format!("{resource}/");
+    let ahead: Vec<String> =
+        world.bills.starting_with(&prefix).filter(|(_, bill)| bill.to.is_some_and(|to| to > now)).map(|(key, _)| key.to_owned()).collect();
+    for key in ahead {
+        if let Some(bill) = world.bills.get_mut(&key) {
+            let before = bill.clone();
+            bill.to = Some(now.max(bill.from));
+            let after = bill.clone();
+            world.index.spending.replace(&before, &after);
+        }
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Config {
     pub latency: Latency,
     /// What differs from full stock; of several rules that fit, the last counts.
     pub stock: Vec<StockRule>,
+    /// Which spot instances are taken back.
+    pub spot: SpotMarket,
     /// How much of everything a region may hold.
     pub quotas: Quotas,
     /// What goes wrong; nothing without it.
@@ -66,6 +68,7 @@ impl Default for Config {
             least_balance: Decimal::from(100),
             latency: Latency::default(),
             stock: Vec::new(),
+            spot: SpotMarket::default(),
             quotas: Quotas::default(),
             faults: None,
             calls: Vec::new(),
@@ -287,6 +290,26 @@ pub enum Stock {
     Vanishing,
 }
 
+/// The market of spot instances. What they cost follows from the seed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SpotMarket {
+    /// Which instances are taken back whatever they bid; the first rule that fits counts. Without one an instance stays
+    /// until the price is above its bid.
+    pub reclaims: Vec<ReclaimRule>,
+}
+
+/// Which spot instances are taken back, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReclaimRule {
+    /// A zone or a region; everywhere without it.
+    pub place: Option<String>,
+    /// An instance type; every type without it.
+    pub instance_type: Option<String>,
+    /// How long an instance lasts from its creation until it is warned, five minutes before it is taken. The time that
+    /// its `SpotDuration` protects comes first.
+    pub after: Duration,
+}
+
 /// How much of everything a region may hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -312,6 +335,10 @@ pub struct Quotas {
     pub snat_entries: usize,
     /// Instances of functions.
     pub function_instances: usize,
+    /// Key pairs.
+    pub key_pairs: usize,
+    /// Stored commands.
+    pub commands: usize,
 }
 
 impl Default for Quotas {
@@ -327,6 +354,8 @@ impl Default for Quotas {
             nat_gateways: 5,
             snat_entries: 200,
             function_instances: 300,
+            key_pairs: 500,
+            commands: 500,
         }
     }
 }

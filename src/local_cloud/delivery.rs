@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::assistant::describe::agent_ready;
+use super::assistant::schedule;
 use super::assistant::start::script_for;
 use super::assistant::{Progress, Run};
 use super::instance::Status;
@@ -125,11 +126,15 @@ pub(crate) async fn deliver(weak: &Weak<Shared>, invocation: &str, instance: &st
         match reached {
             Err((code, info)) => {
                 *run = run.clone().ended(Progress::Aborted, code, &info, now);
+                schedule::after_run(world, invocation, instance);
                 None
             }
             Ok(machine) => {
                 run.progress = Progress::Running;
-                run.started.get_or_insert(now);
+                if run.started.is_none() {
+                    run.started = Some(now);
+                    run.repeats += 1;
+                }
                 // It was stopped while an earlier server ran it.
                 stop.send_replace(run.stopped.is_some());
                 world.index.live.insert(key.clone(), Live::default());
@@ -155,6 +160,7 @@ pub(crate) async fn deliver(weak: &Weak<Shared>, invocation: &str, instance: &st
         if let Some(run) = run_of(world, invocation, instance) {
             finish(run, outcome, Duration::from_secs(timeout), now);
         }
+        schedule::after_run(world, invocation, instance);
     });
     // If this is lost the next server asks the machine again.
     drop(shared.settle(number).await);

@@ -7,9 +7,10 @@ use serde_json::Value as Json;
 use super::auth::{self, Caller};
 use super::call::{Call, Outcome};
 use super::idempotency::ticket;
-use super::instance::{describe as instances, modify, power, release, run};
+use super::instance::{attributes, describe as instances, interface, modify, network, power, release, role, run, subscription};
 use super::roa::RoaCall;
 use super::runtime::Shared;
+use super::security_group::members;
 use super::security_group::rules::{self, Direction};
 use super::tags::Side;
 use super::wire::fault::Fault;
@@ -17,8 +18,8 @@ use super::wire::format::Format;
 use super::wire::params::Params;
 use super::wire::{Request, Response};
 use super::{
-    account_attributes, assistant, bss, cs, eip, fc, image, instance_type, market, nat, oss, pai, price, region, route, security_group,
-    stock, sts, tags, vpc, vswitch,
+    account_attributes, assistant, bss, cs, disk, eip, fc, image, instance_type, key_pair, market, nat, oss, pai, price, region, route,
+    security_group, stock, sts, tags, vpc, vswitch,
 };
 
 /// The products, by the version that names them.
@@ -148,6 +149,11 @@ async fn rpc(
         return Ok(Answer::Rendered(fields));
     }
     let operation = operation(product, action).ok_or_else(unknown_action)?;
+    if action == "CreateKeyPair" {
+        let made =
+            tokio::task::spawn_blocking(key_pair::make).await.map_err(|error| Fault::new(500, "InternalError", error.to_string()))?;
+        shared.world().index.fresh_keys.push(made?);
+    }
     let (outcome, number) = shared.commit(|world, now| {
         // The account's first secret keys the digests: it is there as long as its tokens matter.
         let secret = shared.config.keys.first().map_or("", |key| key.secret.reveal());
@@ -254,6 +260,10 @@ fn ecs(action: &str) -> Option<Operation> {
         "AuthorizeSecurityGroupEgress" => |call| rules::authorize(call, Direction::Egress),
         "RevokeSecurityGroup" => |call| rules::revoke(call, Direction::Ingress),
         "RevokeSecurityGroupEgress" => |call| rules::revoke(call, Direction::Egress),
+        "ModifySecurityGroupRule" => rules::modify,
+        "ModifySecurityGroupPolicy" => members::modify_policy,
+        "JoinSecurityGroup" => members::join,
+        "LeaveSecurityGroup" => members::leave,
         "RunInstances" => run::run,
         "DescribeInstanceStatus" => instances::describe_status,
         "StartInstance" => |call| power::one(call, power::Switch::Start),
@@ -266,10 +276,33 @@ fn ecs(action: &str) -> Option<Operation> {
         "ModifyInstanceAttribute" => modify::attribute,
         "ModifyInstanceSpec" => modify::spec,
         "ModifyInstanceAutoReleaseTime" => modify::auto_release,
+        "ModifyInstanceChargeType" => subscription::modify,
+        "ModifyInstanceNetworkSpec" => network::modify,
+        "AllocatePublicIpAddress" => network::allocate,
+        "DescribeInstanceAttribute" => attributes::describe,
+        "DescribeUserData" => attributes::user_data,
+        "DescribeInstanceMaintenanceAttributes" => attributes::maintenance,
+        "DescribeInstanceAutoRenewAttribute" => subscription::describe_renewal,
+        "DescribeNetworkInterfaces" => interface::describe,
+        "AttachInstanceRamRole" => role::attach,
+        "DescribeInstanceRamRole" => role::describe,
+        "CreateKeyPair" => key_pair::create,
+        "ImportKeyPair" => key_pair::import,
+        "DescribeKeyPairs" => key_pair::describe,
+        "DeleteKeyPairs" => key_pair::delete,
+        "AttachKeyPair" => key_pair::attach,
+        "DescribeDisks" => disk::describe,
+        "ResizeDisk" => disk::change::resize,
+        "ReplaceSystemDisk" => disk::change::replace,
+        "DeleteDisk" => disk::change::delete,
         "TagResources" => |call| tags::tag(call, Side::Ecs),
         "UntagResources" => |call| tags::untag(call, Side::Ecs),
         "ListTagResources" => |call| tags::list(call, Side::Ecs),
+        "CreateCommand" => assistant::command::create,
+        "DeleteCommand" => assistant::command::delete,
+        "DescribeCommands" => assistant::command::describe,
         "RunCommand" => assistant::start::run,
+        "InvokeCommand" => assistant::start::invoke,
         "StopInvocation" => assistant::start::stop,
         "DescribeInvocations" => assistant::describe::invocations,
         "DescribeInvocationResults" => assistant::describe::results,

@@ -116,6 +116,11 @@ pub(crate) fn by_family(call: &Call, family: &str) -> Result<&'static Image, Fau
 }
 
 /// `20260510` at the end of an id says when it was made.
+/// The image of an id.
+pub(crate) fn find(call: &Call, id: &str) -> Result<&'static Image, Fault> {
+    call.catalog.images.get(id).ok_or_else(|| Fault::missing("InvalidImageId.NotFound", "The specified ImageId does not exist."))
+}
+
 fn made(id: &str) -> String {
     let digits = id.trim_end_matches(".vhd").rsplit('_').next().unwrap_or_default();
     match digits.as_bytes() {

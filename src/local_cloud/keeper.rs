@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::clock::never;
-use super::instance::{Status, release};
+use super::instance::{Status, first_boot, release};
 use super::machines::{MachineSpec, Opening};
 use super::runtime::Shared;
 use super::security_group::openings;
@@ -20,8 +20,8 @@ const BOOT_AGAIN: Duration = Duration::from_secs(5);
 enum Wanted {
     /// As it is.
     Same,
-    /// Up, with these openings.
-    Up(MachineSpec, Vec<Opening>),
+    /// Up since then, with these openings.
+    Up(MachineSpec, Vec<Opening>, Timestamp),
     /// Down, its disk kept.
     Down,
     /// Away.
@@ -33,11 +33,13 @@ fn wanted(world: &World, shared: &Shared, id: &str, now: Timestamp) -> (Wanted, 
     if let Some(gone_at) = instance.gone_at {
         return if now >= gone_at { (Wanted::Gone, None) } else { (Wanted::Down, Some(gone_at)) };
     }
-    let next = instance.next_change(now).into_iter().chain(instance.release_at()).min();
+    let next = instance.next_change(now).into_iter().chain(instance.events().filter(|at| *at > now)).min();
     let wanted = match instance.state(now) {
         Status::Pending => Wanted::Same,
         Status::Starting | Status::Running => {
-            Wanted::Up(instance.machine(world, shared.catalog, now), openings::of_instance(world, instance))
+            let started = instance.timeline.iter().rev().find(|(at, status)| *at <= now && *status == Status::Starting);
+            let born = started.map_or(instance.created, |(at, _)| *at);
+            Wanted::Up(instance.machine(world, shared.catalog, now), openings::of_instance(world, instance), born)
         }
         Status::Stopping | Status::Stopped => Wanted::Down,
     };
@@ -49,6 +51,7 @@ pub(crate) async fn keep(weak: &Weak<Shared>, id: &str, alive: bool) {
     let Some(mut signal) = weak.upgrade().map(|shared| shared.world().index.watch(id)) else { return };
     let mut up = alive;
     let mut current: Option<(MachineSpec, Vec<Opening>)> = None;
+    let mut life: Option<Timestamp> = None;
     loop {
         signal.borrow_and_update();
         let Some(shared) = weak.upgrade() else { return };
@@ -60,13 +63,20 @@ pub(crate) async fn keep(weak: &Weak<Shared>, id: &str, alive: bool) {
         let mut failed = false;
         match wanted {
             Wanted::Same => {}
-            Wanted::Up(machine, openings) => {
+            Wanted::Up(machine, openings, born) => {
+                if up && life.is_some_and(|life| life != born) {
+                    // It went down and up again between two looks.
+                    stop_commands(&shared, id);
+                    drop(shared.machines.halt(id).await);
+                    up = false;
+                }
+                life = Some(born);
                 let done = if up && current.as_ref() == Some(&(machine.clone(), openings.clone())) {
                     Ok(())
                 } else if up {
                     shared.machines.open(&machine, &openings).await
                 } else {
-                    shared.machines.boot(&machine, &openings).await
+                    first_boot::bring_up(&shared, &machine, &openings).await
                 };
                 let mut world = shared.world();
                 match done {

@@ -2,8 +2,6 @@
 //! alone, so that whoever asks, bills or looks back sees the same curve. The curve is our own: nobody publishes the real
 //! one. It lies between a tenth of the list price and the list price, with a rush now and then.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde_json::{Value as Json, json};
@@ -11,18 +9,17 @@ use sha2::{Digest, Sha256};
 
 use super::call::{Call, Outcome};
 use super::catalog::{Catalog, InstanceType};
-use super::instance::Instance;
+use super::instance::{Instance, spot};
 use super::store::{Due, World};
-use super::time::{after, seconds};
+use super::time::seconds;
 use super::wire::fault::Fault;
+use super::wire::params::Params;
 use super::{billing, price, stock};
 
 /// How long a price stands, in seconds.
 const STEP: i64 = 3600;
 /// How many steps lie between two points that the curve is drawn through.
 const WAVE: i64 = 8;
-/// How long before it is taken back an instance is told.
-const NOTICE: Duration = Duration::from_secs(5 * 60);
 /// The longest span of a history.
 const LONGEST: i64 = 30 * 24 * 3600;
 /// The span of a history unless told otherwise.
@@ -67,13 +64,16 @@ impl Market {
         (usual + drift + jitter).clamp(100, 1000)
     }
 
-    /// When an instance with that bid is taken back: five minutes after the price is above it for the first time, which is
-    /// looked for from `from` on. `None` if that does not happen within a month.
-    pub(crate) fn taken_back(self, (list, bid): (Decimal, Decimal), zone: &str, kind: &str, from: Timestamp) -> Option<Timestamp> {
+    /// When the price is above that bid for the first time, from `from` on. `None` if that does not happen within a month.
+    pub(crate) fn outbid(self, (list, bid): (Decimal, Decimal), zone: &str, kind: &str, from: Timestamp) -> Option<Timestamp> {
+        if bid >= list {
+            // The market never asks for more than the list price.
+            return None;
+        }
         let mut at = from;
         while at.as_second() < from.as_second().saturating_add(LONGEST) {
             if self.price(list, zone, kind, at) > bid {
-                return Some(after(at, NOTICE));
+                return Some(at);
             }
             at = next_step(at);
         }
@@ -92,20 +92,16 @@ pub(crate) fn next_step(at: Timestamp) -> Timestamp {
     Timestamp::from_second((at.as_second().div_euclid(STEP) + 1) * STEP).unwrap_or(Timestamp::MAX)
 }
 
-/// Refuses a bid that is not one, or lower than what is paid now. `None` without a limit.
-pub(crate) fn bid(call: &Call, market: Decimal) -> Result<Option<Decimal>, Fault> {
-    if call.params.text("SpotStrategy") != Some("SpotWithPriceLimit") {
-        return Ok(None);
-    }
-    let bid: Decimal = call.params.number("SpotPriceLimit")?.ok_or_else(|| Fault::mandatory("SpotPriceLimit"))?;
-    if bid <= Decimal::ZERO || bid.normalize().scale() > 3 {
-        return Err(Fault::invalid("SpotPriceLimit"));
-    }
-    if bid < market {
+/// The bid of a call. Refuses what is none, or lower than what is paid now.
+pub(crate) fn bid(params: &Params, market: Option<Decimal>) -> Result<Decimal, Fault> {
+    let malformed = || Fault::bad("InvalidSpotPriceLimit", "The specified SpotPriceLimit is not valid.");
+    let bid: Option<Decimal> = params.number("SpotPriceLimit").map_err(|_| malformed())?;
+    let bid = bid.filter(|bid| *bid > Decimal::ZERO && bid.normalize().scale() <= 3).ok_or_else(malformed)?;
+    if market.is_some_and(|market| bid < market) {
         let message = "The spot instance price is lower than public price.";
         return Err(Fault::forbidden("OperationDenied.SpotPriceLowerThanPublicPrice", message));
     }
-    Ok(Some(bid))
+    Ok(bid)
 }
 
 /// What vCPU and memory of an instance cost an hour: the market price of a spot instance, else the list price.
@@ -115,7 +111,7 @@ pub(crate) fn hourly(world: &World, instance: &Instance, kind: &InstanceType, at
 }
 
 pub(crate) fn is_spot(instance: &Instance) -> bool {
-    instance.spot != "NoSpot"
+    instance.spot.is_spot()
 }
 
 /// The next moment at which spot instances are billed anew, if there are any.
@@ -123,7 +119,7 @@ pub(crate) fn next_turn(world: &World, now: Timestamp) -> Option<Timestamp> {
     world.instances.values().any(is_spot).then(|| next_step(now))
 }
 
-/// Bills all spot instances that are being billed at the new price.
+/// Bills all spot instances that are being billed at the new price, and looks at the bids that held for a month ahead.
 pub(crate) fn turn(world: &mut World, at: Timestamp) {
     let spot = world.instances.values().filter(|instance| is_spot(instance) && !instance.is_released());
     let priced = spot.filter_map(|instance| {
@@ -133,6 +129,11 @@ pub(crate) fn turn(world: &mut World, at: Timestamp) {
     let priced: Vec<(String, Decimal)> = priced.collect();
     for (id, hourly) in priced {
         billing::reprice(world, &id, "instanceType", hourly, at);
+    }
+    let unsettled = world.instances.values().filter(|instance| is_spot(instance) && instance.spot.interrupted_at.is_none());
+    let unsettled: Vec<String> = unsettled.map(|instance| instance.id.clone()).collect();
+    for id in unsettled {
+        spot::settle(world, &id, at);
     }
     let next = next_turn(world, at);
     world.index.due.extend(next.map(|next| (next, Due::Market)));
@@ -217,10 +218,10 @@ mod tests {
         assert!(*high > *low * Decimal::TWO, "it never rushes: {low} to {high}");
         // A bid in the middle holds until the price is above it.
         let bid = (low + high) / Decimal::TWO;
-        let taken = Market { seed: 1 }.taken_back((list, bid), "cn-hangzhou-h", "ecs.g7.large", at(0)).unwrap();
+        let outbid = Market { seed: 1 }.outbid((list, bid), "cn-hangzhou-h", "ecs.g7.large", at(0)).unwrap();
         let rushed = prices.iter().zip(0..).find(|(price, _)| **price > bid).map(|(_, hour)| at(hour)).unwrap();
-        assert_eq!(taken.duration_since(next_step(rushed)).as_secs(), 300 - STEP);
-        assert_eq!(Market { seed: 1 }.taken_back((list, list), "cn-hangzhou-h", "ecs.g7.large", at(0)), None);
+        assert_eq!(outbid.duration_since(next_step(rushed)).as_secs(), -STEP);
+        assert_eq!(Market { seed: 1 }.outbid((list, list), "cn-hangzhou-h", "ecs.g7.large", at(0)), None);
         // Within an hour it stands.
         let early = Timestamp::from_second(1_767_322_800).unwrap();
         let late = Timestamp::from_second(1_767_326_399).unwrap();

@@ -35,6 +35,7 @@ mod control;
 mod cs;
 mod current;
 mod delivery;
+mod disk;
 mod dispatch;
 mod eip;
 mod faults;
@@ -44,6 +45,7 @@ mod image;
 mod instance;
 mod instance_type;
 mod keeper;
+mod key_pair;
 mod keys;
 mod kubernetes;
 pub mod machines;
@@ -84,7 +86,7 @@ use crate::model::clock::Clock;
 use billing::Bill;
 use calls::CallRecord;
 use calls::asked::Asked;
-use config::{Config, Faults, StockRule};
+use config::{Config, Faults, ReclaimRule, StockRule};
 use keys::Keys;
 use machines::Machines;
 use runtime::Shared;
@@ -108,8 +110,9 @@ pub struct LocalCloud {
 /// A resource that is there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Listed {
-    /// `vpc`, `vswitch`, `security_group`, `instance`, `disk`, `eip`, `nat_gateway`, `snat_entry`, `bucket`, `object`,
-    /// `multipart_upload`, `function`, `function_trigger`, `cluster`, `node_pool`, `workspace` or `training_job`.
+    /// `vpc`, `vswitch`, `security_group`, `instance`, `disk`, `key_pair`, `command`, `eip`, `nat_gateway`, `snat_entry`,
+    /// `bucket`, `object`, `multipart_upload`, `function`, `function_trigger`, `cluster`, `node_pool`, `workspace` or
+    /// `training_job`.
     pub kind: &'static str,
     /// Its id; an object's is `bucket/key`, a multipart upload's `bucket/key?uploadId=id`, a trigger's `function/trigger`.
     pub id: String,
@@ -296,6 +299,11 @@ impl LocalCloud {
         self.shared.world().index.stock = rules;
     }
 
+    /// Replaces the rules by which spot instances are taken back; those that are there follow the new ones at once.
+    pub fn set_reclaims(&self, rules: Vec<ReclaimRule>) {
+        self.shared.commit(|world, now| instance::spot::set_rules(world, rules, now));
+    }
+
     /// Lets other things go wrong from now on, drawn anew from the seed.
     pub fn set_faults(&self, faults: Option<Faults>) {
         self.shared.set_faults(faults);
@@ -311,7 +319,11 @@ fn list(world: &mut World, now: jiff::Timestamp) -> Vec<Listed> {
     world.vswitches.values().for_each(|row| add("vswitch", &row.id, &row.region, row.status(now), &row.tags));
     world.groups.values().for_each(|row| add("security_group", &row.id, &row.region, "Available", &row.tags));
     world.instances.values().for_each(|row| add("instance", &row.id, &row.region, row.status(now), &row.tags));
-    world.disks.iter().for_each(|(id, row)| add("disk", id, &row.region, "Available", &row.tags));
+    // A disk that is attached goes with its instance.
+    let alone = world.disks.values().filter(|row| row.instance.is_none());
+    alone.for_each(|row| add("disk", &row.id, &row.region, "Available", &row.tags));
+    world.key_pairs.values().for_each(|row| add("key_pair", &row.name, &row.region, "Available", &row.tags));
+    world.commands.values().for_each(|row| add("command", &row.id, &row.region, "Available", &row.tags));
     world.eips.values().for_each(|row| add("eip", &row.id, &row.region, row.status(now), &row.tags));
     world.functions.values().for_each(|row| add("function", &row.name, &row.region, row.state(), &row.tags));
     world.nat_gateways.values().for_each(|row| add("nat_gateway", &row.id, &row.region, row.status(now), &row.tags));

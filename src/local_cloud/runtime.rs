@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use jiff::Timestamp;
 use tokio::sync::{OnceCell, watch};
 
-use super::assistant::Progress;
+use super::assistant::{Progress, Repeat, Run, schedule};
 use super::auth::nonce::Nonces;
 use super::calls::Calls;
 use super::calls::asked::Asked;
@@ -18,6 +18,7 @@ use super::config::{Config, Faults};
 use super::current::Current;
 use super::faults::{Dice, Fate};
 use super::instance::Status;
+use super::instance::first_boot;
 use super::keys::Keys;
 use super::machines::Machines;
 use super::market::Market;
@@ -75,6 +76,7 @@ impl Shared {
         world.build_index();
         world.index.stock.clone_from(&config.stock);
         world.index.market = Market { seed: config.seed };
+        world.index.reclaims.clone_from(&config.spot.reclaims);
         let faults = config.faults;
         let (log, blobs, keys) = storage;
         let speed = config.clock_speed;
@@ -226,6 +228,8 @@ impl Shared {
             match task {
                 Task::Keep(instance) => keeper::keep(&weak, &instance, alive.unwrap_or(false)).await,
                 Task::Deliver(invocation, instance) => delivery::deliver(&weak, &invocation, &instance).await,
+                Task::Schedule(invocation) => schedule::keep(&weak, &invocation).await,
+                Task::UserData(instance) => first_boot::run_user_data(&weak, &instance).await,
                 Task::Send(file, instance) => delivery::send(&weak, &file, &instance).await,
                 Task::Train(job) => train::train(&weak, &job).await,
                 Task::Forget(digest) => forget(&weak, &digest),
@@ -273,15 +277,22 @@ impl Shared {
                 if invocation.runs.values().all(|run| run.progress.is_over()) {
                     continue;
                 }
+                if invocation.repeat == Repeat::Period {
+                    tasks.push(Task::Schedule(id.clone()));
+                }
+                let going = |run: &Run| matches!(run.progress, Progress::Pending | Progress::Running);
+                let mut interrupted = Vec::new();
                 let Some(invocation) = world.invocations.get_mut(&id) else { continue };
-                for (instance, run) in invocation.runs.iter_mut().filter(|(_, run)| !run.progress.is_over()) {
+                for (instance, run) in invocation.runs.iter_mut().filter(|(_, run)| going(run)) {
                     if run.progress == Progress::Pending || alive.contains(instance) {
                         tasks.push(Task::Deliver(id.clone(), instance.clone()));
                     } else {
                         // It may have done half of its work: it is never run again by itself.
                         *run = run.clone().ended(Progress::Failed, "ExecutionInterrupted", "the machine went down", now);
+                        interrupted.push(instance.clone());
                     }
                 }
+                interrupted.iter().for_each(|instance| schedule::after_run(world, &id, instance));
             }
             for id in keys(&world.files) {
                 if world.files.get(&id).is_some_and(|file| file.runs.values().any(|run| !run.progress.is_over()))

@@ -1,129 +1,163 @@
-//! The market of spot instances: one curve for those who look back, ask, bid and pay.
+//! Spot instances: how they are taken back. Subscriptions: paid ahead, kept, renewed or expired.
 
-use aliform::local_cloud::config::Config;
+use std::time::Duration;
+
+use aliform::local_cloud::config::{Config, ReclaimRule, SpotMarket};
 use rust_decimal::Decimal;
-use rust_decimal::prelude::FromPrimitive;
 use serde_json::Value as Json;
 
 use crate::caller::{Caller, TYPE, code, sleep, text};
 
-fn caller() -> Caller {
-    Caller::new(Config::default())
+const SPOT: [(&str, &str); 3] = [("SpotStrategy", "SpotAsPriceGo"), ("SpotDuration", "0"), ("InternetMaxBandwidthOut", "0")];
+
+fn rule(minutes: u64) -> ReclaimRule {
+    ReclaimRule { place: Some("cn-hangzhou-h".to_owned()), instance_type: Some(TYPE.to_owned()), after: Duration::from_secs(minutes * 60) }
 }
 
-/// Rows of the history in a zone.
-async fn history(caller: &Caller, more: &[(&str, &str)]) -> Vec<Json> {
-    let params = [("InstanceType", TYPE), ("NetworkType", "vpc"), ("ZoneId", "cn-hangzhou-h")];
-    let answer = caller.ecs("DescribeSpotPriceHistory", &[&params, more].concat()).await.unwrap();
-    answer["SpotPrices"]["SpotPriceType"].as_array().unwrap().clone()
+fn lock(instance: &Json) -> Option<String> {
+    instance["OperationLocks"]["LockReason"].get(0).map(|lock| text(lock, "/LockReason"))
 }
 
-fn price(row: &Json) -> Decimal {
-    Decimal::from_f64(row["SpotPrice"].as_f64().unwrap()).unwrap()
-}
-
-/// What a spot instance costs in the zone now.
-async fn now(caller: &Caller) -> Decimal {
-    price(history(caller, &[]).await.last().unwrap())
+async fn minutes(count: u64) {
+    sleep(count * 60 * 1000).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_looks_back_sees_each_hour_once() {
-    let caller = caller();
-    let usual = history(&caller, &[]).await;
-    let times: Vec<String> = usual.iter().map(|row| text(row, "/Timestamp")).collect();
-    assert_eq!(times, ["2026-01-02T01:00:00Z", "2026-01-02T02:00:00Z", "2026-01-02T03:00:00Z"]);
-    let list = usual[0]["OriginPrice"].as_f64().unwrap();
-    assert!(usual.iter().all(|row| (0.1 * list - 0.001..=list).contains(&row["SpotPrice"].as_f64().unwrap())));
-    let day = history(&caller, &[("StartTime", "2026-01-01T02:30:00Z"), ("EndTime", "2026-01-02T02:30:00Z")]).await;
-    assert_eq!(day.len(), 24);
-    assert_eq!(day.last().unwrap(), &usual[1]);
-    // What was asked for a later time ends now; a month is the most.
-    assert_eq!(history(&caller, &[("EndTime", "2026-01-05T00:00:00Z")]).await, usual);
-    let refused = async |more: &[(&str, &str)]| {
-        let params = [("InstanceType", TYPE), ("NetworkType", "vpc")];
-        code(caller.ecs("DescribeSpotPriceHistory", &[&params, more].concat()).await)
-    };
-    assert_eq!(refused(&[("StartTime", "2025-11-01T00:00:00Z")]).await, "InvalidParameter");
-    assert_eq!(refused(&[("StartTime", "2026-01-02T03:30:00Z")]).await, "InvalidParameter");
-    assert_eq!(refused(&[("ZoneId", "cn-beijing-a")]).await, "InvalidZoneId.NotFound");
-    assert_eq!(refused(&[("InstanceType", "ecs.none")]).await, "InvalidInstanceType.ValueNotSupported");
-
-    // Pages over all zones fit together.
-    let page = async |offset: &str| {
-        let params = [("InstanceType", TYPE), ("NetworkType", "vpc"), ("StartTime", "2025-12-05T00:00:00Z"), ("Offset", offset)];
-        caller.ecs("DescribeSpotPriceHistory", &params).await.unwrap()
-    };
-    let (mut offset, mut seen) = ("0".to_owned(), std::collections::BTreeSet::new());
-    loop {
-        let answer = page(&offset).await;
-        for row in answer["SpotPrices"]["SpotPriceType"].as_array().unwrap() {
-            assert!(seen.insert((text(row, "/ZoneId"), text(row, "/Timestamp"))), "twice: {row}");
-        }
-        offset = answer["NextOffset"].to_string();
-        if offset == "0" {
-            break;
-        }
-    }
-    assert_eq!(seen.len(), 8 * (28 * 24 + 4));
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_asks_bids_and_pays_sees_the_same_price() {
-    let caller = caller();
+async fn a_spot_instance_is_warned_and_five_minutes_later_gone() {
+    let market = SpotMarket { reclaims: vec![rule(30)] };
+    let caller = Caller::new(Config { spot: market, ..Config::default() });
     let network = caller.network().await;
-    let market = now(&caller).await;
-    let params = [("InstanceType", TYPE), ("SpotStrategy", "SpotAsPriceGo"), ("ZoneId", "cn-hangzhou-h")];
-    let asked = caller.ecs("DescribePrice", &params).await.unwrap();
-    let rows = asked["PriceInfo"]["Price"]["DetailInfos"]["DetailInfo"].as_array().unwrap();
-    let row = rows.iter().find(|row| row["Resource"] == "instanceType").unwrap();
-    assert_eq!(Decimal::from_f64(row["TradePrice"].as_f64().unwrap()), Some(market));
-    assert!(row["OriginalPrice"].as_f64() > row["TradePrice"].as_f64());
-    let month = [params.as_slice(), &[("PriceUnit", "Month")]].concat();
-    assert_eq!(code(caller.ecs("DescribePrice", &month).await), "InvalidParameter");
-
-    let strategy = ("SpotStrategy", "SpotWithPriceLimit");
-    let bid = async |limit: &str| code(caller.run(&network, &[strategy, ("SpotPriceLimit", limit)]).await.map(Json::from));
-    let low = (market - Decimal::new(1, 3)).to_string();
-    assert_eq!(bid(&low).await, "OperationDenied.SpotPriceLowerThanPublicPrice");
-    assert_eq!(bid("0.12345").await, "InvalidParameter");
-    assert_eq!(bid("").await, "MissingSpotPriceLimit");
-    let id = caller.run(&network, &[("SpotStrategy", "SpotAsPriceGo")]).await.unwrap().remove(0);
-    let line = |open: bool| {
-        let bills = caller.cloud.bills();
-        let mut lines = bills.into_iter().filter(|bill| bill.resource == id && bill.part == "instanceType");
-        lines.find(|bill| bill.to.is_none() == open).map(|bill| bill.hourly)
-    };
-    assert_eq!(line(true), Some(market));
-    // Whenever the price changes the bill does.
-    let mut changed = 0;
-    for _ in 0..12 {
-        let before = now(&caller).await;
-        sleep(3_600_000).await;
-        caller.instance(&id).await.unwrap();
-        let after = now(&caller).await;
-        assert_eq!(line(true), Some(after));
-        changed += usize::from(before != after);
-    }
-    assert!(changed > 3, "it changed {changed} times in half a day");
-    assert_eq!(line(false), Some(market));
+    let id = caller.run(&network, &SPOT).await.unwrap().remove(0);
+    let kept = caller.run(&network, &[("InternetMaxBandwidthOut", "0")]).await.unwrap().remove(0);
+    let protected = [&SPOT[..1], &[("SpotDuration", "1")]].concat();
+    let protected = caller.run(&network, &protected).await.unwrap().remove(0);
+    minutes(29).await;
+    let shown = caller.instance(&id).await.unwrap();
+    assert_eq!(
+        (lock(&shown), text(&shown, "/SpotStrategy"), text(&shown, "/SpotInterruptionBehavior")),
+        (None, "SpotAsPriceGo".into(), "Terminate".into())
+    );
+    minutes(2).await;
+    assert_eq!(lock(&caller.instance(&id).await.unwrap()).as_deref(), Some("Recycling"));
+    let locked = caller.ecs("DescribeInstances", &[("LockReason", "Recycling")]).await.unwrap();
+    assert_eq!(locked["TotalCount"], 1);
+    // Nobody asks, and it is gone all the same; others stay.
+    minutes(5).await;
+    assert_eq!(caller.machines.alive().len(), 2);
+    assert_eq!(caller.status(&id).await, None);
+    assert_eq!(lock(&caller.instance(&kept).await.unwrap()), None);
+    minutes(25).await;
+    // Its first hour is protected, then it is warned at once.
+    assert_eq!(lock(&caller.instance(&protected).await.unwrap()).as_deref(), Some("Recycling"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_instance_whose_bid_is_too_low_is_taken_back() {
-    let caller = caller();
+async fn rules_can_be_set_later_and_a_spot_instance_can_stop_instead() {
+    let caller = Caller::new(Config::default());
     let network = caller.network().await;
-    let market = now(&caller).await;
-    let bid = [("SpotStrategy", "SpotWithPriceLimit"), ("SpotPriceLimit", &market.to_string()), ("SpotDuration", "0")];
-    let id = caller.run(&network, &bid).await.unwrap().remove(0);
-    let mut hours = 0;
-    while caller.instance(&id).await.is_some() {
-        assert!(hours < 200, "it is never taken back");
-        assert!(now(&caller).await <= market || hours > 0);
-        sleep(3_600_000).await;
-        hours += 1;
+    let id = caller.run(&network, &[&SPOT[..], &[("SpotInterruptionBehavior", "Stop")]].concat()).await.unwrap().remove(0);
+    minutes(60).await;
+    caller.cloud.set_reclaims(vec![rule(10)]);
+    assert_eq!(lock(&caller.instance(&id).await.unwrap()).as_deref(), Some("Recycling"));
+    // Who was warned goes, whatever the rules become.
+    caller.cloud.set_reclaims(Vec::new());
+    minutes(6).await;
+    let shown = caller.instance(&id).await.unwrap();
+    assert_eq!([text(&shown, "/Status"), text(&shown, "/StoppedMode")], ["Stopped", "StopCharging"]);
+    assert!(caller.machines.alive().is_empty());
+    caller.ecs("StartInstance", &[("InstanceId", &id)]).await.unwrap();
+    minutes(1).await;
+    assert_eq!(caller.status(&id).await.as_deref(), Some("Running"));
+    assert_eq!(caller.machines.alive(), std::slice::from_ref(&id));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_spot_instance_can_be_is_refused_and_its_limit_is_shown() {
+    let caller = Caller::new(Config::default());
+    let network = caller.network().await;
+    for (more, expected) in [
+        (vec![("SpotStrategy", "SpotWithPriceLimit"), ("SpotPriceLimit", "0.001")], "OperationDenied.SpotPriceLowerThanPublicPrice"),
+        (vec![("SpotStrategy", "SpotWithPriceLimit")], "InvalidSpotPriceLimit"),
+        (vec![("SpotStrategy", "SpotWithPriceLimit"), ("SpotPriceLimit", "1.00001")], "InvalidSpotPriceLimit"),
+        (vec![("SpotStrategy", "Spot")], "InvalidSpotStrategy"),
+        (vec![("SpotStrategy", "SpotAsPriceGo"), ("SpotDuration", "7")], "InvalidSpotDuration"),
+        (vec![("SpotStrategy", "SpotAsPriceGo"), ("SpotInterruptionBehavior", "Freeze")], "InvalidSpotInterruptionBehavior"),
+        (vec![("SpotStrategy", "SpotAsPriceGo"), ("InstanceChargeType", "PrePaid"), ("Period", "1")], "InvalidSpotPrepaid"),
+    ] {
+        assert_eq!(caller.run(&network, &more).await.unwrap_err().code, expected, "{more:?}");
     }
-    // It went in the hour before, because the price was above the bid then.
-    let rows = history(&caller, &[]).await;
-    assert!(rows.iter().any(|row| price(row) > market), "{rows:?} never above {market}");
+    let limited = [("SpotStrategy", "SpotWithPriceLimit"), ("SpotPriceLimit", "0.5")];
+    let id = caller.run(&network, &limited).await.unwrap().remove(0);
+    assert_eq!(caller.instance(&id).await.unwrap()["SpotPriceLimit"], 0.5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_is_paid_at_once_and_stays_until_it_expires() {
+    let caller = Caller::new(Config::default());
+    let network = caller.network().await;
+    let prepaid = [("InstanceChargeType", "PrePaid"), ("Period", "1"), ("PeriodUnit", "Week")];
+    for (more, expected) in [
+        (("Period", "13"), "InvalidPeriod"),
+        (("Period", "x"), "InvalidPeriod"),
+        (("PeriodUnit", "Day"), "InvalidPeriod"),
+        (("AutoReleaseTime", "2026-01-03T03:10:00Z"), "ChargeTypeViolation"),
+    ] {
+        let mut params = prepaid.to_vec();
+        params.retain(|(name, _)| *name != more.0);
+        params.push(more);
+        assert_eq!(caller.run(&network, &params).await.unwrap_err().code, expected, "{more:?}");
+    }
+    let id = caller.run(&network, &prepaid).await.unwrap().remove(0);
+    let paid = caller.cloud.spent();
+    assert!(paid > Decimal::from(10), "{paid}");
+    minutes(60).await;
+    assert_eq!(caller.cloud.spent().round_dp(6), paid.round_dp(6));
+    let shown = caller.instance(&id).await.unwrap();
+    assert_eq!([text(&shown, "/InstanceChargeType"), text(&shown, "/ExpiredTime")], ["PrePaid", "2026-01-09T16:00Z"]);
+    let delete = [("InstanceId", id.as_str()), ("Force", "true"), ("TerminateSubscription", "true")];
+    assert_eq!(code(caller.ecs("DeleteInstance", &delete).await), "ChargeTypeViolation");
+    let change = [("InstanceId", id.as_str()), ("InstanceType", "ecs.u1-c1m2.xlarge")];
+    assert_eq!(code(caller.ecs("ModifyInstanceSpec", &change).await), "ChargeTypeViolation");
+    // It expires, stops and is locked; fifteen days later it is gone.
+    minutes(8 * 24 * 60).await;
+    let shown = caller.instance(&id).await.unwrap();
+    assert_eq!((text(&shown, "/Status"), lock(&shown)), ("Stopped".to_owned(), Some("financial".to_owned())));
+    assert!(caller.machines.alive().is_empty());
+    assert_eq!(code(caller.ecs("StartInstance", &[("InstanceId", &id)]).await), "InstanceExpiredOrInArrears");
+    assert_eq!(code(caller.ecs("DeleteInstance", &delete[..2]).await), "ChargeTypeViolation");
+    minutes(15 * 24 * 60).await;
+    assert_eq!(caller.status(&id).await, None);
+    assert!(!caller.cloud.resources().iter().any(|listed| matches!(listed.kind, "instance" | "disk")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_can_renew_itself_and_be_given_up() {
+    let caller = Caller::new(Config::default());
+    let network = caller.network().await;
+    let prepaid =
+        [("InstanceChargeType", "PrePaid"), ("Period", "1"), ("PeriodUnit", "Week"), ("AutoRenew", "true"), ("AutoRenewPeriod", "2")];
+    let id = caller.run(&network, &prepaid).await.unwrap().remove(0);
+    let once = caller.cloud.spent();
+    let renewal = caller.ecs("DescribeInstanceAutoRenewAttribute", &[("InstanceId", &id)]).await.unwrap();
+    let row = &renewal["InstanceRenewAttributes"]["InstanceRenewAttribute"][0];
+    assert_eq!((text(row, "/RenewalStatus"), &row["Duration"], text(row, "/PeriodUnit")), ("AutoRenewal".into(), &2.into(), "Week".into()));
+    minutes(8 * 24 * 60).await;
+    let shown = caller.instance(&id).await.unwrap();
+    assert_eq!([text(&shown, "/Status"), text(&shown, "/ExpiredTime")], ["Running", "2026-01-23T16:00Z"]);
+    assert_eq!(caller.cloud.spent().round_dp(4), (once * Decimal::from(3)).round_dp(4));
+    let ids = format!("[\"{id}\"]");
+    let change = [("InstanceIds", ids.as_str()), ("InstanceChargeType", "PostPaid"), ("IsDetailFee", "true")];
+    assert_eq!(code(caller.ecs("ModifyInstanceChargeType", &[&change[..], &[("DryRun", "true")]].concat()).await), "DryRunOperation");
+    let answer = caller.ecs("ModifyInstanceChargeType", &change).await.unwrap();
+    let fee: f64 = text(&answer, "/FeeOfInstances/FeeOfInstance/0/Fee").parse().unwrap();
+    assert!(fee > 1.0, "{fee}");
+    // What was paid for the days to come is given back; from now on it is billed by the hour.
+    assert!(caller.cloud.spent() < once * Decimal::from(2));
+    let before = caller.cloud.spent();
+    minutes(60).await;
+    assert!(caller.cloud.spent() > before);
+    assert_eq!(code(caller.ecs("ModifyInstanceChargeType", &change).await), "ChargeTypeViolation");
+    caller.ecs("DeleteInstance", &[("InstanceId", &id), ("Force", "true")]).await.unwrap();
+    minutes(1).await;
+    assert_eq!(caller.status(&id).await, None);
 }

@@ -6,9 +6,7 @@ use serde_json::{Value as Json, json};
 use super::Eip;
 use crate::local_cloud::call::{Call, Outcome, vpc_tags};
 use crate::local_cloud::paging::Page;
-use crate::local_cloud::time::{read, seconds};
-use crate::local_cloud::wire::fault::Fault;
-use crate::local_cloud::wire::params::Params;
+use crate::local_cloud::time::{CreationFilter, seconds};
 
 /// DescribeEipAddresses.
 pub(crate) fn describe(call: &mut Call) -> Outcome {
@@ -18,7 +16,7 @@ pub(crate) fn describe(call: &mut Call) -> Outcome {
     let ids = params.commas("AllocationId", 50)?;
     let addresses = params.commas("EipAddress", 50)?;
     let filter = params.tag_filter();
-    let since = moments(params)?;
+    let created = CreationFilter::read(params)?;
     let managed = params.flag("ServiceManaged")?;
     let protected = params.flag("SecurityProtectionEnabled")?;
     // No address is locked, part of a segment or of a pool.
@@ -32,8 +30,7 @@ pub(crate) fn describe(call: &mut Call) -> Outcome {
             && !never
             && managed != Some(true)
             && protected != Some(true)
-            && since.0.is_none_or(|from| from <= eip.created)
-            && since.1.is_none_or(|to| eip.created <= to)
+            && created.fits(eip.created)
             && fits("AssociatedInstanceType", eip.bound(now).map_or("", |bound| bound.target.name()))
             && addresses.as_ref().is_none_or(|all| all.iter().any(|wanted| *wanted == eip.address.to_string()))
             && fits("Status", eip.status(now))
@@ -49,20 +46,6 @@ pub(crate) fn describe(call: &mut Call) -> Outcome {
     let mut answer = json!({ "EipAddresses": { "EipAddress": shown } });
     cut.describe(&mut answer);
     Ok(answer)
-}
-
-/// `Filter.1.Key=CreationStartTime` and `Filter.2.Key=CreationEndTime`.
-fn moments(params: &Params) -> Result<(Option<Timestamp>, Option<Timestamp>), Fault> {
-    let mut moments = (None, None);
-    for filter in params.structs("Filter") {
-        let moment = read(filter.required("Value")?).ok_or_else(|| Fault::invalid("Filter.Value"))?;
-        match filter.text("Key") {
-            Some("CreationStartTime") => moments.0 = Some(moment),
-            Some("CreationEndTime") => moments.1 = Some(moment),
-            _ => return Err(Fault::invalid("Filter.Key")),
-        }
-    }
-    Ok(moments)
 }
 
 fn row(eip: &Eip, now: Timestamp) -> Json {

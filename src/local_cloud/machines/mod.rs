@@ -6,6 +6,7 @@ pub(crate) mod disk;
 mod exchange;
 mod identity;
 pub mod isolation;
+mod limits;
 pub mod on_demand;
 pub mod processes;
 pub mod simulated;

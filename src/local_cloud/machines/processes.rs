@@ -25,7 +25,7 @@ use super::isolation::Isolation;
 use super::wire::{HostEnvironment, Launch, LaunchReport, PROTOCOL, Reply, Request, RunRequest, SOCKET, read_frame, write_frame};
 use super::{
     CancellationSignal, CommandOutcome, CommandSpec, Ending, FileEntry, FileFault, FilePart, FileSpec, MachineError, MachineSpec, Machines,
-    Opening, Progress, disk, exchange,
+    Opening, Progress, disk, exchange, limits,
 };
 
 /// How long an agent may take to start, and to answer anything but a command.
@@ -36,6 +36,9 @@ const READING: Duration = Duration::from_secs(300);
 const FAREWELL: Duration = Duration::from_secs(8);
 /// How long the kernel may take to end what was killed.
 const END: Duration = Duration::from_secs(10);
+
+/// How often it is tried to remove a machine's control groups: no event tells when the kernel lets go of them.
+const GROUPS: usize = 50;
 
 /// How a machine's ports stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,7 +77,7 @@ impl Processes {
 
     /// The same without namespaces, whatever this system permits.
     pub fn without_namespaces(mut self) -> Processes {
-        self.isolation = OnceCell::new_with(Some(Isolation::without_namespaces("they are switched off")));
+        self.isolation = OnceCell::new_with(Some(Isolation::without_namespaces("they are switched off", limits::missing(&self.directory))));
         self
     }
 
@@ -105,7 +108,7 @@ impl Processes {
 
     async fn probe(&self) -> Isolation {
         if !cfg!(target_os = "linux") {
-            return Isolation::without_namespaces("only Linux has them");
+            return Isolation::without_namespaces("only Linux has them", limits::missing(&self.directory));
         }
         let name = format!(".probe-{}", std::process::id());
         let probed = async {
@@ -123,10 +126,10 @@ impl Processes {
             Ok::<_, String>(missing)
         };
         match probed.await {
-            Ok(missing) => Isolation::with_namespaces(missing),
+            Ok(missing) => Isolation::with_namespaces(missing, limits::missing(&self.directory)),
             Err(reason) => {
                 let _ = disk::remove(&self.directory.join(&name));
-                Isolation::without_namespaces(&reason)
+                Isolation::without_namespaces(&reason, limits::missing(&self.directory))
             }
         }
     }
@@ -164,6 +167,8 @@ impl Processes {
             private_ip: spec.private_ip,
             public_ip: spec.public_ip,
             doors: openings.iter().map(Into::into).collect(),
+            vcpu: spec.vcpu,
+            memory_mib: spec.memory_mib,
             directory: directory.to_owned(),
             hidden: directory.parent().unwrap_or(directory).to_owned(),
             isolated,
@@ -221,6 +226,12 @@ impl Processes {
             kill_carriers(&variable);
         }
         Record::remove(directory);
+        for _ in 0..GROUPS {
+            if limits::leave(directory) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         let _ = std::fs::remove_file(directory.join(SOCKET));
         Ok(())
     }

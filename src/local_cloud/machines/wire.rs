@@ -63,6 +63,8 @@ pub(super) struct Launch {
     pub(super) private_ip: Ipv4Addr,
     pub(super) public_ip: Option<Ipv4Addr>,
     pub(super) doors: Vec<Door>,
+    pub(super) vcpu: u32,
+    pub(super) memory_mib: u64,
     /// The machine's own directory.
     pub(super) directory: PathBuf,
     /// The directory of all machines: hidden inside each of them.

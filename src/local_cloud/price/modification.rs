@@ -1,12 +1,13 @@
 //! DescribeInstanceModificationPrice. The real service tells what an upgrade of a subscription costs for the rest of its
-//! time. The local cloud sells by the hour only, so it tells what the changed parts cost an hour, which is what a new
-//! instance would pay for them.
+//! time. The local cloud changes only what is paid as it goes, so it tells what the changed parts cost an hour, which is
+//! what a new instance would pay for them.
 
 use serde_json::json;
 
 use super::describe::info;
 use super::{Disk, Line, bandwidth_for, data_disks, disk_price, kind_of, read_disk, unpriced};
 use crate::local_cloud::call::{Call, Outcome};
+use crate::local_cloud::disk;
 use crate::local_cloud::instance::{self, Instance};
 use crate::local_cloud::market;
 use crate::local_cloud::wire::fault::Fault;
@@ -35,7 +36,7 @@ pub(crate) fn describe(call: &mut Call) -> Outcome {
         let image = call.catalog.images.get(&instance.image).map_or(20, |image| image.size_gib);
         lines.push(disk_line("systemDisk", &read_disk(call, &system, "SystemDisk", Some(kind), image)?)?);
     }
-    check_disks(params, instance)?;
+    check_disks(call, instance)?;
     for disk in data_disks(call, Some(kind))? {
         lines.push(disk_line("dataDisk", &disk)?);
     }
@@ -48,9 +49,9 @@ pub(crate) fn describe(call: &mut Call) -> Outcome {
 }
 
 /// A data disk that is named must be there; one without a name is a new one.
-fn check_disks(params: &Params, instance: &Instance) -> Result<(), Fault> {
-    for disk in params.structs("DataDisk") {
-        if disk.text("DiskId").is_some_and(|id| !instance.data.iter().any(|own| own.id == id)) {
+fn check_disks(call: &Call, instance: &Instance) -> Result<(), Fault> {
+    for disk in call.params.structs("DataDisk") {
+        if disk.text("DiskId").is_some_and(|id| !disk::of_instance(call.world, &instance.id).iter().any(|own| own.id == id)) {
             return Err(Fault::missing("InvalidDiskId.NotFound", "The specified disk is not one of the instance."));
         }
     }

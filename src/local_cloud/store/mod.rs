@@ -14,19 +14,22 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::assistant::{Invocation, SentFile};
+use super::assistant::command::StoredCommand;
+use super::assistant::{Invocation, Run, SentFile};
 use super::billing::{Bill, Spending};
-use super::config::StockRule;
+use super::config::{ReclaimRule, StockRule};
 use super::cs::Cluster;
 use super::cs::pool::NodePool;
 use super::cs::task::ClusterTask;
+use super::disk::Volume;
 use super::eip::Eip;
 use super::fc::function::Function;
 use super::fc::pool::Pool;
 use super::fc::task::AsyncTask;
 use super::fc::trigger::Trigger;
 use super::idempotency::Token;
-use super::instance::{Instance, LeftDisk};
+use super::instance::Instance;
+use super::key_pair::{FreshKey, KeyPair};
 use super::kubernetes::kubelet::PodKey;
 use super::kubernetes::log::Log as PodLog;
 use super::kubernetes::space::Memory;
@@ -84,11 +87,14 @@ world! {
     vswitches: VSwitch,
     groups: Group,
     instances: Instance,
-    disks: LeftDisk,
+    disks: Volume,
+    key_pairs: KeyPair,
     eips: Eip,
     nat_gateways: NatGateway,
     snat_entries: SnatEntry,
+    commands: StoredCommand,
     invocations: Invocation,
+    past_runs: Run,
     files: SentFile,
     buckets: Bucket,
     objects: Object,
@@ -114,8 +120,8 @@ world! {
 /// Something that happens by itself at its time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Due {
-    /// An instance's AutoReleaseTime, or the moment at which an accepted one vanishes.
-    Release(String),
+    /// Something that an instance's times say: its release, its end as a spot instance, the end of its subscription.
+    Instance(String),
     /// A deleted VPC is gone.
     Vpc(String),
     /// A deleted vSwitch is gone.
@@ -139,6 +145,10 @@ pub(crate) enum Task {
     Keep(String),
     /// Hands a command to an instance: invocation and instance.
     Deliver(String, String),
+    /// Has a scheduled command run whenever its time has come: invocation.
+    Schedule(String),
+    /// Runs the user data of an instance.
+    UserData(String),
     /// Hands a file to an instance: sending and instance.
     Send(String, String),
     /// Looks after a training job until it has ended and its machines are gone.
@@ -203,6 +213,10 @@ pub(crate) struct Index {
     pub(crate) closing: bool,
     /// What clusters keep in mind.
     pub(crate) kubernetes: Memory,
+    /// Which spot instances are taken back.
+    pub(crate) reclaims: Vec<ReclaimRule>,
+    /// Keys that were made before the world was locked, because that takes long.
+    pub(crate) fresh_keys: Vec<FreshKey>,
     /// What is to be done after the call.
     pub(crate) tasks: Vec<Task>,
     /// Instances of functions.
@@ -262,7 +276,7 @@ impl World {
             for group in &instance.groups {
                 index.members.entry(group.clone()).or_default().insert(instance.id.clone());
             }
-            index.due.extend(instance.release_at().map(|at| (at, Due::Release(instance.id.clone()))));
+            index.due.extend(instance.events().map(|at| (at, Due::Instance(instance.id.clone()))));
         }
         for vswitch in self.vswitches.values() {
             index.vswitches.entry(vswitch.vpc.clone()).or_default().insert(vswitch.id.clone());
@@ -307,7 +321,7 @@ impl World {
             self.index.due.remove(&(at, due.clone()));
             self.index.shown.forget();
             match due {
-                Due::Release(id) => super::instance::release::release_on_time(self, &id, at, now),
+                Due::Instance(id) => super::instance::events::happen(self, &id, now),
                 Due::Vpc(id) => {
                     self.vpcs.remove(&id);
                     self.index.vswitches.remove(&id);

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
 use crate::local_cloud::cs::pool;
+use crate::local_cloud::disk;
 use crate::local_cloud::kubernetes::kind;
 use crate::local_cloud::kubernetes::space::{Space, name_of};
 use crate::local_cloud::runtime::Shared;
@@ -94,7 +95,9 @@ fn node(space: &Space, shared: &Shared, instance: &str, pool: &str, joined: Time
         labels[label["key"].as_str().unwrap_or_default()] = label["value"].as_str().unwrap_or_default().into();
     }
     let taints: Vec<Json> = config["taints"].as_array().cloned().unwrap_or_default();
-    let mut capacity = json!({ "cpu": vcpu.to_string(), "memory": format!("{}Ki", memory * 1024), "pods": PODS.to_string(), "ephemeral-storage": format!("{}Ki", u64::from(row.system.size_gib) * 1024 * 1024) });
+    let disks = disk::of_instance(space.world, &row.id);
+    let disk: u64 = disks.iter().filter(|disk| disk.system).map(|disk| u64::from(disk.spec.size_gib)).sum();
+    let mut capacity = json!({ "cpu": vcpu.to_string(), "memory": format!("{}Ki", memory * 1024), "pods": PODS.to_string(), "ephemeral-storage": format!("{}Ki", disk * 1024 * 1024) });
     let mut allocatable = capacity.clone();
     allocatable["cpu"] = format!("{}m", (vcpu * 1000).saturating_sub(RESERVED.0)).into();
     allocatable["memory"] = format!("{}Ki", memory.saturating_sub(RESERVED.1) * 1024).into();
