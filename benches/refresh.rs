@@ -55,6 +55,7 @@ impl Exchange for InProcess {
             query: head.uri.query().unwrap_or_default().to_owned(),
             headers: head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect(),
             body,
+            peer: None,
         };
         let response = self.0.handle(request).await;
         let answer = http::Response::builder().status(response.status).body(response.body);

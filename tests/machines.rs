@@ -217,6 +217,23 @@ fn all_of_this_holds_for_an_ordinary_user() {
     assert!(!text.contains(" 0 passed"), "{text}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_has_the_memory_of_its_type_or_is_told_not_to() {
+    let lab = Lab::new();
+    let limited = !lab.processes.isolation().await.missing.iter().any(|missing| missing.starts_with("processor and memory:"));
+    let machine = MachineSpec { memory_mib: 128, ..spec() };
+    lab.processes.boot(&machine, &[]).await.unwrap();
+    // `tail` keeps what has no end of a line.
+    let greedy = "head -c 400000000 /dev/zero | tail -c 390000000 >/dev/null";
+    let ended = run(&lab.processes, &machine, command(greedy)).await.ending;
+    assert_eq!(matches!(ended, Ending::Exited(0)), !limited, "{ended:?}");
+    assert_eq!(output(&lab.processes, &machine, "echo alive").await, "alive");
+    let groups = std::fs::read_to_string(lab.directory.join(&machine.id).join("groups")).unwrap_or_default();
+    assert_eq!(!groups.is_empty(), limited);
+    lab.processes.remove(&machine.id).await.unwrap();
+    assert!(!groups.lines().any(|group| Path::new(group).exists()), "{groups}");
+}
+
 #[tokio::test]
 async fn a_script_ends_with_its_code_and_its_output_in_order() {
     let lab = Lab::new();
@@ -378,6 +395,44 @@ async fn an_app_on_the_loopback_alone_is_not_reachable_from_outside() {
 }
 
 #[tokio::test]
+async fn a_port_that_nothing_opens_is_asked_from_within() {
+    let lab = Lab::new();
+    let (one, two) = (lab.boot(&[]).await, lab.boot(&[]).await);
+    for (machine, name) in [(&one, "one"), (&two, "two")] {
+        assert!(!lab.processes.listens(machine, 9000).await);
+        output(&lab.processes, machine, &serve(name, 9000)).await;
+    }
+    let ask = async |machine: &MachineSpec, path: &str| {
+        let request = http::Request::get(path).header("host", "127.0.0.1").body(bytes::Bytes::new()).unwrap();
+        lab.processes.exchange(machine, 9000, request).await
+    };
+    for (machine, name) in [(&one, "one\n"), (&two, "two\n")] {
+        until("the port", async || lab.processes.listens(machine, 9000).await.then_some(())).await;
+        assert_eq!(ask(machine, "/name").await.unwrap().body().as_ref(), name.as_bytes());
+        assert_eq!(ask(machine, "/nothing").await.unwrap().status(), 404);
+    }
+    lab.processes.halt(&one.id).await.unwrap();
+    assert!(ask(&one, "/name").await.is_err());
+    assert!(!lab.processes.listens(&one, 9000).await);
+    assert!(ask(&two, "/name").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_part_of_a_file_is_read_and_what_is_no_file_is_not() {
+    let lab = Lab::new();
+    let machine = lab.boot(&[]).await;
+    output(&lab.processes, &machine, "echo 0123456789 > /var/log/some; mkfifo /var/log/pipe").await;
+    let read = async |path: &str, from, most| lab.processes.read_file(&machine, path, from, most).await;
+    let part = read("/var/log/some", 4, 4).await.unwrap();
+    assert_eq!((part.size, part.bytes.as_slice()), (11, b"789\n".as_slice()));
+    assert!(read("/var/log/some", 11, 4).await.unwrap().bytes.is_empty());
+    assert!(read("/proc/1/status", 0, 9999).await.unwrap().bytes.starts_with(b"Name:"));
+    for path in ["/var/log/pipe", "/var/log", "/var/log/missing", "/../etc/passwd", "relative"] {
+        assert!(read(path, 0, 1).await.is_err(), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_port_that_the_host_refuses_is_told() {
     let lab = Lab::new();
     let machine = lab.boot(&world(8080)).await;
@@ -434,7 +489,13 @@ async fn each_machine_has_files_of_its_own_and_the_system_read_only() {
         assert!(!Path::new(folder).join(&name).exists(), "{folder} of the host");
         output(&lab.processes, &two, &format!("test ! -e {folder}/{name}")).await;
     }
-    for folder in ["/", "/etc", "/usr", "/usr/bin", "/home"] {
+    output(&lab.processes, &one, &format!("mkdir /{name} && echo mine > /{name}/file")).await;
+    assert!(!Path::new("/").join(&name).exists());
+    output(&lab.processes, &two, &format!("test ! -e /{name}")).await;
+    lab.processes.halt(&one.id).await.unwrap();
+    lab.processes.boot(&one, &[]).await.unwrap();
+    output(&lab.processes, &one, &format!("test $(cat /{name}/file) = mine")).await;
+    for folder in ["/etc", "/usr", "/usr/bin", "/home"] {
         let tried = run(&lab.processes, &one, command(&format!("touch {folder}/{name}"))).await;
         assert_ne!(tried.ending, Ending::Exited(0), "{folder}");
         let said = String::from_utf8_lossy(&tried.output).into_owned();
@@ -703,4 +764,48 @@ async fn without_namespaces_commands_still_run_and_all_of_them_end() {
     lab.processes.remove(&machine.id).await.unwrap();
     until("the end of what was left", async || (marked(&mark) == 0).then_some(())).await;
     assert!(!lab.directory.join(&machine.id).exists());
+}
+
+#[tokio::test]
+async fn a_followed_command_gives_all_of_its_output_from_where_it_was_left() {
+    let lab = Lab::new();
+    let machine = lab.boot(&[]).await;
+    let followed = command("seq 1 20000; until [ -e /srv/go ]; do sleep 0.02; done; echo end");
+    let seen = Arc::new(Mutex::new(Vec::<u8>::new()));
+    let follow = |from: u64| {
+        let sink = seen.clone();
+        let progress = Arc::new(move |piece: &[u8]| sink.lock().unwrap().extend(piece));
+        let (keep, stop) = watch::channel(false);
+        let (processes, machine, followed) = (&lab.processes, &machine, followed.clone());
+        async move {
+            let outcome = processes.follow(machine, followed, from, progress, stop).await;
+            drop(keep);
+            outcome
+        }
+    };
+    let all: String = (1..=20_000).map(|number| format!("{number}\n")).collect();
+    let first = async {
+        tokio::select! {
+            outcome = follow(0) => panic!("{outcome:?}"),
+            () = until("all lines", async || (seen.lock().unwrap().len() == all.len()).then_some(())) => {}
+        }
+    };
+    first.await;
+    lab.processes.write_file(&machine, file("/srv/go", b"")).await.unwrap();
+    let outcome = follow(all.len() as u64).await;
+    assert_eq!((outcome.ending, outcome.output.len()), (Ending::Exited(0), 0));
+    assert_eq!(String::from_utf8(seen.lock().unwrap().clone()).unwrap(), format!("{all}end\n"));
+}
+
+#[tokio::test]
+async fn files_of_a_machine_are_listed_and_read() {
+    let lab = Lab::new();
+    let machine = lab.boot(&[]).await;
+    lab.processes.write_file(&machine, file("/mnt/data/in/a", b"hello world")).await.unwrap();
+    let listed = lab.processes.list_files(&machine, "/mnt/data").await.unwrap();
+    assert_eq!(listed.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["in/a"]);
+    assert!(listed[0].digest.starts_with("b94d27b9934d3e08"), "{listed:?}");
+    assert_eq!(lab.processes.fetch_file(&machine, "/mnt/data/in/a").await.unwrap(), b"hello world");
+    assert!(matches!(lab.processes.fetch_file(&machine, "/mnt/data/none").await, Err(FileFault::ReadFailed(_))));
+    assert_eq!(lab.processes.list_files(&machine, "/mnt/nothing").await.unwrap(), []);
 }

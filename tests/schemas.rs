@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use aliform::local_cloud::scenario::Scenario;
+use aliform::local_cloud::scenario::read::read;
 use aliform::model::event::Event;
 use aliform::plan::saved::Plan;
 use serde_json::Value as Json;
@@ -27,4 +29,20 @@ fn the_plan() {
 #[test]
 fn the_events() {
     published("events.schema.json", &schemars::schema_for!(Event).into());
+}
+
+#[test]
+fn the_scenario() {
+    let schema = Scenario::json_schema();
+    published("scenario.schema.json", &schema);
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    let fits = |scenario: &Scenario| schema.validate(&serde_json::json!(scenario)).map_err(|error| error.to_string());
+    assert_eq!(fits(&Scenario::default()), Ok(()));
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/scenarios")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            let scenario = read(&path.display().to_string(), &std::fs::read_to_string(&path).unwrap()).unwrap();
+            assert_eq!(fits(&scenario), Ok(()), "{}", path.display());
+        }
+    }
 }

@@ -1,34 +1,9 @@
-//! Who is asking and what they have left: STS and billing.
+//! What the account has left: billing.
 
 use rust_decimal::Decimal;
 use serde_json::json;
 
 use super::call::{Call, Outcome};
-
-/// STS GetCallerIdentity.
-pub(crate) fn caller_identity(call: &mut Call) -> Outcome {
-    let account = &call.config.account;
-    Ok(match &call.caller.user {
-        None => json!({
-            "AccountId": account,
-            "Arn": format!("acs:ram::{account}:root"),
-            "IdentityType": "Account",
-            "PrincipalId": account,
-            "UserId": account,
-        }),
-        Some(user) => {
-            // A user's number, the same every time.
-            let id = format!("2{:017}", user.bytes().fold(0_u64, |sum, byte| (sum * 31 + u64::from(byte)) % 100_000_000_000_000_000));
-            json!({
-                "AccountId": account,
-                "Arn": format!("acs:ram::{account}:user/{user}"),
-                "IdentityType": "RAMUser",
-                "PrincipalId": id,
-                "UserId": id,
-            })
-        }
-    })
-}
 
 /// BSS QueryAccountBalance. All amounts are texts with two digits and commas between thousands.
 pub(crate) fn balance(call: &mut Call) -> Outcome {

@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 use super::auth::Caller;
 use super::catalog::{Catalog, Region};
 use super::config::Config;
+use super::keys::Keys;
 use super::store::{World, ids};
 use super::wire::fault::Fault;
 use super::wire::params::{Params, Tags};
@@ -17,6 +18,7 @@ pub(crate) type Outcome = Result<Json, Fault>;
 pub(crate) struct Call<'a> {
     pub(crate) world: &'a mut World,
     pub(crate) config: &'a Config,
+    pub(crate) keys: &'a Keys,
     pub(crate) catalog: &'static Catalog,
     pub(crate) now: Timestamp,
     pub(crate) caller: &'a Caller,
@@ -54,6 +56,16 @@ impl Call<'_> {
             return Err(Fault::bad("DryRunOperation", "Request validation has been passed with DryRun flag set."));
         }
         Ok(())
+    }
+
+    /// Refuses parameters that ask for what the local cloud does not have. `false`, 0 and nothing ask for nothing.
+    pub(crate) fn lacks(&self, names: &[&str]) -> Result<(), Fault> {
+        let asks = |value: &str| !value.is_empty() && value != "0" && !value.eq_ignore_ascii_case("false");
+        let below = |key: &str, name: &str| key.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        match names.iter().find(|name| self.params.iter().any(|(key, value)| below(key, name) && asks(value))) {
+            Some(name) => Err(Fault::bad("InvalidParameter", format!("The local cloud does not have what {name} asks for."))),
+            None => Ok(()),
+        }
     }
 
     /// A name of at most 128 characters that is not a link.

@@ -10,13 +10,14 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::assistant::describe::agent_ready;
+use super::assistant::schedule;
 use super::assistant::start::script_for;
 use super::assistant::{Progress, Run};
 use super::instance::Status;
 use super::machines::{CommandOutcome, CommandSpec, Ending, FileFault, MachineSpec};
 use super::runtime::Shared;
 use super::store::{Live, World};
-use super::time::{after, until};
+use super::time::after;
 
 /// How long a command may wait for the agent of an instance that runs.
 const DELIVERY: Duration = Duration::from_secs(60);
@@ -68,7 +69,7 @@ async fn agent(weak: &Weak<Shared>, id: &str, over: impl Fn(&World) -> bool) -> 
     };
     loop {
         signal.borrow_and_update();
-        let pause = {
+        let (then, clock) = {
             let shared = weak.upgrade()?;
             let world = shared.world();
             if over(&world) {
@@ -78,14 +79,14 @@ async fn agent(weak: &Weak<Shared>, id: &str, over: impl Fn(&World) -> bool) -> 
             match look(&world, &shared, id, since, now) {
                 Waiting::Ready(machine) => return Some(Ok(machine)),
                 Waiting::Never(why) => return Some(Err(why)),
-                Waiting::Until(then) => until(now, then),
+                Waiting::Until(then) => (then, Arc::clone(&shared.clock)),
             }
         };
         tokio::select! {
             biased;
             // A sender that is gone means that the instance is; looking again tells.
             _ = signal.changed() => {}
-            () = tokio::time::sleep(pause) => {}
+            () = clock.sleep_until(then) => {}
         }
     }
 }
@@ -125,11 +126,15 @@ pub(crate) async fn deliver(weak: &Weak<Shared>, invocation: &str, instance: &st
         match reached {
             Err((code, info)) => {
                 *run = run.clone().ended(Progress::Aborted, code, &info, now);
+                schedule::after_run(world, invocation, instance);
                 None
             }
             Ok(machine) => {
                 run.progress = Progress::Running;
-                run.started.get_or_insert(now);
+                if run.started.is_none() {
+                    run.started = Some(now);
+                    run.repeats += 1;
+                }
                 // It was stopped while an earlier server ran it.
                 stop.send_replace(run.stopped.is_some());
                 world.index.live.insert(key.clone(), Live::default());
@@ -155,6 +160,7 @@ pub(crate) async fn deliver(weak: &Weak<Shared>, invocation: &str, instance: &st
         if let Some(run) = run_of(world, invocation, instance) {
             finish(run, outcome, Duration::from_secs(timeout), now);
         }
+        schedule::after_run(world, invocation, instance);
     });
     // If this is lost the next server asks the machine again.
     drop(shared.settle(number).await);
@@ -239,7 +245,7 @@ fn code_of(fault: &FileFault) -> &'static str {
     match fault {
         FileFault::AlreadyExists => "FileAlreadyExists",
         FileFault::PathInvalid => "FilePathInvalid",
-        FileFault::CreateFailed(_) => "FileCreateFail",
+        FileFault::CreateFailed(_) | FileFault::ReadFailed(_) => "FileCreateFail",
         FileFault::UserGroupNotExists => "UserGroupNotExists",
     }
 }

@@ -18,6 +18,13 @@ pub(crate) struct Fate {
     pub(crate) delay: Duration,
 }
 
+/// The refusal of a caller who asks too often.
+pub(crate) fn throttled(wait: Option<Duration>) -> Fault {
+    let mut fault = Fault::bad("Throttling.User", "Request was denied due to user flow control.");
+    fault.retry_after = wait.and_then(|wait| u64::try_from(wait.as_millis()).ok());
+    fault
+}
+
 /// A small generator of even numbers (SplitMix64).
 #[derive(Debug)]
 pub(crate) struct Dice(u64);
@@ -36,7 +43,7 @@ impl Dice {
     }
 
     /// An even draw from 0 up to, not with, 1.
-    fn share(&mut self) -> f64 {
+    pub(crate) fn share(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 
@@ -44,9 +51,7 @@ impl Dice {
     pub(crate) fn fate(&mut self, faults: &Faults) -> Fate {
         let [lost_request, throttle, server_error, lost_answer, kind, delay] = std::array::from_fn(|_| self.share());
         let refused = if throttle < faults.throttle {
-            let mut fault = Fault::bad("Throttling.User", "Request was denied due to user flow control.");
-            fault.retry_after = (kind < 0.5).then_some(200);
-            Some(fault)
+            Some(throttled((kind < 0.5).then_some(Duration::from_millis(200))))
         } else if server_error < faults.server_error {
             Some(if kind < 0.5 {
                 Fault::new(500, "InternalError", "The request processing has failed due to some unknown error.")

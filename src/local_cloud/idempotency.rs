@@ -17,18 +17,29 @@ use super::wire::params::Params;
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// The actions that take a token.
-const TAKING: [&str; 17] = [
+const TAKING: [&str; 28] = [
     "AllocateEipAddress",
     "AssociateEipAddress",
     "AuthorizeSecurityGroup",
     "AuthorizeSecurityGroupEgress",
+    "CreateCluster",
+    "CreateCommand",
+    "CreateNatGateway",
     "CreateSecurityGroup",
+    "CreateSnatEntry",
     "CreateVSwitch",
     "CreateVpc",
     "DeleteInstances",
+    "DeleteSnatEntry",
     "DeleteVpc",
     "InvokeCommand",
+    "ModifyInstanceChargeType",
+    "ModifyInstanceNetworkSpec",
     "ModifyInstanceSpec",
+    "ModifySecurityGroupPolicy",
+    "ModifySecurityGroupRule",
+    "ReplaceSystemDisk",
+    "ResizeDisk",
     "RevokeSecurityGroup",
     "RevokeSecurityGroupEgress",
     "RunCommand",
@@ -92,7 +103,7 @@ impl Ticket {
             Some(known) if known.parameters == self.parameters => Ok(Some(known.answer.clone())),
             Some(_) => {
                 let code = if action == "ModifyInstanceSpec" { "IdempotenceParamNotMatch" } else { "IdempotentParameterMismatch" };
-                let status = if matches!(action, "RunCommand" | "InvokeCommand" | "SendFile") { 403 } else { 400 };
+                let status = if matches!(action, "CreateCommand" | "RunCommand" | "InvokeCommand" | "SendFile") { 403 } else { 400 };
                 let message = "The specified parameters do not match those of the earlier request with the same ClientToken.";
                 Err(Fault::new(status, code, message))
             }

@@ -1,12 +1,15 @@
 //! Public images, as descriptions show them.
 
+use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
 use super::call::{Call, Outcome};
 use super::catalog::Image;
 use super::paging::Page;
 use super::price;
+use super::time::read;
 use super::wire::fault::Fault;
+use super::wire::params::Params;
 
 /// When the images of the catalogue say they were made, if their id does not tell.
 const MADE: &str = "2026-06-01T00:00:00Z";
@@ -20,13 +23,24 @@ pub(crate) fn describe(call: &mut Call) -> Outcome {
     let kind = params.text("InstanceType").map(|name| price::kind_of(call, name)).transpose()?;
     let status = params.commas("Status", 10)?;
     let tagged = !params.tag_filter().is_empty();
-    let cloud_init = params.flag("IsSupportCloudinit")?;
+    let (cloud_init, optimized) = (params.flag("IsSupportCloudinit")?, params.flag("IsSupportIoOptimized")?);
+    let (public, usable) = (params.flag("IsPublic")?, params.flag("Usable")?);
+    params.choice("ActionType", &["CreateEcs", "ChangeOS"], "CreateEcs")?;
+    params.flag("ShowExpired")?;
+    let made_between = moments(params)?;
+    // Public images come from no snapshot and are in no group.
+    let own = params.text("SnapshotId").is_some() || params.text("ResourceGroupId").is_some();
     call.end_dry_run()?;
     let fits = |name: &str, own: &str| params.text(name).is_none_or(|wanted| wanted == own);
     let rows = call.catalog.images.iter().filter(|(id, image)| {
         ids.as_ref().is_none_or(|ids| ids.contains(id))
             && !tagged
-            && cloud_init.is_none_or(|wanted| wanted)
+            && !own
+            && [cloud_init, optimized, public, usable].iter().all(|wanted| *wanted != Some(false))
+            && made_between.0.is_none_or(|from| read(&made(id)).is_some_and(|made| from <= made))
+            && made_between.1.is_none_or(|to| read(&made(id)).is_some_and(|made| made <= to))
+            && fits("ImageOwnerId", "0")
+            && fits("Usage", usage(call, id))
             && fits("ImageFamily", &image.family)
             && fits("ImageOwnerAlias", "system")
             && fits("Architecture", image.architecture)
@@ -36,10 +50,31 @@ pub(crate) fn describe(call: &mut Call) -> Outcome {
             && kind.is_none_or(|kind| kind.runs(image.architecture))
     });
     let cut = page.cut(rows.map(|(id, image)| (id.as_str(), image)));
-    let shown: Vec<Json> = cut.rows.iter().map(|image| row(image)).collect();
+    let shown: Vec<Json> = cut.rows.iter().map(|image| row(image, usage(call, &image.id))).collect();
     let mut answer = json!({ "RegionId": region.id, "Images": { "Image": shown } });
     cut.describe(&mut answer);
     Ok(answer)
+}
+
+/// `instance` if one was made from the image, else `none`.
+fn usage(call: &Call, image: &str) -> &'static str {
+    if call.world.instances.values().any(|instance| instance.image == image) { "instance" } else { "none" }
+}
+
+/// `Filter.N` with `CreationStartTime` and `CreationEndTime`. Images are for every network, so that a filter by it leaves
+/// all.
+fn moments(params: &Params) -> Result<(Option<Timestamp>, Option<Timestamp>), Fault> {
+    let mut moments = (None, None);
+    for filter in params.structs("Filter") {
+        let value = filter.required("Value")?;
+        match filter.text("Key") {
+            Some("CreationStartTime") => moments.0 = Some(read(value).ok_or_else(|| Fault::invalid("Filter.Value"))?),
+            Some("CreationEndTime") => moments.1 = Some(read(value).ok_or_else(|| Fault::invalid("Filter.Value"))?),
+            Some("NetworkType") => {}
+            _ => return Err(Fault::invalid("Filter.Key")),
+        }
+    }
+    Ok(moments)
 }
 
 /// Whether a text fits a pattern with `*` for anything.
@@ -59,7 +94,7 @@ pub(crate) fn like(pattern: &str, text: &str) -> bool {
 pub(crate) fn from_family(call: &mut Call) -> Outcome {
     call.region()?;
     let image = by_family(call, call.params.required("ImageFamily")?)?;
-    let mut shown = row(image);
+    let mut shown = row(image, usage(call, &image.id));
     let fields = shown.as_object_mut().expect("a row is an object");
     // These are told by the list only.
     for listed in ["IsPublic", "OSNameEn", "Usable", "Features", "BootMode", "LoginAsNonRootSupported", "ResourceGroupId", "ImageOwnerId"] {
@@ -81,6 +116,11 @@ pub(crate) fn by_family(call: &Call, family: &str) -> Result<&'static Image, Fau
 }
 
 /// `20260510` at the end of an id says when it was made.
+/// The image of an id.
+pub(crate) fn find(call: &Call, id: &str) -> Result<&'static Image, Fault> {
+    call.catalog.images.get(id).ok_or_else(|| Fault::missing("InvalidImageId.NotFound", "The specified ImageId does not exist."))
+}
+
 fn made(id: &str) -> String {
     let digits = id.trim_end_matches(".vhd").rsplit('_').next().unwrap_or_default();
     match digits.as_bytes() {
@@ -92,7 +132,7 @@ fn made(id: &str) -> String {
     }
 }
 
-fn row(image: &Image) -> Json {
+fn row(image: &Image, usage: &str) -> Json {
     json!({
         "ImageId": image.id,
         "ImageName": image.id,
@@ -119,7 +159,7 @@ fn row(image: &Image) -> Json {
         "LoginAsNonRootSupported": false,
         "BootMode": "BIOS",
         "ProductCode": "",
-        "Usage": "instance",
+        "Usage": usage,
         "Usable": true,
         "ResourceGroupId": "",
         "Features": { "NvmeSupport": "unsupported", "ImdsSupport": "v1" },

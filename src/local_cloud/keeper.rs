@@ -1,29 +1,27 @@
 //! Looks after the machine of one instance: has it booted, opened, halted and removed as the instance's state demands,
 //! until the instance is gone. It is the only one who tells a machine to come or go.
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::instance::{Status, release};
+use super::clock::never;
+use super::instance::{Status, first_boot, release};
 use super::machines::{MachineSpec, Opening};
 use super::runtime::Shared;
 use super::security_group::openings;
 use super::store::World;
-use super::time::until;
 
 /// How long to wait before a machine that did not come up is booted again.
 const BOOT_AGAIN: Duration = Duration::from_secs(5);
-/// The longest sleep, so that a machine that slept itself does not oversleep for long.
-const LOOK_AGAIN: Duration = Duration::from_secs(3600);
 
 /// What the instance's state demands of its machine.
 enum Wanted {
     /// As it is.
     Same,
-    /// Up, with these openings.
-    Up(MachineSpec, Vec<Opening>),
+    /// Up since then, with these openings.
+    Up(MachineSpec, Vec<Opening>, Timestamp),
     /// Down, its disk kept.
     Down,
     /// Away.
@@ -35,11 +33,13 @@ fn wanted(world: &World, shared: &Shared, id: &str, now: Timestamp) -> (Wanted, 
     if let Some(gone_at) = instance.gone_at {
         return if now >= gone_at { (Wanted::Gone, None) } else { (Wanted::Down, Some(gone_at)) };
     }
-    let next = instance.next_change(now).into_iter().chain(instance.release_at()).min();
+    let next = instance.next_change(now).into_iter().chain(instance.events().filter(|at| *at > now)).min();
     let wanted = match instance.state(now) {
         Status::Pending => Wanted::Same,
         Status::Starting | Status::Running => {
-            Wanted::Up(instance.machine(world, shared.catalog, now), openings::of_instance(world, instance))
+            let started = instance.timeline.iter().rev().find(|(at, status)| *at <= now && *status == Status::Starting);
+            let born = started.map_or(instance.created, |(at, _)| *at);
+            Wanted::Up(instance.machine(world, shared.catalog, now), openings::of_instance(world, instance), born)
         }
         Status::Stopping | Status::Stopped => Wanted::Down,
     };
@@ -51,24 +51,32 @@ pub(crate) async fn keep(weak: &Weak<Shared>, id: &str, alive: bool) {
     let Some(mut signal) = weak.upgrade().map(|shared| shared.world().index.watch(id)) else { return };
     let mut up = alive;
     let mut current: Option<(MachineSpec, Vec<Opening>)> = None;
+    let mut life: Option<Timestamp> = None;
     loop {
         signal.borrow_and_update();
         let Some(shared) = weak.upgrade() else { return };
         // Through a commit, because what is due may be this instance's release.
-        let (((wanted, next), now), number) = shared.commit(|world, now| (wanted(world, &shared, id, now), now));
+        let ((wanted, next), number) = shared.commit(|world, now| wanted(world, &shared, id, now));
         if shared.settle(number).await.is_err() {
             return;
         }
-        let mut pause = next.map_or(LOOK_AGAIN, |next| until(now, next)).min(LOOK_AGAIN);
+        let mut failed = false;
         match wanted {
             Wanted::Same => {}
-            Wanted::Up(machine, openings) => {
+            Wanted::Up(machine, openings, born) => {
+                if up && life.is_some_and(|life| life != born) {
+                    // It went down and up again between two looks.
+                    stop_commands(&shared, id);
+                    drop(shared.machines.halt(id).await);
+                    up = false;
+                }
+                life = Some(born);
                 let done = if up && current.as_ref() == Some(&(machine.clone(), openings.clone())) {
                     Ok(())
                 } else if up {
                     shared.machines.open(&machine, &openings).await
                 } else {
-                    shared.machines.boot(&machine, &openings).await
+                    first_boot::bring_up(&shared, &machine, &openings).await
                 };
                 let mut world = shared.world();
                 match done {
@@ -83,7 +91,7 @@ pub(crate) async fn keep(weak: &Weak<Shared>, id: &str, alive: bool) {
                     Err(error) => {
                         world.index.boot_failures.insert(id.to_owned(), error.to_string());
                         world.index.up.remove(id);
-                        pause = pause.min(BOOT_AGAIN);
+                        failed = true;
                     }
                 }
             }
@@ -107,16 +115,18 @@ pub(crate) async fn keep(weak: &Weak<Shared>, id: &str, alive: bool) {
                     drop(shared.settle(number).await);
                     return;
                 }
-                pause = BOOT_AGAIN;
+                failed = true;
             }
         }
+        let clock = Arc::clone(&shared.clock);
         drop(shared);
         tokio::select! {
             // In this order every time, so that a history can be repeated.
             biased;
             // A sender that is gone means that the instance is; looking again tells.
             _ = signal.changed() => {}
-            () = tokio::time::sleep(pause) => {}
+            () = clock.sleep_until(next.unwrap_or_else(never)) => {}
+            () = tokio::time::sleep(BOOT_AGAIN), if failed => {}
         }
     }
 }

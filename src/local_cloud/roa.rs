@@ -62,8 +62,8 @@ impl<'a> RoaCall<'a> {
     /// Changes the world, and answers once the change is on disk.
     pub(crate) async fn commit(&self, change: impl FnOnce(&mut Call) -> Outcome) -> Outcome {
         let (outcome, number) = self.shared.commit(|world, now| {
-            let (config, catalog) = (&self.shared.config, self.shared.catalog);
-            change(&mut Call { world, config, catalog, now, caller: self.caller, params: &self.params })
+            let (config, keys, catalog) = (&self.shared.config, &self.shared.keys, self.shared.catalog);
+            change(&mut Call { world, config, keys, catalog, now, caller: self.caller, params: &self.params })
         });
         let answer = outcome?;
         self.shared.settle(number).await.map_err(|reason| Fault::new(500, "InternalError", reason))?;

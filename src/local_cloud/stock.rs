@@ -59,7 +59,34 @@ fn status(available: bool) -> (&'static str, &'static str) {
 /// Memory in GiB as parameters give it, in MiB.
 fn memory(call: &Call, name: &str) -> Result<Option<u64>, Fault> {
     let gib: Option<Decimal> = call.params.number(name)?;
-    Ok(gib.and_then(|gib| (gib * Decimal::from(1024)).try_into().ok()))
+    Ok(gib.and_then(|gib| gib.checked_mul(Decimal::from(1024))?.try_into().ok()))
+}
+
+/// The disk category that only entry families take.
+const ENTRY: &str = "cloud_essd_entry";
+
+fn takes_entry(kind: &InstanceType) -> bool {
+    matches!(kind.family.as_str(), "ecs.e" | "ecs.u1")
+}
+
+/// A disk category that a parameter names.
+fn category<'a>(call: &Call<'a>, name: &str) -> Result<Option<&'a str>, Fault> {
+    match call.params.text(name) {
+        Some(category) if !call.catalog.disks.iter().any(|disk| disk.category == category) => {
+            Err(Fault::bad(format!("Invalid{name}.ValueNotSupported"), format!("The specified parameter {name} is not valid.")))
+        }
+        category => Ok(category),
+    }
+}
+
+/// Checks how it is to be paid for and what it is to be like: the stock is the same for all of it.
+fn check_ways(call: &Call) -> Result<(), Fault> {
+    let params = call.params;
+    params.choice("InstanceChargeType", &["PostPaid", "PrePaid"], "PostPaid")?;
+    params.choice("SpotStrategy", &["NoSpot", "SpotWithPriceLimit", "SpotAsPriceGo"], "NoSpot")?;
+    params.choice("SpotDuration", &["0", "1"], "1")?;
+    params.choice("IoOptimized", &["optimized"], "optimized")?;
+    Ok(())
 }
 
 /// DescribeAvailableResource.
@@ -70,7 +97,12 @@ pub(crate) fn describe(call: &mut Call) -> Outcome {
     params.required("DestinationResource")?;
     let destination = params.choice("DestinationResource", &destinations, "Zone")?;
     let kind = params.text("InstanceType").map(|name| price::kind_of(call, name)).transpose()?;
-    let for_instance = params.text("ResourceType").unwrap_or("instance") == "instance";
+    check_ways(call)?;
+    call.lacks(&["DedicatedHostId"])?;
+    params.choice("NetworkCategory", &["vpc"], "vpc")?;
+    let for_instance = params.choice("ResourceType", &["instance", "disk"], "instance")? == "instance";
+    let (system, data) = (category(call, "SystemDiskCategory")?, category(call, "DataDiskCategory")?);
+    let entry_only = [system, data].contains(&Some(ENTRY));
     if kind.is_none() && for_instance && matches!(destination, "SystemDisk" | "DataDisk") {
         return Err(Fault::bad("MissingParameter.InstanceType", "InstanceType is mandatory for this DestinationResource."));
     }
@@ -86,6 +118,7 @@ pub(crate) fn describe(call: &mut Call) -> Outcome {
                 .types
                 .values()
                 .filter(|each| kind.is_none_or(|kind| kind.name == each.name))
+                .filter(|each| !entry_only || takes_entry(each))
                 .filter(|each| cores.is_none_or(|cores| cores == each.vcpu) && memory.is_none_or(|memory| memory == each.memory_mib))
                 .filter_map(|each| {
                     let (status, category) = status(told(call.world, region, id, each)?);
@@ -93,7 +126,12 @@ pub(crate) fn describe(call: &mut Call) -> Outcome {
                 })
                 .collect(),
             _ if !offered => Vec::new(),
-            "SystemDisk" | "DataDisk" => disks(call, region, kind, destination == "SystemDisk", any),
+            "SystemDisk" => {
+                disks(call, region, kind, true, any).into_iter().filter(|row| system.is_none_or(|own| row["Value"] == own)).collect()
+            }
+            "DataDisk" => {
+                disks(call, region, kind, false, any).into_iter().filter(|row| data.is_none_or(|own| row["Value"] == own)).collect()
+            }
             other => {
                 let value = match other {
                     "Zone" => id.as_str(),
@@ -121,7 +159,7 @@ pub(crate) fn describe(call: &mut Call) -> Outcome {
     Ok(json!({ "AvailableZones": { "AvailableZone": zones } }))
 }
 
-fn zone_of<'a>(call: &Call<'a>, region: &Region) -> Result<Option<&'a str>, Fault> {
+pub(crate) fn zone_of<'a>(call: &Call<'a>, region: &Region) -> Result<Option<&'a str>, Fault> {
     match call.params.text("ZoneId") {
         Some(zone) if !region.zones.iter().any(|known| known == zone) => {
             Err(Fault::missing("InvalidZoneId.NotFound", "The specified ZoneId does not exist."))
@@ -136,9 +174,9 @@ fn disks(call: &Call, region: &Region, kind: Option<&InstanceType>, system: bool
         let item = if disk.level.is_empty() { format!("disk:{}", disk.category) } else { format!("disk:{}:{}", disk.category, disk.level) };
         call.catalog.rate(region.id, &item, "GiB-hour").is_some()
     };
-    let entry = kind.is_none_or(|kind| matches!(kind.family.as_str(), "ecs.e" | "ecs.u1"));
+    let entry = kind.is_none_or(takes_entry);
     let mut shown: Vec<Json> = Vec::new();
-    for disk in call.catalog.disks.iter().filter(priced).filter(|disk| entry || disk.category != "cloud_essd_entry") {
+    for disk in call.catalog.disks.iter().filter(priced).filter(|disk| entry || disk.category != ENTRY) {
         let Some((least, most)) = (if system { disk.system } else { disk.data }) else { continue };
         if shown.iter().any(|row| row["Value"] == disk.category) {
             // The performance levels of a category are one row; the first has the widest range.
@@ -152,11 +190,22 @@ fn disks(call: &Call, region: &Region, kind: Option<&InstanceType>, system: bool
     shown
 }
 
+/// What a type costs an hour in a zone.
+fn hourly(call: &Call, region: &Region, zone: &str, kind: &InstanceType, spot: bool) -> Option<Decimal> {
+    let list = kind.prices.get(region.id)? * call.config.price_factor(region.id, &kind.name);
+    Some(if spot { call.world.index.market.price(list, zone, &kind.name, call.now) } else { list })
+}
+
 /// DescribeRecommendInstanceType.
 pub(crate) fn recommend(call: &mut Call) -> Outcome {
     let region = call.region()?;
     let params = call.params;
-    let network = params.required("NetworkType")?;
+    params.required("NetworkType")?;
+    let network = params.choice("NetworkType", &["vpc"], "vpc")?;
+    check_ways(call)?;
+    params.choice("Scene", &["CREATE", "UPGRADE"], "CREATE")?;
+    let entry_only = category(call, "SystemDiskCategory")? == Some(ENTRY);
+    let spot = params.text("SpotStrategy").is_some_and(|strategy| strategy != "NoSpot");
     let wanted = params.text("InstanceType").map(|name| price::kind_of(call, name)).transpose()?;
     let (cores, memory) = match wanted {
         Some(kind) => (Some(kind.vcpu), Some(kind.memory_mib)),
@@ -168,7 +217,7 @@ pub(crate) fn recommend(call: &mut Call) -> Outcome {
     let families = params.list("InstanceTypeFamily", 10)?;
     let most: Option<Decimal> = params.number("MaxPrice")?;
     let zone = zone_of(call, region)?;
-    let strict = zone.is_some() && params.text("ZoneMatchMode") != Some("Include");
+    let strict = params.choice("ZoneMatchMode", &["Strict", "Include"], "Strict")? == "Strict" && zone.is_some();
     let order = params.choice("PriorityStrategy", &["InventoryFirst", "PriceFirst", "NewProductFirst"], "InventoryFirst")?;
     let mut found: Vec<(&InstanceType, Vec<&str>)> = Vec::new();
     for kind in call.catalog.types.values() {
@@ -178,7 +227,7 @@ pub(crate) fn recommend(call: &mut Call) -> Outcome {
             && (kind.gpus, kind.gpu) == wanted.map_or((0, ""), |wanted| (wanted.gpus, wanted.gpu))
             && (families.is_empty() || families.contains(&kind.family))
             && params.text("InstanceFamilyLevel").is_none_or(|level| level == kind.level)
-            && most.is_none_or(|most| kind.prices.get(region.id).is_some_and(|price| *price <= most));
+            && (!entry_only || takes_entry(kind));
         if !fits {
             continue;
         }
@@ -188,13 +237,14 @@ pub(crate) fn recommend(call: &mut Call) -> Outcome {
             .map(String::as_str)
             .filter(|id| !strict || Some(*id) == zone)
             .filter(|id| told(call.world, region, id, kind) == Some(true))
+            .filter(|id| most.is_none_or(|most| hourly(call, region, id, kind, spot).is_some_and(|price| price <= most)))
             .collect();
         zones.sort_by_key(|id| Some(*id) != zone);
         if !zones.is_empty() {
             found.push((kind, zones));
         }
     }
-    let price = |kind: &InstanceType| kind.prices.get(region.id).copied().unwrap_or(Decimal::MAX);
+    let price = |kind: &InstanceType| hourly(call, region, "", kind, false).unwrap_or(Decimal::MAX);
     found.sort_by(|(a, in_a), (b, in_b)| {
         let newer = b.generation().cmp(&a.generation());
         let cheaper = price(a).cmp(&price(b));
@@ -226,7 +276,7 @@ pub(crate) fn recommend(call: &mut Call) -> Outcome {
                     "InstanceTypeFamily": kind.family,
                     "Cores": kind.vcpu,
                     "Memory": kind.memory_mib / 1024,
-                    "Generation": format!("ecs-{}", kind.generation()),
+                    "Generation": kind.series(),
                     "SupportIoOptimized": "optimized",
                 },
                 "Zones": { "zone": zone_rows },

@@ -3,7 +3,10 @@
 use serde_json::{Value as Json, json};
 
 use super::call::{Call, Outcome};
+use super::instance::Instance;
+use super::key_pair::{self, KeyPair};
 use super::paging::Page;
+use super::route;
 use super::store::World;
 use super::wire::fault::Fault;
 use super::wire::params::Tags;
@@ -20,8 +23,8 @@ pub(crate) enum Side {
 /// A kind of resource that carries tags, as the answers spell it.
 fn kind_of(call: &Call, side: Side) -> Result<&'static str, Fault> {
     let known: &[&'static str] = match side {
-        Side::Ecs => &["instance", "securitygroup", "command", "invocation", "disk"],
-        Side::Vpc => &["VPC", "VSWITCH", "EIP"],
+        Side::Ecs => &["instance", "securitygroup", "command", "invocation", "disk", "eni", "keypair"],
+        Side::Vpc => &["VPC", "VSWITCH", "EIP", "NATGATEWAY", "ROUTETABLE"],
     };
     let asked = call.params.required("ResourceType")?;
     known
@@ -31,16 +34,31 @@ fn kind_of(call: &Call, side: Side) -> Result<&'static str, Fault> {
         .ok_or_else(|| Fault::bad("InvalidResourceType.NotFound", "The specified ResourceType is not supported."))
 }
 
+/// The instance whose network interface it is.
+fn owner_of<'a>(world: &'a World, interface: &str) -> Option<&'a Instance> {
+    world.instances.values().find(|row| row.interface.id == interface && !row.is_released())
+}
+
+/// A key pair by its id; calls that tag one name it so, or by its name.
+fn key_of<'a>(world: &'a World, id: &str) -> Option<&'a KeyPair> {
+    world.key_pairs.values().find(|row| row.id == id || row.name == id)
+}
+
 /// The region and tags of a resource.
 fn tags_of<'a>(world: &'a World, kind: &str, id: &str) -> Option<(&'a str, &'a Tags)> {
     Some(match kind {
         "instance" => world.instances.get(id).filter(|row| !row.is_released()).map(|row| (row.region.as_str(), &row.tags))?,
         "securitygroup" => world.groups.get(id).map(|row| (row.region.as_str(), &row.tags))?,
         "invocation" => world.invocations.get(id).map(|row| (row.region.as_str(), &row.tags))?,
+        "command" => world.commands.get(id).map(|row| (row.region.as_str(), &row.tags))?,
         "disk" => world.disks.get(id).map(|row| (row.region.as_str(), &row.tags))?,
+        "eni" => owner_of(world, id).map(|row| (row.region.as_str(), &row.interface.tags))?,
+        "keypair" => key_of(world, id).map(|row| (row.region.as_str(), &row.tags))?,
         "VPC" => world.vpcs.get(id).map(|row| (row.region.as_str(), &row.tags))?,
         "VSWITCH" => world.vswitches.get(id).map(|row| (row.region.as_str(), &row.tags))?,
         "EIP" => world.eips.get(id).map(|row| (row.region.as_str(), &row.tags))?,
+        "NATGATEWAY" => world.nat_gateways.get(id).map(|row| (row.region.as_str(), &row.tags))?,
+        "ROUTETABLE" => route::find(world, id).map(|row| (row.region.as_str(), &row.route_table_tags))?,
         _ => return None,
     })
 }
@@ -50,10 +68,25 @@ fn tags_mut<'a>(world: &'a mut World, kind: &str, id: &str) -> Option<&'a mut Ta
         "instance" => &mut world.instances.get_mut(id)?.tags,
         "securitygroup" => &mut world.groups.get_mut(id)?.tags,
         "invocation" => &mut world.invocations.get_mut(id)?.tags,
+        "command" => &mut world.commands.get_mut(id)?.tags,
         "disk" => &mut world.disks.get_mut(id)?.tags,
+        "eni" => {
+            let owner = owner_of(world, id)?.id.clone();
+            &mut world.instances.get_mut(&owner)?.interface.tags
+        }
+        "keypair" => {
+            let key = key_of(world, id)?;
+            let place = key_pair::place(&key.region, &key.name);
+            &mut world.key_pairs.get_mut(&place)?.tags
+        }
         "VPC" => &mut world.vpcs.get_mut(id)?.tags,
         "VSWITCH" => &mut world.vswitches.get_mut(id)?.tags,
         "EIP" => &mut world.eips.get_mut(id)?.tags,
+        "NATGATEWAY" => &mut world.nat_gateways.get_mut(id)?.tags,
+        "ROUTETABLE" => {
+            let vpc = route::find(world, id)?.id.clone();
+            &mut world.vpcs.get_mut(&vpc)?.route_table_tags
+        }
         _ => return None,
     })
 }
@@ -66,10 +99,15 @@ fn ids_of(world: &World, kind: &str) -> Vec<String> {
         "instance" => keys(&world.instances),
         "securitygroup" => keys(&world.groups),
         "invocation" => keys(&world.invocations),
+        "command" => keys(&world.commands),
         "disk" => keys(&world.disks),
+        "eni" => world.instances.values().map(|row| row.interface.id.clone()).collect(),
+        "keypair" => world.key_pairs.values().map(|row| row.id.clone()).collect(),
         "VPC" => keys(&world.vpcs),
         "VSWITCH" => keys(&world.vswitches),
         "EIP" => keys(&world.eips),
+        "NATGATEWAY" => keys(&world.nat_gateways),
+        "ROUTETABLE" => world.vpcs.values().map(|row| row.route_table.clone()).collect(),
         _ => Vec::new(),
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::call::{Call, Outcome, vpc_tags};
+use super::nat;
 use super::paging::Page;
 use super::store::{Due, World};
 use super::time::{after, seconds};
@@ -26,6 +27,14 @@ pub(crate) struct Vpc {
     pub(crate) resource_group: String,
     pub(crate) created: Timestamp,
     pub(crate) tags: Tags,
+    /// Tags of its route table.
+    #[serde(default)]
+    pub(crate) route_table_tags: Tags,
+    /// Networks that it treats as private ones.
+    #[serde(default)]
+    pub(crate) user_cidrs: Vec<String>,
+    #[serde(default)]
+    pub(crate) dns_hostname: bool,
     /// Until then it is `Pending`.
     pub(crate) ready_at: Timestamp,
     /// Until then a change inside it goes on and no other is taken.
@@ -78,9 +87,27 @@ pub(crate) fn network(text: &str, shortest: u8, longest: u8) -> Result<Ipv4Net, 
     Ok(net)
 }
 
+/// What asks for addresses of the sixth version, which machines do not have.
+pub(super) const NO_IPV6: [&str; 7] =
+    ["EnableIpv6", "EnableIPv6", "Ipv6CidrBlock", "Ipv6CidrMask", "Ipv6Isp", "VpcIpv6CidrBlock", "Ipv6IpamPoolId"];
+
+/// The networks of `UserCidr`, at most three.
+fn user_cidrs(call: &Call) -> Result<Vec<String>, Fault> {
+    let named = call.params.commas("UserCidr", 3)?.unwrap_or_default();
+    let is_network = |text: &String| text.parse::<Ipv4Net>().is_ok_and(|net| net.addr() == net.network());
+    if named.iter().all(is_network) {
+        return Ok(named);
+    }
+    Err(Fault::bad("InvalidUserCidr.Malformed", "The specified UserCidr is not valid."))
+}
+
 /// CreateVpc.
 pub(crate) fn create(call: &mut Call) -> Outcome {
     let region = call.region()?;
+    call.lacks(&NO_IPV6)?;
+    call.lacks(&["Ipv4IpamPoolId", "Ipv4CidrMask", "Ipv6IpamPoolId"])?;
+    let user_cidrs = user_cidrs(call)?;
+    let dns_hostname = call.params.boolean("EnableDnsHostname")?;
     let cidr = network(call.params.text("CidrBlock").unwrap_or("172.16.0.0/12"), 8, 28)?;
     let (name, description) = (call.name("VpcName")?, call.description()?);
     let tags = call.params.tags()?;
@@ -99,6 +126,9 @@ pub(crate) fn create(call: &mut Call) -> Outcome {
         resource_group: resource_group(call),
         created: call.now,
         tags,
+        route_table_tags: Tags::new(),
+        user_cidrs,
+        dns_hostname,
         ready_at: after(call.now, call.config.latency.of(|latency| latency.vpc_ready)),
         busy_until: call.now,
         gone_at: None,
@@ -120,11 +150,14 @@ pub(crate) fn describe(call: &mut Call) -> Outcome {
     let page = Page::numbered(call.params, 50)?;
     let ids = call.params.commas("VpcId", 20)?;
     let (filter, name, group) = (call.params.tag_filter(), call.params.text("VpcName"), call.params.text("ResourceGroupId"));
-    let default_only = call.params.boolean("IsDefault")?;
+    // No VPC is a default one, has addresses of the sixth version or a set of DHCP options.
+    let special = call.params.boolean("IsDefault")? || call.params.boolean("EnableIpv6")? || call.params.text("DhcpOptionsSetId").is_some();
+    let owned = call.params.text("VpcOwnerId").is_none_or(|owner| owner == call.config.account);
     call.end_dry_run()?;
     let rows = call.world.vpcs.among(ids.as_deref()).filter(|(_, vpc)| {
         vpc.region == region.id
-            && !default_only
+            && !special
+            && owned
             && name.is_none_or(|name| name == vpc.name)
             && group.is_none_or(|group| group == vpc.resource_group)
             && filter.fits(&vpc.tags)
@@ -143,6 +176,7 @@ pub(crate) fn vswitches_of<'a>(world: &'a World, vpc: &str) -> impl Iterator<Ite
 
 fn row(call: &Call, vpc: &Vpc) -> Json {
     let vswitches: Vec<&str> = vswitches_of(call.world, &vpc.id).map(|vswitch| vswitch.id.as_str()).collect();
+    let gateways: Vec<&str> = nat::of_vpc(call.world, &vpc.id).map(|gateway| gateway.id.as_str()).collect();
     json!({
         "VpcId": vpc.id,
         "RegionId": vpc.region,
@@ -159,13 +193,13 @@ fn row(call: &Call, vpc: &Vpc) -> Json {
         "EnabledIpv6": false,
         "DhcpOptionsSetId": "",
         "DhcpOptionsSetStatus": "",
-        "DnsHostnameStatus": "DISABLED",
+        "DnsHostnameStatus": if vpc.dns_hostname { "ENABLED" } else { "DISABLED" },
         "CenStatus": "Detached",
         "VSwitchIds": { "VSwitchId": vswitches },
         "RouterTableIds": { "RouterTableIds": [vpc.route_table] },
-        "NatGatewayIds": { "NatGatewayIds": [] },
+        "NatGatewayIds": { "NatGatewayIds": gateways },
         "SecondaryCidrBlocks": { "SecondaryCidrBlock": [] },
-        "UserCidrs": { "UserCidr": [] },
+        "UserCidrs": { "UserCidr": vpc.user_cidrs },
         "Ipv6CidrBlocks": { "Ipv6CidrBlock": [] },
         "Tags": vpc_tags(&vpc.tags),
     })
@@ -183,6 +217,7 @@ pub(crate) fn describe_attribute(call: &mut Call) -> Outcome {
         fields.remove(listed);
     }
     let vswitches = vswitches_of(call.world, &vpc.id).count();
+    let gateways = nat::of_vpc(call.world, &vpc.id).count();
     answer["ClassicLinkEnabled"] = false.into();
     answer["SupportIpv4Gateway"] = true.into();
     answer["Ipv4GatewayId"] = "".into();
@@ -192,6 +227,7 @@ pub(crate) fn describe_attribute(call: &mut Call) -> Outcome {
         { "ResourceType": "VRouter", "ResourceCount": 1 },
         { "ResourceType": "RouteTable", "ResourceCount": 1 },
         { "ResourceType": "VSwitch", "ResourceCount": vswitches },
+        { "ResourceType": "NatGateway", "ResourceCount": gateways },
     ] });
     Ok(answer)
 }
@@ -203,6 +239,8 @@ pub(crate) fn modify(call: &mut Call) -> Outcome {
     if vpc.status(call.now) != "Available" {
         return Err(Fault::bad("IncorrectVpcStatus", "The current status of the VPC does not support this operation."));
     }
+    call.lacks(&NO_IPV6)?;
+    let dns_hostname = call.params.flag("EnableDnsHostname")?;
     let name = call.params.given("VpcName").map(|_| call.name("VpcName")).transpose()?;
     let description = call.params.given("Description").map(|_| call.description()).transpose()?;
     if let Some(text) = call.params.text("CidrBlock")
@@ -213,6 +251,7 @@ pub(crate) fn modify(call: &mut Call) -> Outcome {
     if let Some(vpc) = call.world.vpcs.get_mut(&id) {
         vpc.name = name.unwrap_or_else(|| std::mem::take(&mut vpc.name));
         vpc.description = description.unwrap_or_else(|| std::mem::take(&mut vpc.description));
+        vpc.dns_hostname = dns_hostname.unwrap_or(vpc.dns_hostname);
     }
     Ok(json!({}))
 }

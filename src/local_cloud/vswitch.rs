@@ -11,7 +11,7 @@ use super::call::{Call, Outcome, vpc_tags};
 use super::paging::Page;
 use super::store::{Due, World};
 use super::time::{after, seconds};
-use super::vpc;
+use super::vpc::{self, Vpc};
 use super::wire::fault::Fault;
 use super::wire::params::Tags;
 
@@ -81,13 +81,32 @@ pub(crate) fn find<'a>(call: &'a Call, id: &str) -> Result<&'a VSwitch, Fault> {
     }
 }
 
+/// The network that is asked for, or the first free one of `CidrMask`.
+fn network(call: &Call, vpc: &Vpc) -> Result<Ipv4Net, Fault> {
+    if let Some(text) = call.params.text("CidrBlock") {
+        return vpc::network(text, 16, 29);
+    }
+    let mask: u8 = call.params.number("CidrMask")?.ok_or_else(|| Fault::mandatory("CidrBlock"))?;
+    if !(16..=29).contains(&mask) {
+        return Err(Fault::invalid("CidrMask"));
+    }
+    let taken = |net: &Ipv4Net| vpc::vswitches_of(call.world, &vpc.id).any(|other| overlap(net, &other.cidr));
+    let mut free = vpc.cidr.subnets(mask).map_err(|_| Fault::invalid("CidrMask"))?.filter(|net| !taken(net));
+    free.next().ok_or_else(|| Fault::bad("InvalidCidrBlock.Overlapped", "The VPC has no network of that size left."))
+}
+
+fn overlap(one: &Ipv4Net, other: &Ipv4Net) -> bool {
+    one.contains(other) || other.contains(one)
+}
+
 /// CreateVSwitch.
 pub(crate) fn create(call: &mut Call) -> Outcome {
     call.optional_region()?;
     let params = call.params;
     let vpc = vpc::find(call, params.required("VpcId")?)?.clone();
     let zone = params.required("ZoneId")?;
-    let cidr = vpc::network(params.required("CidrBlock")?, 16, 29)?;
+    call.lacks(&vpc::NO_IPV6)?;
+    let cidr = network(call, &vpc)?;
     if call.catalog.region_of_zone(zone).is_none_or(|region| region.id != vpc.region) {
         return Err(Fault::missing("InvalidZoneId.NotFound", "The specified zone does not exist."));
     }
@@ -97,7 +116,7 @@ pub(crate) fn create(call: &mut Call) -> Outcome {
         return Err(Fault::bad("InvalidCidrBlock.Malformed", "The specified CIDR block is not inside that of the VPC."));
     }
     let siblings = || vpc::vswitches_of(call.world, &vpc.id);
-    if siblings().any(|sibling| sibling.cidr.contains(&cidr) || cidr.contains(&sibling.cidr)) {
+    if siblings().any(|sibling| overlap(&sibling.cidr, &cidr)) {
         return Err(Fault::bad("InvalidCidrBlock.Overlapped", "The specified CIDR block overlapped with other subnets."));
     }
     if siblings().count() >= call.config.quotas.vswitches {
@@ -144,12 +163,15 @@ pub(crate) fn describe(call: &mut Call) -> Outcome {
     let filter = params.tag_filter();
     let region = call.optional_region()?;
     let ids = params.commas("VSwitchId", 20)?;
-    let default_only = params.boolean("IsDefault")?;
+    // No vSwitch is a default one or has addresses of the sixth version.
+    let special = params.boolean("IsDefault")? || params.boolean("EnableIpv6")?;
+    let owned = params.text("VSwitchOwnerId").is_none_or(|owner| owner == call.config.account);
     call.end_dry_run()?;
     let fits = |name: &str, own: &str| params.text(name).is_none_or(|wanted| wanted == own);
     let rows = call.world.vswitches.among(ids.as_deref()).filter(|(_, vswitch)| {
         region.is_none_or(|region| region.id == vswitch.region)
-            && !default_only
+            && !special
+            && owned
             && fits("VpcId", &vswitch.vpc)
             && fits("ZoneId", &vswitch.zone)
             && fits("VSwitchName", &vswitch.name)
@@ -203,6 +225,7 @@ pub(crate) fn modify(call: &mut Call) -> Outcome {
     if find(call, &id)?.status(call.now) != "Available" {
         return Err(Fault::bad("IncorrectStatus.VSwitch", "The status of the vSwitch does not support this operation."));
     }
+    call.lacks(&vpc::NO_IPV6)?;
     let name = call.params.given("VSwitchName").map(|_| call.name("VSwitchName")).transpose()?;
     let description = call.params.given("Description").map(|_| call.description()).transpose()?;
     if let Some(vswitch) = call.world.vswitches.get_mut(&id) {
@@ -218,6 +241,12 @@ pub(crate) fn delete(call: &mut Call) -> Outcome {
     let vswitch = find(call, &id)?.clone();
     if vswitch.status(call.now) != "Available" {
         return Err(Fault::bad("IncorrectVSwitchStatus", "The current status of the vSwitch does not support this operation."));
+    }
+    if call.world.nat_gateways.values().any(|gateway| gateway.vswitch == id) || call.world.index.haunted(&id, "NatGateway", call.now) {
+        return Err(Fault::bad("DependencyViolation.EnhancedNatgw", "The specified vSwitch still has NAT gateways."));
+    }
+    if call.world.snat_entries.values().any(|entry| entry.vswitch == id) {
+        return Err(Fault::bad("DependencyViolation.SnatEntry", "The specified vSwitch is the source of a SNAT entry."));
     }
     let used = call.world.index.addresses.get(&id).is_some_and(|used| !used.is_empty());
     if used || call.world.index.haunted(&id, "Instance", call.now) {

@@ -60,8 +60,10 @@ class Contract:
             return [f"{product} {action} is in no table"]
         self.covered[product].add(action)
         problems = []
-        if isinstance(body, (dict, list)):
-            _walk(body, "", fields, problems)
+        # Of a call that answers a list the tables have what its elements are.
+        for item in body if isinstance(body, list) else [body]:
+            if isinstance(item, (dict, list)):
+                _walk(item, "", fields, problems)
         return [f"{product} {action}: {problem}" for problem in problems]
 
     def missing(self):

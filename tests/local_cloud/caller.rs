@@ -42,6 +42,8 @@ pub(crate) struct Caller {
     pub(crate) machines: Arc<Simulated>,
     nonce: Arc<AtomicU64>,
     pub(crate) key: (String, String),
+    /// What comes with a temporary key.
+    pub(crate) token: Option<String>,
 }
 
 /// An error answer.
@@ -73,13 +75,14 @@ impl Caller {
             machines,
             nonce: Arc::new(AtomicU64::new(first)),
             key: ("local".to_owned(), "local".to_owned()),
+            token: None,
         }
     }
 
     /// Somebody else who calls the same cloud.
     pub(crate) fn with_key(&self, id: &str, secret: &str) -> Caller {
         let (cloud, clock, machines, nonce) = (self.cloud.clone(), self.clock.clone(), self.machines.clone(), self.nonce.clone());
-        Caller { cloud, clock, machines, nonce, key: (id.to_owned(), secret.to_owned()) }
+        Caller { cloud, clock, machines, nonce, key: (id.to_owned(), secret.to_owned()), token: None }
     }
 
     pub(crate) fn now(&self) -> jiff::Timestamp {
@@ -93,8 +96,9 @@ impl Caller {
         let query = query.join("&");
         let host = "127.0.0.1:8080";
         let date = self.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        let nonce = self.nonce.fetch_add(1, Ordering::Relaxed).to_string();
-        let headers = BTreeMap::from([
+        let nonce = self.nonce();
+        let mut headers = BTreeMap::from([
+            ("accept", "application/json".to_owned()),
             ("host", host.to_owned()),
             ("x-acs-action", action.to_owned()),
             ("x-acs-content-sha256", sha256(b"")),
@@ -102,6 +106,7 @@ impl Caller {
             ("x-acs-signature-nonce", nonce),
             ("x-acs-version", version.to_owned()),
         ]);
+        headers.extend(self.token.clone().map(|token| ("x-acs-security-token", token)));
         let names = headers.keys().copied().collect::<Vec<_>>().join(";");
         let lines: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
         let canonical = format!("POST\n/\n{query}\n{lines}\n{names}\n{}", sha256(b""));
@@ -110,7 +115,15 @@ impl Caller {
         let mut headers: Vec<(String, String)> = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let authorization = format!("ACS3-HMAC-SHA256 Credential={},SignedHeaders={names},Signature={signature}", self.key.0);
         headers.push(("authorization".to_owned(), authorization));
-        Request { method: http::Method::POST, host: host.to_owned(), path: "/".to_owned(), query, headers, body: bytes::Bytes::new() }
+        Request {
+            method: http::Method::POST,
+            host: host.to_owned(),
+            path: "/".to_owned(),
+            query,
+            headers,
+            body: bytes::Bytes::new(),
+            peer: None,
+        }
     }
 
     async fn call(&self, version: &str, action: &str, params: &[(&str, &str)]) -> Result<Json, Refusal> {
@@ -126,11 +139,33 @@ impl Caller {
     }
 
     pub(crate) async fn sts(&self, action: &str) -> Result<Json, Refusal> {
-        self.call("2015-04-01", action, &[]).await
+        self.sts_with(action, &[]).await
+    }
+
+    pub(crate) async fn sts_with(&self, action: &str, params: &[(&str, &str)]) -> Result<Json, Refusal> {
+        self.call("2015-04-01", action, params).await
+    }
+
+    /// The same cloud called with the key of a session.
+    pub(crate) fn with_session(&self, answer: &Json) -> Caller {
+        let field = |name: &str| text(answer, &format!("/Credentials/{name}"));
+        let mut caller = self.with_key(&field("AccessKeyId"), &field("AccessKeySecret"));
+        caller.token = Some(field("SecurityToken"));
+        caller
+    }
+
+    /// A number that was never used.
+    pub(crate) fn nonce(&self) -> String {
+        self.nonce.fetch_add(1, Ordering::Relaxed).to_string()
     }
 
     pub(crate) async fn bss(&self, action: &str) -> Result<Json, Refusal> {
-        self.call("2017-12-14", action, &[]).await
+        self.priced(action, &[]).await
+    }
+
+    /// A call of billing with parameters.
+    pub(crate) async fn priced(&self, action: &str, params: &[(&str, &str)]) -> Result<Json, Refusal> {
+        self.call("2017-12-14", action, params).await
     }
 
     /// A VPC, a vSwitch in zone h and a security group, ready to be used.

@@ -123,3 +123,47 @@ async fn a_release_time_that_passed_while_nobody_served_is_kept() {
     assert_eq!(after.status(&id).await, None);
     assert!(machines.alive().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn gateways_and_the_bill_of_spot_instances_go_on_where_they_were() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clock, machines) = (clock(), Arc::new(Simulated::default()));
+    let before = open(dir.path(), &clock, &machines).await;
+    let network = before.network().await;
+    let params = [("VpcId", network.vpc.as_str()), ("VSwitchId", network.vswitch.as_str())];
+    let made = before.vpc("CreateNatGateway", &params).await.unwrap();
+    let (gateway, table) = (text(&made, "/NatGatewayId"), text(&made, "/SnatTableIds/SnatTableId/0"));
+    let eip = before.vpc("AllocateEipAddress", &[]).await.unwrap();
+    sleep(500).await;
+    let bind = [("AllocationId", &*text(&eip, "/AllocationId")), ("InstanceId", &gateway), ("InstanceType", "Nat")];
+    before.vpc("AssociateEipAddress", &bind).await.unwrap();
+    sleep(500).await;
+    let entry = [("SnatTableId", &*table), ("SourceVSwitchId", &network.vswitch), ("SnatIp", &text(&eip, "/EipAddress"))];
+    before.vpc("CreateSnatEntry", &entry).await.unwrap();
+    let spot = before.run(&network, &[("SpotStrategy", "SpotAsPriceGo")]).await.unwrap().remove(0);
+    sleep(3000).await;
+    before.vpc("DeleteNatGateway", &[("NatGatewayId", &gateway), ("Force", "true")]).await.unwrap();
+    drop(before);
+
+    // Whoever is away for hours finds the gateway gone and every hour billed at its own price.
+    let away = open(dir.path(), &clock, &machines).await;
+    let kinds = |caller: &Caller| caller.cloud.resources().iter().map(|row| row.kind).collect::<Vec<_>>();
+    assert!(kinds(&away).contains(&"nat_gateway") && kinds(&away).contains(&"snat_entry"));
+    drop(away);
+    sleep(6 * 3_600_000).await;
+    let after = open(dir.path(), &clock, &machines).await;
+    assert!(!kinds(&after).contains(&"nat_gateway") && !kinds(&after).contains(&"snat_entry"));
+    let shown = after.vpc("DescribeVSwitchAttributes", &[("VSwitchId", &network.vswitch)]).await.unwrap();
+    assert_eq!(shown["AvailableIpAddressCount"], 251);
+    let history =
+        [("InstanceType", crate::caller::TYPE), ("NetworkType", "vpc"), ("ZoneId", "cn-hangzhou-h"), ("StartTime", "2026-01-02T03:00:00Z")];
+    let prices = after.ecs("DescribeSpotPriceHistory", &history).await.unwrap();
+    let mut prices: Vec<String> =
+        prices["SpotPrices"]["SpotPriceType"].as_array().unwrap().iter().map(|row| row["SpotPrice"].to_string()).collect();
+    prices.dedup();
+    let mut bills: Vec<_> = after.cloud.bills().into_iter().filter(|bill| bill.resource == spot && bill.part == "instanceType").collect();
+    bills.sort_by_key(|bill| bill.from);
+    assert_eq!(bills.iter().map(|bill| bill.hourly.normalize().to_string()).collect::<Vec<_>>(), prices);
+    // One line follows on another without a gap.
+    assert!(bills.windows(2).all(|pair| pair[0].to == Some(pair[1].from)));
+}

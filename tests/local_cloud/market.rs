@@ -55,7 +55,6 @@ async fn what_nobody_priced_is_an_error_and_never_nothing() {
         ("InternetChargeType", "PayByBandwidth"),
     ];
     assert_eq!(price(&fixed).await, "PRICE.PRICING_PLAN_RESULT_NOT_FOUND");
-    assert_eq!(price(&[("InstanceType", TYPE), ("SpotStrategy", "SpotAsPriceGo")]).await, "PRICE.PRICING_PLAN_RESULT_NOT_FOUND");
     assert_eq!(price(&[]).await, "MissingInstanceType");
 }
 
@@ -131,4 +130,94 @@ async fn images_are_found_by_family_and_for_a_type() {
     let one = caller.ecs("DescribeImages", &[("ImageId", IMAGE)]).await.unwrap();
     assert_eq!(one["TotalCount"], 1);
     assert_eq!(text(&one, "/Images/Image/0/DiskDeviceMappings/DiskDeviceMapping/0/Size"), "20");
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_are_priced_by_themselves_and_by_the_change() {
+    let caller = caller();
+    let total = async |params: &[(&str, &str)]| {
+        caller.ecs("DescribePrice", params).await.map(|answer| answer["PriceInfo"]["Price"]["TradePrice"].as_f64().unwrap())
+    };
+    let disk = [("ResourceType", "disk"), ("DataDisk.1.Category", "cloud_essd"), ("DataDisk.1.Size", "100")];
+    assert_eq!(total(&disk).await.unwrap(), 0.21);
+    assert_eq!(code(caller.ecs("DescribePrice", &[disk.as_slice(), &[("PriceUnit", "Month")]].concat()).await), "InvalidParameter");
+    let faster = [disk.as_slice(), &[("DataDisk.1.ProvisionedIops", "10")]].concat();
+    assert_eq!(code(caller.ecs("DescribePrice", &faster).await), "PRICE.PRICING_PLAN_RESULT_NOT_FOUND");
+    // By traffic a GB is priced, else the time.
+    let line = ("ResourceType", "bandwidth");
+    assert_eq!(total(&[line, ("InternetChargeType", "PayByTraffic")]).await.unwrap(), 0.8);
+    let fixed = [line, ("InternetChargeType", "PayByBandwidth"), ("InternetMaxBandwidthOut", "10")];
+    assert_eq!(total(&fixed).await.unwrap(), 1.5625);
+    let year = [("InstanceType", "ecs.e-c1m1.large"), ("PriceUnit", "Year"), ("Period", "2")];
+    let answer = caller.ecs("DescribePrice", &year).await.unwrap();
+    assert!((part(&answer, "instanceType") - 0.094 * 8760.0 * 2.0).abs() < 1e-6);
+
+    let network = caller.network().await;
+    let id = caller.running(&network).await;
+    let change = async |more: &[(&str, &str)]| {
+        caller.ecs("DescribeInstanceModificationPrice", &[&[("InstanceId", id.as_str())], more].concat()).await
+    };
+    let bigger =
+        change(&[("InstanceType", "ecs.u1-c1m2.xlarge"), ("InternetMaxBandwidthOut", "5"), ("InternetChargeType", "PayByBandwidth")])
+            .await
+            .unwrap();
+    let alone = caller.ecs("DescribePrice", &[("InstanceType", "ecs.u1-c1m2.xlarge")]).await.unwrap();
+    assert_eq!(part(&bigger, "instanceType"), part(&alone, "instanceType"));
+    assert_eq!(part(&bigger, "bandwidth"), 0.3125);
+    assert_eq!(part(&change(&[("DataDisk.1.Category", "cloud_essd"), ("DataDisk.1.Size", "100")]).await.unwrap(), "dataDisk"), 0.21);
+    assert_eq!(code(change(&[]).await), "MissingParameter");
+    let unknown = [("DataDisk.1.Category", "cloud_essd"), ("DataDisk.1.Size", "100"), ("DataDisk.1.DiskId", "d-none")];
+    assert_eq!(code(change(&unknown).await), "InvalidDiskId.NotFound");
+}
+
+#[tokio::test(start_paused = true)]
+async fn families_and_attributes_are_those_of_the_region() {
+    let caller = caller();
+    let families = async |more: &[(&str, &str)]| {
+        let answer = caller.ecs("DescribeInstanceTypeFamilies", more).await.unwrap();
+        answer["InstanceTypeFamilies"]["InstanceTypeFamily"].as_array().unwrap().clone()
+    };
+    let all = families(&[]).await;
+    let fifth = families(&[("Generation", "ecs-5")]).await;
+    assert!(fifth.iter().any(|row| row["InstanceTypeFamilyId"] == "ecs.g6") && fifth.len() < all.len());
+    assert!(!all.iter().any(|row| row["InstanceTypeFamilyId"] == "ecs.c1"), "it is not sold there");
+
+    let attribute = async |name: &str| {
+        let answer = caller.ecs("DescribeAccountAttributes", &[("AttributeName.1", name)]).await.unwrap();
+        answer["AccountAttributeItems"]["AccountAttributeItem"][0]["AttributeValues"]["ValueItem"].clone()
+    };
+    assert_eq!(attribute("max-security-groups").await[0]["Value"], "500");
+    assert_eq!(attribute("used-postpaid-instance-vcpu-count").await[0]["Value"], "0");
+    let network = caller.network().await;
+    caller.running(&network).await;
+    assert_eq!(attribute("used-postpaid-instance-vcpu-count").await[0]["Value"], "2");
+    assert_eq!(attribute("max-postpaid-instance-vcpu-count").await, serde_json::json!([]));
+    assert_eq!(code(caller.ecs("DescribeAccountAttributes", &[("AttributeName.1", "shoe-size")]).await), "InvalidParameter");
+    // What an image is used for follows from the instances.
+    let images = async |usage: &str| caller.ecs("DescribeImages", &[("Usage", usage)]).await.unwrap()["TotalCount"].clone();
+    assert_eq!((images("instance").await, images("none").await), (1.into(), 239.into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_catalogue_does_not_know_is_refused() {
+    let caller = caller();
+    for name in ["MinimumEniQuantity", "MaximumCpuTurboFrequency", "PhysicalProcessorModels.1", "LocalStorageCategory"] {
+        assert_eq!(code(caller.ecs("DescribeInstanceTypes", &[(name, "3")]).await), "InvalidParameter", "{name}");
+    }
+    let both = [("CpuArchitectures.1", "ARM"), ("InstanceCategories.1", "General Purpose"), ("InstanceCategory", "Memory Optimized")];
+    let answer = caller.ecs("DescribeInstanceTypes", &both).await.unwrap();
+    let rows = answer["InstanceTypes"]["InstanceType"].as_array().unwrap();
+    assert!(!rows.is_empty() && rows.iter().all(|row| row["CpuArchitecture"] == "ARM" && row["InstanceCategory"] != "Compute Optimized"));
+    let names = async |language: &str| {
+        let answer = caller.ecs("DescribeRegions", &[("AcceptLanguage", language)]).await.unwrap();
+        let rows = answer["Regions"]["Region"].as_array().unwrap();
+        text(rows.iter().find(|row| row["RegionId"] == "cn-hangzhou").unwrap(), "/LocalName")
+    };
+    assert_eq!([names("").await, names("en-US").await], ["华东1（杭州）", "Hangzhou"]);
+    let entry = [("DestinationResource", "InstanceType"), ("SystemDiskCategory", "cloud_essd_entry"), ("ZoneId", "cn-hangzhou-h")];
+    let answer = caller.ecs("DescribeAvailableResource", &entry).await.unwrap();
+    let rows = answer
+        .pointer("/AvailableZones/AvailableZone/0/AvailableResources/AvailableResource/0/SupportedResources/SupportedResource")
+        .unwrap();
+    assert!(rows.as_array().unwrap().iter().all(|row| ["ecs.e-", "ecs.u1"].iter().any(|start| text(row, "/Value").starts_with(start))));
 }

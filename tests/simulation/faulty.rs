@@ -83,6 +83,7 @@ impl BadLine {
             query: head.uri.query().unwrap_or_default().to_owned(),
             headers,
             body,
+            peer: None,
         };
         let response = self.cloud.handle(request).await;
         let mut answer = http::Response::builder().status(response.status);

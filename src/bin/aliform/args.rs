@@ -204,13 +204,34 @@ pub(crate) enum State {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Cloud {
     /// Start it, if it does not run
-    Start,
+    Start {
+        /// A scenario: latency, errors, stock, prices, time; see `aliform schema scenario`
+        #[arg(long, value_name = "FILE")]
+        scenario: Option<PathBuf>,
+    },
     /// Stop it with all its machines; their disks stay
     Stop,
     /// Say whether it runs, where, and how well its machines are isolated
     Status,
     /// List every resource in it
     Resources,
+    /// Show the scenario that counts, or let another one count while it runs
+    Scenario {
+        /// The scenario
+        scenario: Option<PathBuf>,
+        /// Go back to how a new local cloud behaves
+        #[arg(long, conflicts_with = "scenario")]
+        clear: bool,
+    },
+    /// Show what clients asked of it of late
+    Calls {
+        /// How many
+        #[arg(short = 'n', long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+        lines: u32,
+        /// Go on with what comes
+        #[arg(long)]
+        follow: bool,
+    },
     /// Stop it and throw everything in it away
     Reset,
     /// Run it in the foreground, for any client
@@ -218,6 +239,15 @@ pub(crate) enum Cloud {
         /// The address to listen on
         #[arg(long, default_value = "127.0.0.1:0")]
         listen: std::net::SocketAddr,
+        /// A scenario: latency, errors, stock, prices, time; see `aliform schema scenario`
+        #[arg(long, value_name = "FILE")]
+        scenario: Option<PathBuf>,
+        /// Say where it answers over TLS, and which certificate authority to trust
+        #[arg(long)]
+        tls: bool,
+        /// The address to listen on with TLS
+        #[arg(long, default_value = "127.0.0.1:0")]
+        listen_tls: std::net::SocketAddr,
         /// Go on without a terminal once the address is printed
         #[arg(long, hide = true)]
         detach: bool,
@@ -241,4 +271,6 @@ pub(crate) enum Document {
     Events,
     /// The state
     State,
+    /// A scenario of the local cloud
+    Scenario,
 }

@@ -5,7 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
-use super::{Invocation, Progress, Run, overall};
+use super::schedule::past;
+use super::{Invocation, Progress, Repeat, Run, overall};
 use crate::local_cloud::call::{Call, Outcome, ecs_tags};
 use crate::local_cloud::instance::Instance;
 use crate::local_cloud::paging::Page;
@@ -22,7 +23,7 @@ fn output(call: &Call, invocation: &str, instance: &str, run: &Run) -> Result<(S
     let plain = call.params.text("ContentEncoding").is_some_and(|encoding| encoding.eq_ignore_ascii_case("PlainText"));
     let live = call.world.index.live.get(&(invocation.to_owned(), instance.to_owned()));
     let (encoded, dropped) = match live {
-        Some(live) if !run.progress.is_over() => (STANDARD.encode(&live.output), live.dropped),
+        Some(live) if run.progress == Progress::Running => (STANDARD.encode(&live.output), live.dropped),
         _ => (run.output.clone(), run.dropped),
     };
     let text = |encoded: &str| String::from_utf8_lossy(&STANDARD.decode(encoded).unwrap_or_default()).into_owned();
@@ -32,10 +33,6 @@ fn output(call: &Call, invocation: &str, instance: &str, run: &Run) -> Result<(S
 /// The state as it is shown: a run that is being stopped says so.
 fn shown(run: &Run) -> &'static str {
     if run.progress == Progress::Running && run.stopped.is_some() { "Stopping" } else { run.progress.name() }
-}
-
-fn repeats(run: &Run) -> u32 {
-    u32::from(run.started.is_some())
 }
 
 /// DescribeInvocations.
@@ -48,9 +45,7 @@ pub(crate) fn invocations(call: &mut Call) -> Outcome {
     if with_output && params.text("InvokeId").is_none() && params.text("InstanceId").is_none() {
         return Err(Fault::bad("MissingParam.InvokeId", "IncludeOutput needs InvokeId or InstanceId."));
     }
-    if params.boolean("Timed")? {
-        return Ok(empty_page());
-    }
+    let timed = params.flag("Timed")?;
     let fits = |name: &str, own: &str| params.text(name).is_none_or(|wanted| wanted == own);
     let named = params.text("InvokeId").map(|id| vec![id.to_owned()]);
     let rows = call.world.invocations.among(named.as_deref()).filter(|(_, invocation)| {
@@ -58,7 +53,9 @@ pub(crate) fn invocations(call: &mut Call) -> Outcome {
             && fits("CommandId", &invocation.command)
             && fits("CommandName", &invocation.name)
             && fits("CommandType", &invocation.kind)
-            && fits("RepeatMode", "Once")
+            && fits("RepeatMode", invocation.repeat.name())
+            && fits("ResourceGroupId", &invocation.resource_group)
+            && timed.is_none_or(|timed| timed == (invocation.repeat == Repeat::Period))
             && fits("InvokeStatus", old_overall(invocation))
             && params.text("InstanceId").is_none_or(|instance| invocation.runs.contains_key(instance))
             && filter.fits(&invocation.tags)
@@ -70,13 +67,9 @@ pub(crate) fn invocations(call: &mut Call) -> Outcome {
     Ok(answer)
 }
 
-fn empty_page() -> Json {
-    json!({ "Invocations": { "Invocation": [] }, "TotalCount": 0, "PageNumber": 1, "PageSize": 10, "NextToken": "" })
-}
-
 fn old_overall(invocation: &Invocation) -> &'static str {
     match overall(invocation.runs.values().map(|run| run.progress)) {
-        "Pending" | "Running" => "Running",
+        "Pending" | "Scheduled" | "Running" => "Running",
         "Success" => "Finished",
         other => other,
     }
@@ -102,8 +95,8 @@ fn row(call: &Call, invocation: &Invocation, with_output: bool) -> Result<Json, 
             "ErrorInfo": run.error_info,
             "Output": output,
             "Dropped": dropped,
-            "Repeats": repeats(run),
-            "Timed": false,
+            "Repeats": run.repeats,
+            "Timed": invocation.repeat == Repeat::Period,
             "CreationTime": seconds(invocation.created),
             "StartTime": at(run.started),
             "StopTime": at(run.stopped),
@@ -120,9 +113,9 @@ fn row(call: &Call, invocation: &Invocation, with_output: bool) -> Result<Json, 
         "CommandContent": content,
         "InvokeStatus": old_overall(invocation),
         "InvocationStatus": overall(invocation.runs.values().map(|run| run.progress)),
-        "RepeatMode": "Once",
-        "Timed": false,
-        "Frequency": "",
+        "RepeatMode": invocation.repeat.name(),
+        "Timed": invocation.repeat == Repeat::Period,
+        "Frequency": invocation.frequency,
         "Timeout": invocation.timeout,
         "Parameters": invocation.parameters,
         "Username": invocation.user,
@@ -140,6 +133,7 @@ pub(crate) fn results(call: &mut Call) -> Outcome {
     let params = call.params;
     let page = Page::either(params, 10, 1, 50, 50)?;
     let filter = params.tag_filter();
+    let history = params.boolean("IncludeHistory")?;
     let fits = |name: &str, own: &str| params.text(name).is_none_or(|wanted| wanted == own);
     // Named ones are looked up; only a call that names nothing reads them all.
     let of_instance = params.text("InstanceId").map(|id| call.world.index.invoked.get(id).cloned().unwrap_or_default());
@@ -147,40 +141,53 @@ pub(crate) fn results(call: &mut Call) -> Outcome {
     let invocations = call.world.invocations.among(named.as_deref()).map(|(_, invocation)| invocation);
     let mut rows: Vec<(String, Json)> = Vec::new();
     for invocation in invocations {
-        if invocation.region != region.id || !fits("CommandId", &invocation.command) || !filter.fits(&invocation.tags) {
+        if invocation.region != region.id || !fits("CommandId", &invocation.command) || !fits("ResourceGroupId", &invocation.resource_group)
+        {
             continue;
         }
-        for (instance, run) in &invocation.runs {
-            if !fits("InstanceId", instance) || !fits("InvokeRecordStatus", run.progress.old_name()) {
-                continue;
+        if !filter.fits(&invocation.tags) {
+            continue;
+        }
+        for (instance, run) in invocation.runs.iter().filter(|(instance, _)| fits("InstanceId", instance)) {
+            let all = past(call.world, &invocation.id, instance);
+            // What waits for its next time shows its last run, which is the newest of the past ones.
+            let mut shown: Vec<&Run> = if history && !all.is_empty() { all } else { vec![run] };
+            if history && shown.last().is_some_and(|last| last.repeats < run.repeats) {
+                shown.push(run);
             }
-            let (output, dropped) = output(call, &invocation.id, instance, run)?;
-            let row = json!({
-                "InvokeId": invocation.id,
-                "CommandId": invocation.command,
-                "InstanceId": instance,
-                "InvocationStatus": shown(run),
-                "InvokeRecordStatus": run.progress.old_name(),
-                "ExitCode": run.exit_code.unwrap_or(0),
-                "ErrorCode": run.error_code,
-                "ErrorInfo": run.error_info,
-                "Output": output,
-                "Dropped": dropped,
-                "Repeats": repeats(run),
-                "StartTime": at(run.started),
-                "StopTime": at(run.stopped),
-                "FinishedTime": at(run.finished),
-                "Username": invocation.user,
-                "TerminationMode": invocation.termination,
-                "Tags": ecs_tags(&invocation.tags),
-            });
-            rows.push((format!("{} {instance}", invocation.id), row));
+            for run in shown.into_iter().filter(|run| fits("InvokeRecordStatus", run.progress.old_name())) {
+                let key = format!("{} {instance} {:010}", invocation.id, run.repeats);
+                rows.push((key, result(call, invocation, instance, run)?));
+            }
         }
     }
     let cut = page.cut(rows.iter().map(|(key, row)| (key.as_str(), row)));
     let mut inner = json!({ "InvocationResults": { "InvocationResult": cut.rows } });
     cut.describe_with_token(&mut inner);
     Ok(json!({ "Invocation": inner }))
+}
+
+fn result(call: &Call, invocation: &Invocation, instance: &str, run: &Run) -> Result<Json, Fault> {
+    let (output, dropped) = output(call, &invocation.id, instance, run)?;
+    Ok(json!({
+        "InvokeId": invocation.id,
+        "CommandId": invocation.command,
+        "InstanceId": instance,
+        "InvocationStatus": shown(run),
+        "InvokeRecordStatus": run.progress.old_name(),
+        "ExitCode": run.exit_code.unwrap_or(0),
+        "ErrorCode": run.error_code,
+        "ErrorInfo": run.error_info,
+        "Output": output,
+        "Dropped": dropped,
+        "Repeats": run.repeats,
+        "StartTime": at(run.started),
+        "StopTime": at(run.stopped),
+        "FinishedTime": at(run.finished),
+        "Username": invocation.user,
+        "TerminationMode": invocation.termination,
+        "Tags": ecs_tags(&invocation.tags),
+    }))
 }
 
 /// Whether an instance's agent answers: it runs long enough, and its machine is up.

@@ -1,8 +1,13 @@
 //! Cloud Assistant: commands and files that are handed to instances, and what became of them.
 
+pub(crate) mod command;
+mod cron;
 pub(crate) mod describe;
+mod frequency;
+pub(crate) mod schedule;
 pub(crate) mod send;
 pub(crate) mod start;
+mod target;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +21,8 @@ use super::wire::params::Tags;
 pub(crate) enum Progress {
     /// It waits for the agent.
     Pending,
+    /// It waits for its time or for a boot.
+    Scheduled,
     /// It was not delivered.
     Aborted,
     /// It runs.
@@ -38,6 +45,7 @@ impl Progress {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Progress::Pending => "Pending",
+            Progress::Scheduled => "Scheduled",
             Progress::Aborted => "Aborted",
             Progress::Running => "Running",
             Progress::Success => "Success",
@@ -50,13 +58,13 @@ impl Progress {
     }
 
     pub(crate) fn is_over(self) -> bool {
-        !matches!(self, Progress::Pending | Progress::Running)
+        !matches!(self, Progress::Pending | Progress::Scheduled | Progress::Running)
     }
 
     /// The older field's word.
     pub(crate) fn old_name(self) -> &'static str {
         match self {
-            Progress::Pending | Progress::Running => "Running",
+            Progress::Pending | Progress::Scheduled | Progress::Running => "Running",
             Progress::Success | Progress::Failed => "Finished",
             Progress::Cancelled | Progress::Terminated => "Stopped",
             Progress::Aborted | Progress::Error | Progress::Timeout => "Failed",
@@ -73,6 +81,8 @@ pub(crate) fn overall(all: impl Iterator<Item = Progress> + Clone) -> &'static s
         "Pending"
     } else if any(Progress::Running) {
         "Running"
+    } else if any(Progress::Scheduled) {
+        "Scheduled"
     } else if all.clone().all(stopped) {
         "Stopped"
     } else if all.clone().all(well) {
@@ -94,6 +104,9 @@ pub(crate) struct Run {
     /// Base64, the first 24 KiB.
     pub(crate) output: String,
     pub(crate) dropped: u64,
+    /// How many times it ran.
+    #[serde(default)]
+    pub(crate) repeats: u32,
     pub(crate) started: Option<Timestamp>,
     pub(crate) stopped: Option<Timestamp>,
     pub(crate) finished: Option<Timestamp>,
@@ -109,6 +122,7 @@ impl Run {
             error_info: String::new(),
             output: String::new(),
             dropped: 0,
+            repeats: 0,
             started: None,
             stopped: None,
             finished: None,
@@ -124,6 +138,31 @@ impl Run {
         self.finished = Some(now);
         self.updated = now;
         self
+    }
+}
+
+/// When a command runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Repeat {
+    /// At once.
+    #[default]
+    Once,
+    /// At the times of its frequency.
+    Period,
+    /// When the instance boots next.
+    NextRebootOnly,
+    /// Whenever the instance boots.
+    EveryReboot,
+}
+
+impl Repeat {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Repeat::Once => "Once",
+            Repeat::Period => "Period",
+            Repeat::NextRebootOnly => "NextRebootOnly",
+            Repeat::EveryReboot => "EveryReboot",
+        }
     }
 }
 
@@ -147,9 +186,27 @@ pub(crate) struct Invocation {
     /// As JSON; they fill the script if `with_parameters`.
     pub(crate) parameters: String,
     pub(crate) with_parameters: bool,
+    #[serde(default)]
+    pub(crate) repeat: Repeat,
+    /// `rate(5m)` and the like; empty without.
+    #[serde(default)]
+    pub(crate) frequency: String,
+    #[serde(default)]
+    pub(crate) resource_group: String,
     pub(crate) created: Timestamp,
     pub(crate) tags: Tags,
     pub(crate) runs: BTreeMap<String, Run>,
+}
+
+impl Invocation {
+    /// Whether another run follows when one has ended.
+    pub(crate) fn recurs(&self) -> bool {
+        match self.repeat {
+            Repeat::Once | Repeat::NextRebootOnly => false,
+            Repeat::EveryReboot => true,
+            Repeat::Period => frequency::Frequency::read(&self.frequency).is_ok_and(|frequency| frequency.recurs()),
+        }
+    }
 }
 
 /// A file that was sent to instances. Its content is not part of this: it may be a secret and lives in memory only.

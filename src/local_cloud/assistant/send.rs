@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value as Json, json};
 
-use super::start::{on_instance, targets};
+use super::target::{on_instance, targets};
 use super::{SentFile, overall};
 use crate::local_cloud::call::{Call, Outcome, ecs_tags};
 use crate::local_cloud::machines::FileSpec;

@@ -1,122 +1,201 @@
-//! RunCommand and StopInvocation.
+//! RunCommand, InvokeCommand and StopInvocation.
 
-use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use super::{Invocation, Progress, Run};
+use super::command::{StoredCommand, parameter_names};
+use super::frequency::Frequency;
+use super::target::{on_instance, targets};
+use super::{Invocation, Progress, Repeat, Run};
 use crate::local_cloud::call::{Call, Outcome};
-use crate::local_cloud::instance::Status;
 use crate::local_cloud::store::Task;
+use crate::local_cloud::vpc;
 use crate::local_cloud::wire::fault::Fault;
+use crate::local_cloud::wire::params::Tags;
 
-/// How long a command's content may be, in Base64.
-const MOST_CONTENT: usize = 24 * 1024;
 /// The longest timeout. No source states one; a day is ours.
-const LONGEST: u64 = 86_400;
+pub(super) const LONGEST: u64 = 86_400;
 
-static NOTHING: LazyLock<BTreeMap<String, String>> = LazyLock::new(BTreeMap::new);
+/// When a command is to run, as a call asks for it.
+struct When {
+    repeat: Repeat,
+    frequency: String,
+    /// Everything is checked and nothing is run.
+    dry: bool,
+}
 
-/// RunCommand.
+/// RunCommand: a command that is stored if the call says so, and run.
 pub(crate) fn run(call: &mut Call) -> Outcome {
     let region = call.region()?;
-    let params = call.params;
-    let kind = params.required("Type")?;
-    if !matches!(kind, "RunShellScript" | "RunBatScript" | "RunPowerShellScript") {
-        return Err(Fault::invalid("Type"));
+    let mut command = super::command::read(call, "PlainText")?;
+    let keep = call.params.boolean("KeepCommand")?;
+    if keep {
+        super::command::check_quota(call, region.id)?;
     }
-    let script = content(call)?;
-    let repeat = params.text("RepeatMode").unwrap_or("Once");
-    match repeat {
-        "Once" | "DryRun" => {}
-        "Period" | "NextRebootOnly" | "EveryReboot" => {
-            return Err(Fault::forbidden("Operation.Forbidden", "The local cloud runs commands once: RepeatMode must be Once."));
+    let values = parameters(call, command.with_parameters)?;
+    let order = check(call, &command)?;
+    let tags = call.params.tags()?;
+    let targets = targets(call, 100)?;
+    fits_system(&command.kind)?;
+    if order.dry {
+        return Ok(json!({ "CommandId": "", "InvokeId": "" }));
+    }
+    command.id = call.new_id("c", region.id, 14);
+    let id = begin(call, &command, order, values, targets, tags.clone());
+    let command_id = command.id.clone();
+    if keep {
+        let name = if command.name.is_empty() { format!("cmd-{id}") } else { command.name.clone() };
+        call.world.commands.insert(command_id.clone(), StoredCommand { invocations: 1, tags, name, ..command });
+    }
+    Ok(json!({ "CommandId": command_id, "InvokeId": id }))
+}
+
+/// InvokeCommand: runs what CreateCommand or RunCommand stored.
+pub(crate) fn invoke(call: &mut Call) -> Outcome {
+    call.region()?;
+    let mut command = super::command::find(call, call.params.required("CommandId")?)?.clone();
+    let values = parameters(call, command.with_parameters)?;
+    if command.with_parameters {
+        let names = parameter_names(&command);
+        if let Some(missing) = names.iter().find(|name| !values.contains_key(*name)) {
+            return Err(Fault::bad("Parameter.MissingValue", format!("The parameter {missing} of the command has no value.")));
         }
-        _ => return Err(Fault::missing("InvalidRepeatMode.NotFound", "The specified RepeatMode does not exist.")),
+        if let Some(strange) = values.keys().find(|key| !names.contains(*key)) {
+            return Err(Fault::forbidden("Parameter.NotMatched", format!("The command has no parameter {strange}.")));
+        }
     }
+    if let Some(timeout) = call.params.number("Timeout")? {
+        if !(10..=LONGEST).contains(&timeout) {
+            return Err(Fault::invalid("Timeout"));
+        }
+        command.timeout = timeout;
+    }
+    if let Some(directory) = call.params.text("WorkingDir") {
+        super::command::check_directory(directory)?;
+        directory.clone_into(&mut command.working_directory);
+    }
+    let order = check(call, &command)?;
+    let tags = call.params.tags()?;
+    let targets = targets(call, 100)?;
+    fits_system(&command.kind)?;
+    if order.dry {
+        return Ok(json!({ "InvokeId": "" }));
+    }
+    if let Some(row) = call.world.commands.get_mut(&command.id) {
+        row.invocations += 1;
+    }
+    let id = begin(call, &command, order, values, targets, tags);
+    Ok(json!({ "InvokeId": id }))
+}
+
+/// What RunCommand and InvokeCommand share: how, as whom and when it runs.
+fn check(call: &Call, command: &StoredCommand) -> Result<When, Fault> {
+    let params = call.params;
     let termination = params.text("TerminationMode").unwrap_or("Process");
     if !matches!(termination, "Process" | "ProcessTree") {
         return Err(Fault::missing("InvalidTerminationMode.NotFound", "The specified TerminationMode does not exist."));
     }
-    let timeout: u64 = params.number("Timeout")?.unwrap_or(60);
-    if !(1..=LONGEST).contains(&timeout) {
-        return Err(Fault::invalid("Timeout"));
+    if params.text("Username").is_some_and(|name| name.chars().count() > 255) {
+        return Err(Fault::forbidden("Username.ExceedLimit", "The length of the username exceeds the upper limit."));
     }
-    for (name, most, code) in [
-        ("WorkingDir", 200, "InvalidParameter.WorkingDir"),
-        ("Username", 255, "Username.ExceedLimit"),
-        ("Name", 128, "InvalidParameter"),
-        ("Description", 512, "InvalidParameter"),
-    ] {
-        if params.text(name).is_some_and(|text| text.chars().count() > most) {
-            return Err(Fault::bad(code, format!("The specified parameter {name} is too long.")));
+    if params.text("Launcher").is_some_and(|launcher| launcher.len() > 1024) {
+        return Err(Fault::forbidden(
+            "InvalidLauncher.LengthLimitExceeded",
+            "The length of the parameter Launcher exceeds the limit of 1 KB.",
+        ));
+    }
+    for name in ["Launcher", "ContainerId", "ContainerName", "OssOutputDelivery"] {
+        if params.text(name).is_some() {
+            return Err(Fault::forbidden("Operation.Forbidden", format!("The local cloud does not have {name}.")));
         }
     }
-    let with_parameters = params.boolean("EnableParameter")?;
-    let values = parameters(call, with_parameters)?;
-    let tags = params.tags()?;
-    let targets = targets(call, 100)?;
-    if kind != "RunShellScript" {
-        return Err(Fault::bad("InvalidInstance.NotMatch", "The type of the command does not fit the operating system of the instance."));
+    when(call, command.timeout)
+}
+
+fn when(call: &Call, timeout: u64) -> Result<When, Fault> {
+    let params = call.params;
+    let frequency = params.owned("Frequency");
+    // The older switch says the same as the mode Period; a frequency alone does, too.
+    let planned = params.boolean("Timed")? || !frequency.is_empty();
+    let mode = params.text("RepeatMode").unwrap_or(if planned { "Period" } else { "Once" });
+    let modes = [Repeat::Once, Repeat::Period, Repeat::NextRebootOnly, Repeat::EveryReboot];
+    let dry = mode == "DryRun";
+    let repeat = if dry { Some(Repeat::Once) } else { modes.into_iter().find(|repeat| repeat.name() == mode) };
+    let repeat = repeat.ok_or_else(|| Fault::missing("InvalidRepeatMode.NotFound", "The specified repeat mode does not exist."))?;
+    if repeat != Repeat::Period {
+        return Ok(When { repeat, frequency: String::new(), dry });
     }
-    if repeat == "DryRun" {
-        return Ok(json!({ "CommandId": "", "InvokeId": "" }));
+    if frequency.is_empty() {
+        return Err(Fault::bad("MissingParam.Frequency", "The frequency must be specified when you create a timed task."));
     }
-    let command = call.new_id("c", region.id, 14);
-    let id = call.new_id("t", region.id, 14);
-    let now = call.now;
+    Frequency::read(&frequency)?.check(timeout, call.now)?;
+    Ok(When { repeat, frequency, dry })
+}
+
+/// Machines of the local cloud run Linux.
+fn fits_system(kind: &str) -> Result<(), Fault> {
+    if kind == "RunShellScript" {
+        return Ok(());
+    }
+    Err(Fault::bad("InvalidInstance.NotMatch", "The type of the command does not fit the operating system of the instance."))
+}
+
+fn begin(
+    call: &mut Call,
+    command: &StoredCommand,
+    when: When,
+    values: BTreeMap<String, String>,
+    targets: Vec<String>,
+    tags: Tags,
+) -> String {
+    let id = call.new_id("t", &command.region, 14);
     let mut runs = BTreeMap::new();
     for target in targets {
-        let run = on_instance(call, &target);
-        if !run.progress.is_over() {
+        let run = match when.repeat {
+            Repeat::Once => on_instance(call, &target),
+            _ => Run { progress: Progress::Scheduled, ..Run::pending(call.now) },
+        };
+        if run.progress == Progress::Pending {
             call.world.index.tasks.push(Task::Deliver(id.clone(), target.clone()));
         }
         call.world.index.invoked.entry(target.clone()).or_default().push(id.clone());
         runs.insert(target, run);
     }
+    if when.repeat == Repeat::Period {
+        call.world.index.tasks.push(Task::Schedule(id.clone()));
+    }
+    let params = call.params;
     let invocation = Invocation {
         id: id.clone(),
-        command: command.clone(),
-        region: region.id.to_owned(),
-        name: params.text("Name").map_or_else(|| format!("cmd-{id}"), str::to_owned),
-        description: params.owned("Description"),
-        kind: kind.to_owned(),
-        content: STANDARD.encode(&script),
-        working_directory: params.owned("WorkingDir"),
+        command: command.id.clone(),
+        region: command.region.clone(),
+        name: if command.name.is_empty() { format!("cmd-{id}") } else { command.name.clone() },
+        description: command.description.clone(),
+        kind: command.kind.clone(),
+        content: command.content.clone(),
+        working_directory: command.working_directory.clone(),
         user: params.owned("Username"),
-        timeout,
-        termination: termination.to_owned(),
+        timeout: command.timeout,
+        termination: params.text("TerminationMode").unwrap_or("Process").to_owned(),
         parameters: json!(values).to_string(),
-        with_parameters,
-        created: now,
+        with_parameters: command.with_parameters,
+        repeat: when.repeat,
+        frequency: when.frequency,
+        resource_group: vpc::resource_group(call),
+        created: call.now,
         tags,
         runs,
     };
     call.world.invocations.insert(id.clone(), invocation);
-    Ok(json!({ "CommandId": command, "InvokeId": id }))
-}
-
-/// The script's bytes.
-fn content(call: &Call) -> Result<Vec<u8>, Fault> {
-    let text = call.params.required("CommandContent")?;
-    let encoded = call.params.text("ContentEncoding").is_some_and(|encoding| encoding.eq_ignore_ascii_case("Base64"));
-    let script = if encoded {
-        STANDARD.decode(text).map_err(|_| Fault::bad("InvalidParameter", "The specified parameter CommandContent is not valid Base64."))?
-    } else {
-        text.as_bytes().to_vec()
-    };
-    if STANDARD.encode(&script).len() > MOST_CONTENT {
-        return Err(Fault::forbidden("CmdContent.ExceedLimit", "The length of the command content exceeds the limit."));
-    }
-    Ok(script)
+    id
 }
 
 /// The values that fill the script.
 fn parameters(call: &Call, enabled: bool) -> Result<BTreeMap<String, String>, Fault> {
-    let Some(text) = call.params.text("Parameters") else { return Ok(NOTHING.clone()) };
+    let Some(text) = call.params.text("Parameters") else { return Ok(BTreeMap::new()) };
     let values: BTreeMap<String, String> = serde_json::from_str(text)
         .map_err(|_| Fault::bad("InvalidParameter.Parameters", "The specified parameter Parameters is not valid."))?;
     if !enabled && !values.is_empty() {
@@ -129,59 +208,11 @@ fn parameters(call: &Call, enabled: bool) -> Result<BTreeMap<String, String>, Fa
     if !values.keys().all(fits) {
         return Err(Fault::forbidden("ParameterKey.ExceedLimit", "The key of a parameter is not valid."));
     }
+    let distinct: BTreeSet<String> = values.keys().map(|key| key.to_ascii_lowercase()).collect();
+    if distinct.len() < values.len() {
+        return Err(Fault::forbidden("ParameterKey.Duplicate", "The keys of parameters must differ in more than case."));
+    }
     Ok(values)
-}
-
-/// The instances that a command or file goes to, at most `most`.
-pub(super) fn targets(call: &Call, most: usize) -> Result<Vec<String>, Fault> {
-    let ids = call
-        .params
-        .list("InstanceId", most)
-        .map_err(|_| Fault::forbidden("InstanceIds.ExceedLimit", format!("The number of instance IDs exceeds the limit of {most}.")))?;
-    let tags = call.params.structs("ResourceTag");
-    if !ids.is_empty() && !tags.is_empty() {
-        return Err(Fault::bad("InvalidResourceTag.ConflictWithInstanceIds", "ResourceTag and InstanceId can't be used together."));
-    }
-    if tags.len() > 10 {
-        return Err(Fault::bad("NumberExceed.ResourceTags", "The number of ResourceTag exceeds the limit of 10."));
-    }
-    let region = call.region()?;
-    let here = |id: &str| call.world.instances.get(id).is_some_and(|instance| instance.region == region.id && !instance.is_released());
-    let mut found = if tags.is_empty() {
-        if ids.is_empty() {
-            return Err(Fault::bad("MissingParam.InstanceId", "The parameter InstanceId is missing."));
-        }
-        if let Some(id) = ids.iter().find(|id| !here(id)) {
-            return Err(Fault::missing("InvalidInstance.NotFound", format!("The specified instance {id} does not exist.")));
-        }
-        ids
-    } else {
-        let fits = |own: &BTreeMap<String, String>| {
-            tags.iter().all(|tag| {
-                let value = tag.text("Key").and_then(|key| own.get(key));
-                value.is_some_and(|value| tag.given("Value").is_none_or(|wanted| wanted == value))
-            })
-        };
-        let rows = call.world.instances.iter().filter(|(id, instance)| here(id) && fits(&instance.tags));
-        let found: Vec<String> = rows.take(most).map(|(id, _)| id.to_owned()).collect();
-        if found.is_empty() {
-            return Err(Fault::bad("InvalidResourceTag.InstanceNotFound", "No instance has the specified ResourceTag."));
-        }
-        found
-    };
-    found.sort_unstable();
-    found.dedup();
-    Ok(found)
-}
-
-/// How a command or file starts out on an instance: one that is off does not get it.
-pub(super) fn on_instance(call: &Call, id: &str) -> Run {
-    let run = Run::pending(call.now);
-    let off = |status: Status| matches!(status, Status::Stopping | Status::Stopped);
-    match call.world.instances.get(id) {
-        Some(instance) if !off(instance.state(call.now)) => run,
-        _ => run.ended(Progress::Aborted, "InstanceNotRunning", "the instance is not running", call.now),
-    }
 }
 
 /// The script of an invocation as one instance runs it, its parameters filled in.
@@ -222,7 +253,7 @@ pub(crate) fn stop(call: &mut Call) -> Outcome {
     let Some(invocation) = world.invocations.get_mut(&id) else { return Ok(json!({})) };
     for (instance, run) in invocation.runs.iter_mut().filter(|(instance, _)| ids.is_empty() || ids.contains(instance)) {
         match run.progress {
-            Progress::Pending => {
+            Progress::Pending | Progress::Scheduled => {
                 *run = run.clone().ended(Progress::Cancelled, "", "", now);
                 run.stopped = Some(now);
                 world.index.signal(instance);

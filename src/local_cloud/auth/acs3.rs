@@ -3,22 +3,16 @@
 
 use jiff::Timestamp;
 
-use super::{Caller, check_time, fits_hex, hmac_sha256, incomplete, known_key, mismatch, sha256_hex};
-use crate::local_cloud::config::Config;
+use super::{Lookup, Proof, Refused, check_time, fits_hex, hmac_sha256, incomplete, mismatch, sha256_hex};
 use crate::local_cloud::wire::Request;
 use crate::local_cloud::wire::encoding::{encode, pairs};
 use crate::local_cloud::wire::fault::Fault;
+use crate::local_cloud::wire::params::Params;
 
 const ALGORITHM: &str = "ACS3-HMAC-SHA256";
 
-/// A caller who proved it, and the nonce to be taken.
-pub(crate) struct Proof<'a> {
-    pub(crate) caller: Caller,
-    pub(crate) nonce: &'a str,
-}
-
 /// Checks the signature in the `Authorization` header.
-pub(crate) fn verify<'a>(request: &'a Request, config: &Config, now: Timestamp) -> Result<Proof<'a>, Fault> {
+pub(crate) fn verify<'a>(request: &'a Request, params: &Params, lookup: &Lookup, now: Timestamp) -> Result<Proof<'a>, Fault> {
     let authorization = request.header("authorization").unwrap_or_default();
     let fields = authorization.strip_prefix(ALGORITHM).ok_or_else(|| incomplete("the algorithm is not ACS3-HMAC-SHA256"))?;
     let field = |name: &str| {
@@ -27,10 +21,7 @@ pub(crate) fn verify<'a>(request: &'a Request, config: &Config, now: Timestamp) 
             .find_map(|field| field.trim().strip_prefix(name)?.strip_prefix('='))
             .ok_or_else(|| incomplete(&format!("Authorization has no {name}")))
     };
-    let key = known_key(config, field("Credential")?)?;
-    let date = request.header("x-acs-date").ok_or_else(|| Fault::mandatory("x-acs-date"))?;
-    check_time(date, now)?;
-    let nonce = request.header("x-acs-signature-nonce").ok_or_else(|| Fault::mandatory("x-acs-signature-nonce"))?;
+    let (id, signature) = (field("Credential")?, field("Signature")?);
     let names: Vec<&str> = field("SignedHeaders")?.split(';').collect();
     for (name, _) in &request.headers {
         if name.starts_with("x-acs-") && !names.contains(&name.as_str()) {
@@ -40,17 +31,23 @@ pub(crate) fn verify<'a>(request: &'a Request, config: &Config, now: Timestamp) 
     if !names.contains(&"host") {
         return Err(incomplete("host is not signed"));
     }
+    let token = request.header("x-acs-security-token").or_else(|| params.text("SecurityToken"));
+    let key = lookup(id, token).map_err(Refused::fault)?;
+    let date = request.header("x-acs-date").ok_or_else(|| Fault::mandatory("x-acs-date"))?;
+    check_time(date, now)?;
+    let nonce = request.header("x-acs-signature-nonce").ok_or_else(|| Fault::mandatory("x-acs-signature-nonce"))?;
     // What arrived is hashed, so that a body that was changed on its way does not fit.
     let hash = sha256_hex(&request.body);
     if request.header("x-acs-content-sha256").is_some_and(|told| told != hash) {
         return Err(mismatch(&string_to_sign(&canonical(request, &names, &hash, false))));
     }
-    let signature = field("Signature")?;
-    let tried = [false, true].map(|encode_keys| string_to_sign(&canonical(request, &names, &hash, encode_keys)));
-    if !tried.iter().any(|text| fits_hex(hmac_sha256(key.secret.reveal().as_bytes(), text.as_bytes()), signature)) {
-        return Err(mismatch(&tried[0]));
+    let tried = |encode_keys| string_to_sign(&canonical(request, &names, &hash, encode_keys));
+    let fits = |text: &str| fits_hex(hmac_sha256(key.secret.reveal().as_bytes(), text.as_bytes()), signature);
+    let usual = tried(false);
+    if !fits(&usual) && !fits(&tried(true)) {
+        return Err(mismatch(&usual));
     }
-    Ok(Proof { caller: Caller::of(key), nonce })
+    Ok(Proof { caller: key.caller, nonce })
 }
 
 fn string_to_sign(canonical: &str) -> String {
@@ -78,15 +75,22 @@ fn canonical(request: &Request, names: &[&str], hash: &str, encode_keys: bool) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::local_cloud::config::AccessKey;
+    use crate::local_cloud::auth::{Caller, Credential};
     use crate::model::secret::Secret;
     use bytes::Bytes;
 
     const NONCE: &str = "3156853299f313e23d1673dc12e1703d";
     const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-    fn config(id: &str, secret: &str) -> Config {
-        Config { keys: vec![AccessKey { id: id.to_owned(), secret: Secret::new(secret), user: None }], ..Config::default() }
+    fn known(id: &'static str, secret: &'static str) -> impl Fn(&str, Option<&str>) -> Result<Credential, Refused> {
+        move |asked, _| {
+            let credential = Credential { secret: Secret::new(secret), caller: Caller::default() };
+            (asked == id).then_some(credential).ok_or(Refused::UnknownKey)
+        }
+    }
+
+    fn verify_as(request: &Request, id: &'static str, secret: &'static str, now: &str) -> Result<(), Fault> {
+        verify(request, &Params::of(request), &known(id, secret), at(now)).map(drop)
     }
 
     fn request(method: &str, host: &str, path: &str, query: &str, action: &str, version: &str, date: &str) -> Request {
@@ -105,6 +109,7 @@ mod tests {
             query: query.to_owned(),
             headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             body: Bytes::new(),
+            peer: None,
         }
     }
 
@@ -131,7 +136,7 @@ mod tests {
     }
 
     fn check(request: &Request) -> Result<(), Fault> {
-        verify(request, &config("testAccessKeyId", "testAccessKeySecret"), at("2026-01-02T03:10:00Z")).map(drop)
+        verify_as(request, "testAccessKeyId", "testAccessKeySecret", "2026-01-02T03:10:00Z")
     }
 
     #[test]
@@ -141,7 +146,7 @@ mod tests {
         let request = request("POST", "ecs.cn-shanghai.aliyuncs.com", "/", query, "RunInstances", "2014-05-26", date);
         let signature = "06563a9e1b43f5dfe96b81484da74bceab24a1d853912eee15083a6f0f3283c0";
         let request = signed(request, "YourAccessKeyId", NAMES, signature);
-        verify(&request, &config("YourAccessKeyId", "YourAccessKeySecret"), at(date)).unwrap();
+        verify_as(&request, "YourAccessKeyId", "YourAccessKeySecret", date).unwrap();
     }
 
     #[test]
@@ -201,7 +206,7 @@ mod tests {
         assert_eq!(refused(unsigned).code, "IncompleteSignature");
         assert_eq!(refused(vector()).code, "IncompleteSignature");
 
-        let late = verify(&good(), &config("testAccessKeyId", "testAccessKeySecret"), at("2026-01-02T03:19:06Z")).map(drop).unwrap_err();
+        let late = verify_as(&good(), "testAccessKeyId", "testAccessKeySecret", "2026-01-02T03:19:06Z").unwrap_err();
         assert_eq!(late.code, "InvalidTimeStamp.Expired");
         let mut odd = good();
         odd.headers.iter_mut().filter(|(name, _)| name == "x-acs-date").for_each(|(_, value)| *value = "yesterday".to_owned());

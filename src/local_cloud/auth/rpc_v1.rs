@@ -1,34 +1,24 @@
 //! The old RPC signature, HMAC-SHA1 over all parameters: credentials providers still use it for AssumeRole.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
-use sha1::Sha1;
 
-use super::acs3::Proof;
-use super::{Caller, check_time, incomplete, known_key, mismatch};
-use crate::local_cloud::config::Config;
+use super::{Lookup, Proof, Refused, check_method, check_time, fits_sha1, mismatch};
 use crate::local_cloud::wire::encoding::encode;
 use crate::local_cloud::wire::fault::Fault;
 use crate::local_cloud::wire::params::Params;
 
 /// Checks the signature among the parameters.
-pub(crate) fn verify<'a>(method: &http::Method, params: &'a Params, config: &Config, now: Timestamp) -> Result<Proof<'a>, Fault> {
-    let key = known_key(config, params.required("AccessKeyId")?)?;
-    if params.required("SignatureMethod")? != "HMAC-SHA1" {
-        return Err(incomplete("SignatureMethod is not HMAC-SHA1"));
-    }
+pub(crate) fn verify<'a>(method: &http::Method, params: &'a Params, lookup: &Lookup, now: Timestamp) -> Result<Proof<'a>, Fault> {
+    let key = lookup(params.required("AccessKeyId")?, params.text("SecurityToken")).map_err(Refused::fault)?;
+    check_method(params.required("SignatureMethod")?)?;
     check_time(params.required("Timestamp")?, now)?;
     let nonce = params.required("SignatureNonce")?;
     let signature = params.required("Signature")?;
     let text = string_to_sign(method, params);
-    let mut mac = Hmac::<Sha1>::new_from_slice(format!("{}&", key.secret.reveal()).as_bytes()).expect("HMAC takes keys of any length");
-    mac.update(text.as_bytes());
-    if !STANDARD.decode(signature).is_ok_and(|bytes| mac.verify_slice(&bytes).is_ok()) {
+    if !fits_sha1(&format!("{}&", key.secret.reveal()), &text, signature) {
         return Err(mismatch(&text));
     }
-    Ok(Proof { caller: Caller::of(key), nonce })
+    Ok(Proof { caller: key.caller, nonce })
 }
 
 fn string_to_sign(method: &http::Method, params: &Params) -> String {
@@ -40,16 +30,26 @@ fn string_to_sign(method: &http::Method, params: &Params) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::local_cloud::config::AccessKey;
+    use crate::local_cloud::auth::{Caller, Credential};
     use crate::local_cloud::wire::Request;
     use crate::model::secret::Secret;
     use bytes::Bytes;
 
     fn check(method: http::Method, key: (&str, &str), query: &str) -> Result<(), Fault> {
-        let config = Config { keys: vec![AccessKey { id: key.0.to_owned(), secret: Secret::new(key.1), user: None }], ..Config::default() };
-        let request =
-            Request { method, host: String::new(), path: "/".to_owned(), query: query.to_owned(), headers: Vec::new(), body: Bytes::new() };
-        verify(&request.method, &Params::of(&request), &config, "2016-02-23T12:50:00Z".parse().unwrap()).map(drop)
+        let lookup = |id: &str, _: Option<&str>| {
+            assert_eq!(id, key.0);
+            Ok(Credential { secret: Secret::new(key.1), caller: Caller::default() })
+        };
+        let request = Request {
+            method,
+            host: String::new(),
+            path: "/".to_owned(),
+            query: query.to_owned(),
+            headers: Vec::new(),
+            body: Bytes::new(),
+            peer: None,
+        };
+        verify(&request.method, &Params::of(&request), &lookup, "2016-02-23T12:50:00Z".parse().unwrap()).map(drop)
     }
 
     #[test]

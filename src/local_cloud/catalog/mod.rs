@@ -11,6 +11,8 @@ use rust_decimal::Decimal;
 pub(crate) struct Region {
     pub(crate) id: &'static str,
     pub(crate) city: &'static str,
+    /// Its name in Chinese, as descriptions have it unless another language is asked for.
+    pub(crate) chinese: &'static str,
     pub(crate) mainland: bool,
     /// Whether it is open for anyone.
     pub(crate) active: bool,
@@ -43,6 +45,17 @@ impl InstanceType {
         let digits: String =
             self.family.chars().skip_while(|c| *c != '.').skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
         digits.parse().unwrap_or(1)
+    }
+
+    /// The series of the family, `ecs-5`. Since the fourth they trail the generation by one: g6 is of the fifth.
+    pub(crate) fn series(&self) -> String {
+        let generation = self.generation();
+        format!("ecs-{}", if generation > 4 { generation - 1 } else { generation })
+    }
+
+    /// The memory in GiB, as descriptions and parameters give it.
+    pub(crate) fn memory_gib(&self) -> Decimal {
+        Decimal::from(self.memory_mib) / Decimal::from(1024)
     }
 
     /// `GPU`, `High Clock Speed` and so on; only what the name tells.
@@ -160,9 +173,9 @@ fn rows(table: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
 }
 
 fn region(row: Vec<&'static str>) -> Option<(&'static str, Region)> {
-    let [id, city, area, status, zones] = row.try_into().ok()?;
+    let [id, city, chinese, area, status, zones] = row.try_into().ok()?;
     let zones = zones.split_whitespace().map(|suffix| format!("{id}{suffix}")).collect();
-    Some((id, Region { id, city, mainland: area == "m", active: status == "active", zones }))
+    Some((id, Region { id, city, chinese, mainland: area == "m", active: status == "active", zones }))
 }
 
 fn image(row: Vec<&'static str>) -> Option<Image> {

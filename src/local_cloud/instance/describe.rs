@@ -1,7 +1,10 @@
 //! DescribeInstances and DescribeInstanceStatus.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::{Map, Value as Json, json};
 
 use super::Instance;
@@ -9,11 +12,18 @@ use crate::local_cloud::call::{Call, Outcome, ecs_tags};
 use crate::local_cloud::eip::Eip;
 use crate::local_cloud::image::like;
 use crate::local_cloud::paging::Page;
-use crate::local_cloud::time::minutes;
+use crate::local_cloud::price;
+use crate::local_cloud::store::shown::Shown;
+use crate::local_cloud::time::{CreationFilter, minutes};
 use crate::local_cloud::wire::fault::Fault;
 
-/// DescribeInstances. Ids that are not there are left out.
-pub(crate) fn describe(call: &mut Call) -> Outcome {
+/// Parameters of DescribeInstances that filter nothing.
+const NO_FILTERS: [&str; 9] =
+    ["Action", "Version", "RegionId", "PageNumber", "PageSize", "MaxResults", "NextToken", "InstanceIds", "DryRun"];
+
+/// DescribeInstances. Ids that are not there are left out. It is asked for all the time, so rows are rendered once and
+/// kept until something changes.
+pub(crate) fn describe(call: &mut Call) -> Result<String, Fault> {
     let region = call.region()?;
     let params = call.params;
     let page = Page::either(params, 10, 10, 100, 100)?;
@@ -22,6 +32,14 @@ pub(crate) fn describe(call: &mut Call) -> Outcome {
     let private = params.json_list("PrivateIpAddresses", 100)?;
     let public = params.json_list("PublicIpAddresses", 100)?;
     let elastic = params.json_list("EipAddresses", 100)?;
+    let created = CreationFilter::read(params)?;
+    // Addresses of networks that the local cloud does not have.
+    let elsewhere = ["InnerIpAddresses", "RdmaIpAddresses", "Ipv6Address.1", "HpcClusterId"].iter().any(|name| params.text(name).is_some());
+    let unavailable = params.flag("DeviceAvailable")? == Some(false) || params.flag("IoOptimized")? == Some(false);
+    let states = ["Pending", "Starting", "Running", "Stopping", "Stopped"];
+    if params.text("Status").is_some_and(|status| !states.contains(&status)) {
+        return Err(Fault::invalid("Status"));
+    }
     let classic = params.text("InstanceNetworkType").is_some_and(|network| network != "vpc");
     call.end_dry_run()?;
     let now = call.now;
@@ -32,11 +50,16 @@ pub(crate) fn describe(call: &mut Call) -> Outcome {
         .filter_map(|eip| Some((eip.bound(now).filter(|bound| bound.free_at.is_none())?.instance.as_str(), eip)))
         .collect();
     let fits = |name: &str, own: &str| params.text(name).is_none_or(|wanted| wanted == own);
-    let among =
-        |list: &Option<Vec<String>>, own: Option<String>| list.as_ref().is_none_or(|list| own.is_some_and(|own| list.contains(&own)));
+    let among = |list: &Option<Vec<String>>, own: Option<Ipv4Addr>| {
+        list.as_ref().is_none_or(|list| own.is_some_and(|own| list.contains(&own.to_string())))
+    };
+    let plain = params.iter().all(|(name, _)| NO_FILTERS.contains(&name));
     let wanted = |instance: &&Instance| {
         instance.region == region.id
             && !classic
+            && !elsewhere
+            && !unavailable
+            && created.fits(instance.created)
             && fits("Status", instance.status(now))
             && params.text("InstanceName").is_none_or(|name| like(name, &instance.name))
             && fits("VpcId", &instance.vpc)
@@ -45,21 +68,38 @@ pub(crate) fn describe(call: &mut Call) -> Outcome {
             && fits("ImageId", &instance.image)
             && fits("InstanceType", &instance.kind)
             && fits("InstanceTypeFamily", family(call, instance))
-            && fits("InstanceChargeType", "PostPaid")
+            && fits("InstanceChargeType", instance.charge_type())
+            && fits("InternetChargeType", &instance.internet_charge)
+            && fits("HttpEndpoint", &instance.settings.http_endpoint)
+            && fits("HttpTokens", &instance.settings.http_tokens)
+            && fits("KeyPairName", instance.key_pair.as_deref().unwrap_or_default())
+            && fits("LockReason", instance.lock(now).unwrap_or_default())
             && fits("ResourceGroupId", &instance.resource_group)
-            && params.text("KeyPairName").is_none()
-            && params.text("LockReason").is_none()
             && params.text("SecurityGroupId").is_none_or(|group| instance.groups.iter().any(|own| own == group))
-            && among(&private, Some(instance.private_ip.to_string()))
-            && among(&public, instance.public_ip.map(|address| address.to_string()))
-            && among(&elastic, eips.get(instance.id.as_str()).map(|eip| eip.address.to_string()))
+            && among(&private, Some(instance.private_ip))
+            && among(&public, instance.public_ip)
+            && among(&elastic, eips.get(instance.id.as_str()).map(|eip| eip.address))
             && filter.fits(&instance.tags)
     };
-    let cut = page.cut(call.world.instances.among(ids.as_deref()).filter(|(_, instance)| wanted(instance)));
-    let shown: Vec<Json> = cut.rows.iter().map(|instance| row(call, instance, eips.get(instance.id.as_str()).copied())).collect();
-    let mut answer = json!({ "Instances": { "Instance": shown } });
-    cut.describe_with_token(&mut answer);
-    Ok(answer)
+    let rows = call.world.instances.among(ids.as_deref());
+    let cut = page.cut(rows.filter(|(_, instance)| if plain { instance.region == region.id } else { wanted(instance) }));
+    let mut shown = Vec::with_capacity(cut.rows.len());
+    let mut rendered = Vec::new();
+    for instance in &cut.rows {
+        let text = call.world.index.shown.get(&instance.id, now).unwrap_or_else(|| {
+            let eip = eips.get(instance.id.as_str()).copied();
+            let text: Arc<str> = row(call, instance, eip).to_string().into();
+            let until = instance.next_change(now).unwrap_or(Timestamp::MAX);
+            rendered.push((instance.id.clone(), Shown { text: text.clone(), until }));
+            text
+        });
+        shown.push(text);
+    }
+    let mut told = json!({});
+    cut.describe_with_token(&mut told);
+    call.world.index.shown.keep(rendered);
+    let told = told.to_string();
+    Ok(format!("{{\"Instances\":{{\"Instance\":[{}]}},{}", shown.join(","), &told[1..]))
 }
 
 fn family<'a>(call: &'a Call, instance: &Instance) -> &'a str {
@@ -71,11 +111,6 @@ fn row(call: &Call, instance: &Instance, eip: Option<&Eip>) -> Json {
     let kind = call.catalog.types.get(&instance.kind);
     let os_name = call.catalog.images.get(&instance.image).map_or("", |image| image.os_name);
     let started = instance.running_since(now).or(instance.timeline.first().map(|(at, _)| *at));
-    let stopped_mode = match instance.status(now) {
-        "Stopped" if instance.economical => "StopCharging",
-        "Stopped" => "KeepCharging",
-        _ => "Not-applicable",
-    };
     let public: Vec<String> = instance.public_ip.iter().map(ToString::to_string).collect();
     let own = json!({
         "InstanceId": instance.id,
@@ -99,27 +134,28 @@ fn row(call: &Call, instance: &Instance, eip: Option<&Eip>) -> Json {
         "StartTime": started.map_or(String::new(), minutes),
     });
     let more = json!({
-        "ExpiredTime": "2099-12-31T15:59Z",
+        "ExpiredTime": expiry(instance),
         "AutoReleaseTime": instance.auto_release.map_or(String::new(), minutes),
-        "InstanceChargeType": "PostPaid",
+        "InstanceChargeType": instance.charge_type(),
         "InternetChargeType": instance.internet_charge,
-        "InternetMaxBandwidthIn": if instance.bandwidth_out == 0 { 0 } else { instance.bandwidth_out.max(10) },
+        "InternetMaxBandwidthIn": bandwidth_in(instance),
         "InternetMaxBandwidthOut": instance.bandwidth_out,
         "InstanceNetworkType": "vpc",
         "IoOptimized": true,
-        "KeyPairName": "",
+        "KeyPairName": instance.key_pair.as_deref().unwrap_or_default(),
         "SerialNumber": serial(&instance.id),
         "ResourceGroupId": instance.resource_group,
         "DeletionProtection": instance.deletion_protection,
-        "StoppedMode": stopped_mode,
-        "SpotStrategy": instance.spot,
-        "SpotPriceLimit": 0.0,
-        "SpotDuration": 0,
+        "StoppedMode": stopped_mode(instance, now),
+        "SpotStrategy": instance.spot.strategy,
+        "SpotPriceLimit": instance.spot.limit.map_or(json!(0.0), price::number),
+        "SpotDuration": instance.spot.duration,
+        "SpotInterruptionBehavior": instance.spot.behavior(),
         "Recyclable": false,
         "DeviceAvailable": true,
         "LocalStorageAmount": 0,
         "LocalStorageCapacity": 0,
-        "CreditSpecification": "",
+        "CreditSpecification": instance.settings.credit,
         "HpcClusterId": "",
         "DeploymentSetId": "",
         "ClusterId": "",
@@ -146,7 +182,7 @@ fn row(call: &Call, instance: &Instance, eip: Option<&Eip>) -> Json {
             "PrivateIpAddress": { "IpAddress": [instance.private_ip.to_string()] },
         },
         "NetworkInterfaces": { "NetworkInterface": [{
-            "NetworkInterfaceId": instance.interface,
+            "NetworkInterfaceId": instance.interface.id,
             "MacAddress": mac(instance),
             "PrimaryIpAddress": instance.private_ip.to_string(),
             "Type": "Primary",
@@ -155,9 +191,13 @@ fn row(call: &Call, instance: &Instance, eip: Option<&Eip>) -> Json {
             "Ipv4PrefixSets": { "Ipv4PrefixSet": [] },
             "Ipv6PrefixSets": { "Ipv6PrefixSet": [] },
         }] },
-        "OperationLocks": { "LockReason": [] },
+        "OperationLocks": { "LockReason": locks(instance, now) },
         "Tags": ecs_tags(&instance.tags),
-        "MetadataOptions": { "HttpEndpoint": "", "HttpTokens": "" },
+        "MetadataOptions": {
+            "HttpEndpoint": instance.settings.http_endpoint,
+            "HttpTokens": instance.settings.http_tokens,
+            "HttpPutResponseHopLimit": instance.settings.http_hops,
+        },
         "CpuOptions": { "CoreCount": kind.map_or(1, |kind| kind.vcpu.div_ceil(2)), "ThreadsPerCore": 2, "Numa": "ON" },
         "DedicatedHostAttribute": { "DedicatedHostId": "", "DedicatedHostName": "", "DedicatedHostClusterId": "" },
         "DedicatedInstanceAttribute": { "Affinity": "", "Tenancy": "" },
@@ -175,13 +215,35 @@ fn row(call: &Call, instance: &Instance, eip: Option<&Eip>) -> Json {
     Json::Object(row)
 }
 
+/// When a subscription ends; what is paid as it goes ends in another century.
+pub(super) fn expiry(instance: &Instance) -> String {
+    instance.subscription.as_ref().map_or_else(|| "2099-12-31T15:59Z".to_owned(), |term| minutes(term.until))
+}
+
+pub(super) fn locks(instance: &Instance, now: Timestamp) -> Vec<Json> {
+    instance.lock(now).into_iter().map(|reason| json!({ "LockReason": reason })).collect()
+}
+
+pub(super) fn stopped_mode(instance: &Instance, now: Timestamp) -> &'static str {
+    match instance.status(now) {
+        "Stopped" if instance.economical => "StopCharging",
+        "Stopped" => "KeepCharging",
+        _ => "Not-applicable",
+    }
+}
+
+/// Mbit/s inwards: what is given outwards, at least 10.
+pub(super) fn bandwidth_in(instance: &Instance) -> u32 {
+    if instance.bandwidth_out == 0 { 0 } else { instance.bandwidth_out.max(10) }
+}
+
 /// A serial number that follows from the id.
-fn serial(id: &str) -> String {
+pub(super) fn serial(id: &str) -> String {
     let hex = hex::encode(id.as_bytes());
     format!("{}-{}-{}", &hex[4..12], &hex[12..16], &hex[16..hex.len().min(28)])
 }
 
-fn mac(instance: &Instance) -> String {
+pub(super) fn mac(instance: &Instance) -> String {
     let [a, b, c, d] = instance.private_ip.octets();
     format!("00:16:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
 }

@@ -1,11 +1,22 @@
 //! ECS instances: what one is, and what state it is in. A state is never stored: it follows from a timeline and the
 //! clock. What an instance runs on is the business of `machines`.
 
+pub(crate) mod attributes;
 pub(crate) mod describe;
+pub(crate) mod events;
+pub(crate) mod first_boot;
+pub(crate) mod interface;
+pub(crate) mod login;
 pub(crate) mod modify;
+pub(crate) mod network;
+mod order;
 pub(crate) mod power;
 pub(crate) mod release;
+pub(crate) mod role;
 pub(crate) mod run;
+pub(crate) mod spot;
+pub(crate) mod subscription;
+mod unsupported;
 
 use std::net::Ipv4Addr;
 
@@ -16,10 +27,12 @@ use super::call::Call;
 use super::catalog::Catalog;
 use super::eip;
 use super::machines::MachineSpec;
-use super::price::Disk;
-use super::store::World;
+use super::store::{Due, World};
+use super::time::after;
 use super::wire::fault::Fault;
 use super::wire::params::Tags;
+use spot::Spot;
+use subscription::Subscription;
 
 /// What an instance is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,20 +61,24 @@ impl Status {
     }
 }
 
-/// A data disk.
+/// The network interface that an instance has from the start.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct DataDisk {
+pub(crate) struct Interface {
     pub(crate) id: String,
-    pub(crate) disk: Disk,
-    pub(crate) delete_with_instance: bool,
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) tags: Tags,
 }
 
-/// A data disk whose instance is gone.
+/// What is kept of the settings that change nothing here.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct LeftDisk {
-    pub(crate) region: String,
-    pub(crate) disk: Disk,
-    pub(crate) tags: Tags,
+pub(crate) struct Settings {
+    /// `Standard` or `Unlimited`; empty where the type has no credits.
+    pub(crate) credit: String,
+    /// There is no metadata service; this is what was asked of it.
+    pub(crate) http_endpoint: String,
+    pub(crate) http_tokens: String,
+    pub(crate) http_hops: u32,
 }
 
 /// An instance.
@@ -80,15 +97,27 @@ pub(crate) struct Instance {
     pub(crate) vswitch: String,
     pub(crate) private_ip: Ipv4Addr,
     pub(crate) public_ip: Option<Ipv4Addr>,
-    /// The id of its network interface.
-    pub(crate) interface: String,
+    pub(crate) interface: Interface,
     pub(crate) groups: Vec<String>,
     /// Mbit/s.
     pub(crate) bandwidth_out: u32,
     pub(crate) internet_charge: String,
-    pub(crate) system: Disk,
-    pub(crate) data: Vec<DataDisk>,
-    pub(crate) spot: String,
+    pub(crate) spot: Spot,
+    /// `None` for what is paid as it goes.
+    pub(crate) subscription: Option<Subscription>,
+    pub(crate) settings: Settings,
+    /// The name of the key pair that may log in.
+    pub(crate) key_pair: Option<String>,
+    /// Whether the key pair is to be put on the machine at its next boot.
+    pub(crate) key_pending: bool,
+    /// Empty without one.
+    pub(crate) role: String,
+    /// Base64.
+    pub(crate) user_data: String,
+    /// Whether its user data had its turn.
+    pub(crate) initialised: bool,
+    /// Whether the machine is to be emptied before its next boot.
+    pub(crate) wipe: bool,
     pub(crate) resource_group: String,
     pub(crate) deletion_protection: bool,
     pub(crate) created: Timestamp,
@@ -132,8 +161,29 @@ impl Instance {
 
     /// When it is to be released by itself.
     pub(crate) fn release_at(&self) -> Option<Timestamp> {
-        let first = self.auto_release.into_iter().chain(self.vanishes_at).min();
+        let reclaimed = self.spot.ends_at().filter(|_| self.spot.terminates);
+        let expired = self.subscription.as_ref().map(|term| after(term.until, subscription::KEPT));
+        let first = self.auto_release.into_iter().chain(self.vanishes_at).chain(reclaimed).chain(expired).min();
         first.filter(|_| !self.is_released())
+    }
+
+    /// All moments at which something happens to it by itself.
+    pub(crate) fn events(&self) -> impl Iterator<Item = Timestamp> {
+        let expires = self.subscription.as_ref().map(|term| term.until);
+        self.release_at().into_iter().chain(self.spot.interrupted_at).chain(self.spot.ends_at()).chain(expires)
+    }
+
+    /// Why it is locked, if it is.
+    pub(crate) fn lock(&self, now: Timestamp) -> Option<&'static str> {
+        if self.subscription.as_ref().is_some_and(|term| term.until <= now) {
+            Some("financial")
+        } else {
+            self.spot.interrupted_at.filter(|at| *at <= now).map(|_| "Recycling")
+        }
+    }
+
+    pub(crate) fn charge_type(&self) -> &'static str {
+        if self.subscription.is_some() { "PrePaid" } else { "PostPaid" }
     }
 
     /// What its machine needs to know.
@@ -177,6 +227,15 @@ pub(crate) fn named(call: &Call, most: usize) -> Result<Vec<String>, Fault> {
     ids.dedup();
     ids.iter().try_for_each(|id| find(call, id).map(drop))?;
     Ok(ids)
+}
+
+/// Sees to it that what an instance's times say really happens; to be called after each change of them.
+pub(crate) fn plan_events(world: &mut World, id: &str) {
+    // What is no longer true does no harm: each event looks at the instance as it is then.
+    if let Some(instance) = world.instances.get(id) {
+        world.index.due.extend(instance.events().map(|at| (at, Due::Instance(id.to_owned()))));
+        world.index.signal(id);
+    }
 }
 
 /// Puts the instance into groups, and tells whose rules name those groups.

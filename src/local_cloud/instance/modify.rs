@@ -2,12 +2,11 @@
 
 use serde_json::json;
 
-use super::{Status, find, join, leave, run, wrong_status};
+use super::{Instance, Status, find, join, leave, login, network, order, plan_events, run, wrong_status};
 use crate::local_cloud::call::{Call, Outcome};
 use crate::local_cloud::config::Stock;
-use crate::local_cloud::store::Due;
 use crate::local_cloud::wire::fault::Fault;
-use crate::local_cloud::{billing, price, security_group, stock};
+use crate::local_cloud::{billing, market, price, security_group, stock};
 
 /// ModifyInstanceAttribute.
 pub(crate) fn attribute(call: &mut Call) -> Outcome {
@@ -17,10 +16,17 @@ pub(crate) fn attribute(call: &mut Call) -> Outcome {
     let name = params.text("InstanceName").map(|_| call.name("InstanceName")).transpose()?;
     let description = params.given("Description").map(|_| call.description()).transpose()?;
     let protection = params.flag("DeletionProtection")?;
+    check_attributes(call, &instance)?;
     let mut groups = params.list("SecurityGroupIds", 16)?;
     groups.sort_unstable();
     groups.dedup();
+    if groups.len() > order::MOST_GROUPS {
+        return Err(Fault::forbidden("InstanceSecurityGroupLimitExceed", "An instance can be in five security groups at most."));
+    }
     for group in &groups {
+        if !instance.groups.contains(group) && security_group::room(call.world, group) == 0 {
+            return Err(Fault::forbidden("SecurityGroupInstanceLimitExceed", "The security group takes no more instances."));
+        }
         if security_group::find(call, group)?.vpc != instance.vpc {
             let message = "The specified security group is not in the VPC of the instance.";
             return Err(Fault::forbidden("OperationDenied.InconsistentNetwork", message));
@@ -30,6 +36,8 @@ pub(crate) fn attribute(call: &mut Call) -> Outcome {
         row.name = name.unwrap_or_else(|| std::mem::take(&mut row.name));
         row.description = description.unwrap_or_else(|| std::mem::take(&mut row.description));
         row.host_name = params.text("HostName").map_or_else(|| std::mem::take(&mut row.host_name), str::to_owned);
+        row.user_data = params.text("UserData").map_or_else(|| std::mem::take(&mut row.user_data), str::to_owned);
+        row.settings.credit = params.text("CreditSpecification").map_or_else(|| std::mem::take(&mut row.settings.credit), str::to_owned);
         row.deletion_protection = protection.unwrap_or(row.deletion_protection);
         if !groups.is_empty() {
             row.groups.clone_from(&groups);
@@ -43,6 +51,34 @@ pub(crate) fn attribute(call: &mut Call) -> Outcome {
     Ok(json!({}))
 }
 
+/// What of the attributes has a form to keep, and what an instance of the local cloud does not have.
+fn check_attributes(call: &Call, instance: &Instance) -> Result<(), Fault> {
+    let params = call.params;
+    order::check_host_name(params.text("HostName").unwrap_or_default())?;
+    login::check(call)?;
+    order::check_user_data(params.text("UserData"))?;
+    if params.text("UserData").is_some() && instance.state(call.now) != Status::Stopped {
+        return Err(wrong_status());
+    }
+    let bursts = call.catalog.types.get(&instance.kind).is_some_and(|kind| kind.level == "CreditEntryLevel");
+    if params.choice("CreditSpecification", &["Standard", "Unlimited", ""], "").is_err()
+        || (!bursts && params.text("CreditSpecification").is_some())
+    {
+        return Err(Fault::forbidden("InvalidCreditSpecification.NotSupported", "The instance type has no CPU credits."));
+    }
+    let absent = ["CpuOptions.Core", "CpuOptions.ThreadsPerCore", "CpuOptions.NestedVirtualization", "CpuOptions.TopologyType"];
+    let switches = ["EnableJumboFrame", "EnableNetworkEncryption", "Recyclable"];
+    let on = switches.iter().map(|name| params.boolean(name)).collect::<Result<Vec<bool>, Fault>>()?;
+    if absent.iter().any(|name| params.text(name).is_some()) || on.contains(&true) {
+        return Err(Fault::bad("InvalidParameter.NotSupported", "The local cloud does not have the specified feature."));
+    }
+    Ok(())
+}
+
+fn charge_type_violation() -> Fault {
+    Fault::forbidden("ChargeTypeViolation", "The operation is not permitted due to charge type of the instance.")
+}
+
 /// ModifyInstanceSpec: the type of a stopped instance, or the bandwidth of any.
 pub(crate) fn spec(call: &mut Call) -> Outcome {
     let params = call.params;
@@ -50,6 +86,17 @@ pub(crate) fn spec(call: &mut Call) -> Outcome {
     let instance = find(call, &id)?.clone();
     let bandwidth: Option<u32> = params.number("InternetMaxBandwidthOut")?;
     let state = instance.state(call.now);
+    for name in ["SystemDisk.Category", "Disk.1.DiskId", "Temporary.InternetMaxBandwidthOut", "ModifyMode"] {
+        if params.text(name).is_some() {
+            return Err(Fault::bad("InvalidParameter.NotSupported", format!("The local cloud does not have {name}.")));
+        }
+    }
+    for name in ["AllowMigrateAcrossZone", "Async"] {
+        params.boolean(name)?;
+    }
+    if instance.subscription.is_some() {
+        return Err(charge_type_violation());
+    }
     match (params.text("InstanceType"), bandwidth) {
         (Some(_), Some(_)) => Err(Fault::bad("InvalidParameter.Conflict", "InstanceType and bandwidth can't be changed by the same call.")),
         (None, None) => Err(Fault::mandatory("InstanceType")),
@@ -71,8 +118,9 @@ pub(crate) fn spec(call: &mut Call) -> Outcome {
                 Stock::Limited(limit) => stock::left(call.world, &instance.zone, kind, limit) > 0,
                 Stock::SoldOut | Stock::Misreported | Stock::NotSold => false,
             };
-            let price = kind.prices.get(instance.region.as_str()).copied().filter(|_| available);
-            let Some(price) = price else {
+            let factor = call.config.price_factor(&instance.region, &kind.name);
+            let price = market::hourly(call.world, &instance, kind, call.now).filter(|_| available);
+            let Some(price) = price.map(|price| price * factor) else {
                 return Err(Fault::forbidden("OperationDenied.NoStock", "The requested resource is sold out in the zone of the instance."));
             };
             call.end_dry_run()?;
@@ -94,17 +142,10 @@ pub(crate) fn spec(call: &mut Call) -> Outcome {
                 let message = "The specified bandwidth is beyond the permitted range.";
                 return Err(Fault::bad("InvalidInternetMaxBandwidthOut.ValueNotSupported", message));
             }
-            let price = price::bandwidth(call.catalog, &instance.region, bandwidth, &instance.internet_charge, "hour");
-            let unknown = || Fault::missing("PRICE.PRICING_PLAN_RESULT_NOT_FOUND", "pricing plan price result not found.");
-            let price = price.ok_or_else(unknown)?;
+            let charge = instance.internet_charge.clone();
+            network::price_of(call, &instance, bandwidth, &charge)?;
             call.end_dry_run()?;
-            if let Some(row) = call.world.instances.get_mut(&id) {
-                row.bandwidth_out = bandwidth;
-            }
-            billing::stop(call.world, &id, Some("bandwidth"), call.now);
-            if !price.is_zero() {
-                billing::start(call.world, &id, "bandwidth", &instance.region, price, call.now);
-            }
+            network::set(call, &instance, bandwidth, &charge)?;
             Ok(json!({}))
         }
     }
@@ -113,17 +154,14 @@ pub(crate) fn spec(call: &mut Call) -> Outcome {
 /// ModifyInstanceAutoReleaseTime.
 pub(crate) fn auto_release(call: &mut Call) -> Outcome {
     let id = call.params.required("InstanceId")?.to_owned();
-    let before = find(call, &id)?.release_at();
+    let prepaid = find(call, &id)?.subscription.is_some();
+    if prepaid {
+        return Err(charge_type_violation());
+    }
     let at = call.params.text("AutoReleaseTime").map(|text| run::auto_release(text, call.now)).transpose()?;
     if let Some(instance) = call.world.instances.get_mut(&id) {
         instance.auto_release = at;
-        let due = instance.release_at();
-        let index = &mut call.world.index;
-        if let Some(before) = before {
-            index.due.remove(&(before, Due::Release(id.clone())));
-        }
-        index.due.extend(due.map(|at| (at, Due::Release(id.clone()))));
-        index.signal(&id);
+        plan_events(call.world, &id);
     }
     Ok(json!({}))
 }

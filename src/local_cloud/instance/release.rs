@@ -5,12 +5,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Instance, LeftDisk, Status, find, leave, named, wrong_status};
+use super::{Status, find, leave, named, wrong_status};
+use crate::local_cloud::assistant::schedule;
 use crate::local_cloud::call::{Call, Outcome};
-use crate::local_cloud::store::{Due, World};
+use crate::local_cloud::catalog::Catalog;
+use crate::local_cloud::store::World;
 use crate::local_cloud::time::after;
 use crate::local_cloud::wire::fault::Fault;
-use crate::local_cloud::{billing, eip};
+use crate::local_cloud::{billing, disk, eip};
 
 fn check(call: &Call, id: &str) -> Result<(), Fault> {
     let instance = find(call, id)?;
@@ -20,7 +22,15 @@ fn check(call: &Call, id: &str) -> Result<(), Fault> {
             "The instance is protected from deletion; disable the protection first.",
         ));
     }
+    if let Some(term) = &instance.subscription {
+        // What was paid ahead can be given back when it has expired, and no earlier.
+        if term.until > call.now || !call.params.boolean("TerminateSubscription")? {
+            let message = "The operation is not permitted due to charge type of the instance.";
+            return Err(Fault::forbidden("ChargeTypeViolation", message));
+        }
+    }
     let force = call.params.boolean("Force")?;
+    call.params.boolean("ForceStop")?;
     match instance.state(call.now) {
         Status::Pending | Status::Starting => {
             Err(Fault::forbidden("IncorrectInstanceStatus.Initializing", "The specified instance status does not support this operation."))
@@ -50,30 +60,32 @@ pub(crate) fn many(call: &mut Call) -> Outcome {
 }
 
 fn begin(call: &mut Call, id: &str) {
-    let gone_at = after(call.now, call.config.latency.of(|latency| latency.instance_stopping));
-    let due = call.world.instances.get(id).and_then(Instance::release_at);
-    if let Some(due) = due {
-        call.world.index.due.remove(&(due, Due::Release(id.to_owned())));
-    }
-    release(call.world, id, gone_at, call.now);
+    let stopping = call.config.latency.of(|latency| latency.instance_stopping);
+    by_owner(call.world, id, stopping, call.now);
 }
 
-/// Releases an instance whose time has come.
-pub(crate) fn release_on_time(world: &mut World, id: &str, at: Timestamp, now: Timestamp) {
-    // The time may have been moved since it was written down.
-    let due = world.instances.get(id).and_then(Instance::release_at);
-    if due.is_some_and(|due| due <= now) {
-        release(world, id, at, at);
-    }
+/// Releases an instance for the service whose part it is, whatever it does.
+pub(crate) fn by_owner(world: &mut World, id: &str, stopping: Duration, now: Timestamp) {
+    release(world, id, after(now, stopping), now);
 }
 
-fn release(world: &mut World, id: &str, gone_at: Timestamp, now: Timestamp) {
-    if let Some(instance) = world.instances.get_mut(id) {
-        instance.gone_at = Some(gone_at);
-        billing::stop(world, id, None, now);
-        world.index.up.remove(id);
-        world.index.signal(id);
+/// Releases an instance: from `now` on nothing is billed for it, and from `gone_at` on it may be gone.
+pub(super) fn release(world: &mut World, id: &str, gone_at: Timestamp, now: Timestamp) {
+    let Some(instance) = world.instances.get_mut(id) else { return };
+    let prepaid = instance.subscription.is_some();
+    instance.gone_at = Some(gone_at);
+    billing::stop(world, id, None, now);
+    if !prepaid {
+        let stay: Vec<_> = disk::of_instance(world, id).into_iter().filter(|disk| stays(disk)).cloned().collect();
+        stay.iter().for_each(|disk| disk::change::bill_alone(world, Catalog::embedded(), disk, now));
     }
+    world.index.up.remove(id);
+    world.index.signal(id);
+}
+
+/// Whether a disk outlives its instance.
+fn stays(disk: &disk::Volume) -> bool {
+    !disk.system && !disk.delete_with_instance
 }
 
 /// Takes an instance out of the world once its machine is gone.
@@ -91,10 +103,21 @@ pub(crate) fn erase(world: &mut World, id: &str, now: Timestamp, consistency: Du
     for group in &instance.groups {
         world.index.linger(group, "Instance", until);
     }
-    for disk in instance.data.iter().filter(|disk| !disk.delete_with_instance) {
-        let left = LeftDisk { region: instance.region.clone(), disk: disk.disk.clone(), tags: instance.tags.clone() };
-        world.disks.insert(disk.id.clone(), left);
+    let disks: Vec<_> = disk::of_instance(world, id).into_iter().cloned().collect();
+    for disk in disks {
+        if !stays(&disk) {
+            world.disks.remove(&disk.id);
+        } else if let Some(row) = world.disks.get_mut(&disk.id) {
+            row.instance = None;
+            row.detached = Some(now);
+            row.prepaid = false;
+            if disk.prepaid {
+                // Its time was paid with the subscription; now it pays for itself.
+                disk::change::bill_alone(world, Catalog::embedded(), &disk, now);
+            }
+        }
     }
+    schedule::forget(world, id, now);
     eip::unbind_all(world, id, now);
     world.index.forget_instance(id);
 }

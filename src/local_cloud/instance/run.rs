@@ -3,49 +3,34 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
+use rust_decimal::Decimal;
 use serde_json::json;
 
-use super::{DataDisk, Instance, Status, join};
+use super::order::{self, Order};
+use super::subscription::{self, Subscription};
+use super::{Instance, Interface, Status, join, plan_events, spot};
 use crate::local_cloud::call::{Call, Outcome};
-use crate::local_cloud::catalog::{Image, InstanceType, Region};
-use crate::local_cloud::config::Stock;
-use crate::local_cloud::price::{self, Disk, Line, Parts, Span};
-use crate::local_cloud::store::{Due, Task, ids};
-use crate::local_cloud::time::after;
-use crate::local_cloud::vswitch::VSwitch;
+use crate::local_cloud::disk::Volume;
+use crate::local_cloud::store::Task;
+use crate::local_cloud::time::{self, after};
 use crate::local_cloud::wire::fault::Fault;
-use crate::local_cloud::wire::params::Tags;
-use crate::local_cloud::{billing, eip, image, security_group, stock, vpc, vswitch};
+use crate::local_cloud::{billing, eip, price, vpc};
 
-/// Everything that was checked.
-struct Order {
-    region: &'static Region,
-    kind: &'static InstanceType,
-    image: &'static Image,
-    vswitch: VSwitch,
-    groups: Vec<String>,
-    count: usize,
-    private_ip: Option<Ipv4Addr>,
-    bandwidth_out: u32,
-    internet_charge: String,
-    system: Disk,
-    data: Vec<(Disk, bool)>,
-    lines: Vec<Line>,
-    auto_release: Option<Timestamp>,
-    vanishing: bool,
-    spot: String,
-    tags: Tags,
+/// What tells one instance of an order from the others.
+struct Own {
+    private_ip: Ipv4Addr,
+    name: String,
+    host: String,
 }
 
 /// RunInstances.
 pub(crate) fn run(call: &mut Call) -> Outcome {
-    let order = check(call)?;
+    let order = order::check(call)?;
     call.end_dry_run()?;
-    let name = call.params.owned("InstanceName");
-    let suffix = call.params.boolean("UniqueSuffix")? && order.count > 1;
+    let params = call.params;
+    let (name, host, hosts) = (params.owned("InstanceName"), params.owned("HostName"), params.list("HostNames", 100)?);
+    let suffix = params.boolean("UniqueSuffix")? && order.count > 1;
     let addresses = match order.private_ip {
         Some(address) => vec![address],
         None => order.vswitch.free(call.world, order.count),
@@ -53,10 +38,13 @@ pub(crate) fn run(call: &mut Call) -> Outcome {
     let mut made = Vec::new();
     for (number, private_ip) in (1..).zip(addresses) {
         let unique = if suffix { format!("{number:03}") } else { String::new() };
-        made.push(make(call, &order, private_ip, &numbered(&name, number, &unique), &unique)?);
+        let host = hosts.get(number - 1).map_or(host.as_str(), String::as_str);
+        let own = Own { private_ip, name: numbered(&name, number, &unique), host: numbered(host, number, &unique) };
+        made.push(make(call, &order, own)?);
     }
-    let total = order.lines.iter().map(|line| line.amount).sum::<rust_decimal::Decimal>() * rust_decimal::Decimal::from(made.len());
-    Ok(json!({ "InstanceIdSets": { "InstanceIdSet": made }, "OrderId": "", "TradePrice": price::number(total) }))
+    let total = order.lines.iter().map(|line| line.amount).sum::<Decimal>() * Decimal::from(made.len());
+    let order_id = if order.term.is_some() { subscription::order_id(call) } else { String::new() };
+    Ok(json!({ "InstanceIdSets": { "InstanceIdSet": made }, "OrderId": order_id, "TradePrice": price::number(total) }))
 }
 
 /// `name[7,3]tail` counts from 7 with three digits; any other name gets the suffix.
@@ -66,45 +54,47 @@ fn numbered(name: &str, number: usize, suffix: &str) -> String {
         let (inner, tail) = rest.split_once(']')?;
         let (begin, digits) = inner.split_once(',')?;
         let begin: usize = if begin.is_empty() { 0 } else { begin.parse().ok()? };
-        let width: usize = if digits.is_empty() { 6 } else { digits.parse().ok()? };
-        Some(format!("{head}{:0width$}{tail}", begin + number - 1))
+        let width: usize = if digits.is_empty() { 6 } else { digits.parse().ok().filter(|width| *width <= 6)? };
+        Some(format!("{head}{:0width$}{tail}", begin.checked_add(number - 1)?))
     };
     if name.is_empty() { String::new() } else { ordered().unwrap_or_else(|| format!("{name}{suffix}")) }
 }
 
-fn make(call: &mut Call, order: &Order, private_ip: Ipv4Addr, name: &str, suffix: &str) -> Result<String, Fault> {
+fn make(call: &mut Call, order: &Order, own: Own) -> Result<String, Fault> {
     let region = order.region.id;
     let id = call.new_id("i", region, 20);
     let public_ip = if order.bandwidth_out > 0 { Some(eip::free_address(call, &id)?) } else { None };
-    let host = call.params.owned("HostName");
     let latency = &call.config.latency;
     let starting = after(call.now, latency.of(|latency| latency.instance_pending));
     let running = after(starting, latency.of(|latency| latency.instance_starting));
-    let data = order.data.iter().map(|(disk, goes)| DataDisk {
-        id: ids::resource(call.config.seed, call.world.next_number(), "d", region, 20),
-        disk: disk.clone(),
-        delete_with_instance: *goes,
-    });
-    let data = data.collect();
+    let until = pay(call, order, &id);
+    make_disks(call, order, &id);
+    let interface = interface(call, order);
     let instance = Instance {
         region: region.to_owned(),
         zone: order.vswitch.zone.clone(),
-        name: if name.is_empty() { id.clone() } else { name.to_owned() },
-        host_name: if host.is_empty() { format!("iZ{}Z", id.trim_start_matches("i-")) } else { format!("{host}{suffix}") },
+        name: if own.name.is_empty() { id.clone() } else { own.name },
+        host_name: if own.host.is_empty() { format!("iZ{}Z", id.trim_start_matches("i-")) } else { own.host },
         description: call.params.owned("Description"),
         kind: order.kind.name.clone(),
         image: order.image.id.clone(),
         vpc: order.vswitch.vpc.clone(),
         vswitch: order.vswitch.id.clone(),
-        private_ip,
+        private_ip: own.private_ip,
         public_ip,
-        interface: call.new_id("eni", region, 20),
+        interface,
         groups: order.groups.clone(),
         bandwidth_out: order.bandwidth_out,
         internet_charge: order.internet_charge.clone(),
-        system: order.system.clone(),
-        data,
         spot: order.spot.clone(),
+        subscription: order.term.zip(until).map(|(term, until)| Subscription { until, term, renewal: order.renewal }),
+        settings: order.settings.clone(),
+        key_pair: order.key_pair.clone(),
+        key_pending: order.key_pair.is_some(),
+        role: order.role.clone(),
+        user_data: order.user_data.clone(),
+        initialised: order.user_data.is_empty(),
+        wipe: false,
         resource_group: vpc::resource_group(call),
         deletion_protection: call.params.boolean("DeletionProtection")?,
         created: call.now,
@@ -116,203 +106,73 @@ fn make(call: &mut Call, order: &Order, private_ip: Ipv4Addr, name: &str, suffix
         gone_at: None,
         id: id.clone(),
     };
-    for line in order.lines.iter().filter(|line| !line.amount.is_zero()) {
-        billing::start(call.world, &id, line.part, region, line.amount, call.now);
-    }
+    let now = call.now;
     let world = &mut *call.world;
-    world.index.addresses.entry(instance.vswitch.clone()).or_default().insert(private_ip);
+    world.index.addresses.entry(instance.vswitch.clone()).or_default().insert(own.private_ip);
     world.index.public.extend(public_ip);
-    world.index.due.extend(instance.release_at().map(|at| (at, Due::Release(id.clone()))));
     world.index.tasks.push(Task::Keep(id.clone()));
     world.instances.insert(id.clone(), instance);
+    spot::settle(world, &id, now);
+    plan_events(world, &id);
     join(world, &id, &order.groups);
     Ok(id)
 }
 
-fn check(call: &mut Call) -> Result<Order, Fault> {
-    let region = call.region()?;
-    let params = call.params;
-    if params.choice("InstanceChargeType", &["PostPaid", "PrePaid"], "PostPaid")? == "PrePaid" {
-        return Err(Fault::bad("InvalidParameter", "The local cloud sells no subscriptions: InstanceChargeType must be PostPaid."));
+/// Pays for a term, or starts the lines of the bill.
+fn pay(call: &mut Call, order: &Order, id: &str) -> Option<Timestamp> {
+    let region = order.region.id;
+    if let Some(term) = order.term {
+        return Some(subscription::buy(call.world, id, region, &order.lines, term, call.now));
     }
-    check_texts(call)?;
-    let kind = price::kind_of(call, params.required("InstanceType")?)?;
-    let image = match params.text("ImageId") {
-        Some(id) => {
-            call.catalog.images.get(id).ok_or_else(|| Fault::missing("InvalidImageId.NotFound", "The specified ImageId does not exist."))?
-        }
-        None => image::by_family(call, params.text("ImageFamily").ok_or_else(|| Fault::mandatory("ImageId"))?)?,
-    };
-    if !kind.runs(image.architecture) {
-        return Err(Fault::bad("ImageNotSupportInstanceType", "The specified image does not support the specified InstanceType."));
+    for line in order.lines.iter().filter(|line| !line.amount.is_zero()) {
+        billing::start(call.world, id, line.part, region, line.amount, call.now);
     }
-    let primary = params.structs("NetworkInterface").into_iter().next().unwrap_or_default();
-    let vswitch_id = params.text("VSwitchId").or_else(|| primary.text("VSwitchId")).ok_or_else(|| Fault::mandatory("VSwitchId"))?;
-    let vswitch = vswitch::find(call, vswitch_id)?.clone();
-    if vswitch.status(call.now) != "Available" {
-        return Err(Fault::bad("IncorrectVSwitchStatus", "The current status of the vSwitch does not support this operation."));
-    }
-    if params.text("ZoneId").is_some_and(|zone| zone != vswitch.zone) {
-        return Err(Fault::bad("InvalidParameter.NotMatch", "The specified ZoneId does not match that of the vSwitch."));
-    }
-    let (least, count) = amounts(call)?;
-    let groups = groups(call, &primary, &vswitch, count)?;
-    let private_ip = address(call, &vswitch, count)?;
-    let bandwidth_out: u32 = params.number("InternetMaxBandwidthOut")?.unwrap_or(0);
-    if bandwidth_out > 100 {
-        return Err(Fault::bad(
-            "InvalidInternetMaxBandwidthOut.ValueNotSupported",
-            "The specified bandwidth is beyond the permitted range.",
-        ));
-    }
-    let internet_charge = params.choice("InternetChargeType", &["PayByTraffic", "PayByBandwidth"], "PayByTraffic")?;
-    let system = price::read_disk(call, &params.below("SystemDisk"), "SystemDisk", Some(kind), image.size_gib)?;
-    let disks = price::data_disks(call, Some(kind))?;
-    let goes = params
-        .structs("DataDisk")
-        .iter()
-        .map(|disk| Ok(disk.flag("DeleteWithInstance")?.unwrap_or(true)))
-        .collect::<Result<Vec<_>, Fault>>()?;
-    let spot = params.choice("SpotStrategy", &["NoSpot", "SpotWithPriceLimit", "SpotAsPriceGo"], "NoSpot")?;
-    let auto_release = params.text("AutoReleaseTime").map(|text| auto_release(text, call.now)).transpose()?;
-    let tags = params.tags()?;
-    let (count, vanishing) = supply(call, region, &vswitch.zone, kind, least, count)?;
-    let parts = Parts { kind, system: &system, data: &disks, bandwidth: bandwidth_out, internet_charge };
-    let lines = price::instance(call.catalog, region.id, &parts, Span::Hour)?;
-    quota(call, region, kind, count)?;
-    call.check_balance()?;
-    Ok(Order {
-        region,
-        kind,
-        image,
-        groups,
-        count,
-        private_ip,
-        bandwidth_out,
-        internet_charge: internet_charge.to_owned(),
-        data: disks.into_iter().zip(goes).collect(),
-        system,
-        lines,
-        auto_release,
-        vanishing,
-        spot: spot.to_owned(),
-        tags,
-        vswitch,
-    })
+    None
 }
 
-fn check_texts(call: &Call) -> Result<(), Fault> {
-    call.name("InstanceName")?;
-    call.description()?;
-    let host = call.params.owned("HostName");
-    let fits = host.len() <= 64 && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'));
-    if !fits || (!host.is_empty() && host.len() < 2) {
-        return Err(Fault::bad("InvalidHostName.Malformed", "The specified parameter HostName is not valid."));
-    }
-    if let Some(data) = call.params.text("UserData") {
-        // It is checked and kept from running: a machine of the local cloud boots no image that would read it.
-        let bytes = STANDARD.decode(data);
-        if bytes.is_err() {
-            return Err(Fault::bad("InvalidUserData.Base64FormatInvalid", "The specified parameter UserData must be base64 encoded."));
-        }
-        if bytes.is_ok_and(|bytes| bytes.len() > 32 * 1024) {
-            return Err(Fault::bad("InvalidUserData.SizeExceeded", "The specified parameter UserData exceeds the size."));
-        }
-    }
-    if call.params.text("KeyPairName").is_some() {
-        return Err(Fault::missing("InvalidKeyPairName.NotFound", "The specified KeyPairName does not exist."));
-    }
-    Ok(())
-}
-
-/// How many instances there must be, and how many are wanted.
-fn amounts(call: &Call) -> Result<(usize, usize), Fault> {
-    let count: usize = call.params.number("Amount")?.unwrap_or(1);
-    if !(1..=100).contains(&count) {
-        return Err(Fault::bad("InvalidAmount.NotSupported", "The specified Amount is beyond the permitted range."));
-    }
-    let least: usize = call.params.number("MinAmount")?.unwrap_or(count);
-    if !(1..=count).contains(&least) {
-        return Err(Fault::bad("InvalidAmount.NotSupported", "The specified MinAmount is beyond the permitted range."));
-    }
-    Ok((least, count))
-}
-
-fn groups(call: &Call, primary: &crate::local_cloud::wire::params::Params, vswitch: &VSwitch, count: usize) -> Result<Vec<String>, Fault> {
-    let params = call.params;
-    let mut groups = params.list("SecurityGroupIds", 16)?;
-    groups.extend(primary.list("SecurityGroupIds", 16)?);
-    groups.extend(params.text("SecurityGroupId").or_else(|| primary.text("SecurityGroupId")).map(str::to_owned));
-    groups.sort_unstable();
-    groups.dedup();
-    if groups.is_empty() {
-        return Err(Fault::mandatory("SecurityGroupId"));
-    }
-    for id in &groups {
-        let group = security_group::find(call, id)?;
-        if group.vpc != vswitch.vpc {
-            let message = "The specified security group and vSwitch are not in the same VPC.";
-            return Err(Fault::forbidden("OperationDenied.InconsistentNetwork", message));
-        }
-        if security_group::room(call.world, id) < count {
-            return Err(Fault::forbidden("SecurityGroupInstanceLimitExceed", "The security group takes no more instances."));
-        }
-    }
-    Ok(groups)
-}
-
-fn address(call: &Call, vswitch: &VSwitch, count: usize) -> Result<Option<Ipv4Addr>, Fault> {
-    let Some(text) = call.params.text("PrivateIpAddress") else {
-        if vswitch.left(call.world) < count {
-            return Err(Fault::forbidden("InvalidVSwitchId.IpNotEnough", "The specified vSwitch has not enough IP addresses."));
-        }
-        return Ok(None);
-    };
-    let address = text.parse().map_err(|_| Fault::bad("InvalidPrivateIpAddress.Malformed", "The specified address is not valid."))?;
-    if count != 1 || !vswitch.is_free(call.world, address) {
-        return Err(Fault::forbidden("InvalidPrivateIpAddress.Duplicated", "The specified address is not free in the vSwitch."));
-    }
-    Ok(Some(address))
-}
-
-/// How many instances there is stock for, and whether they will vanish again.
-fn supply(call: &Call, region: &Region, zone: &str, kind: &InstanceType, least: usize, count: usize) -> Result<(usize, bool), Fault> {
-    let none = || {
-        Fault::forbidden(
-            "OperationDenied.NoStock",
-            "The requested resource is sold out in the specified zone; try other types of resources or other regions and zones.",
-        )
-    };
-    match stock::level(call.world, region, zone, kind) {
-        Stock::Plenty => Ok((count, false)),
-        Stock::Vanishing => Ok((count, true)),
-        Stock::SoldOut | Stock::Misreported => Err(none()),
-        Stock::NotSold => {
-            Err(Fault::forbidden("InvalidResourceType.NotSupported", "This resource type is not supported; try other resource types."))
-        }
-        Stock::Limited(limit) => {
-            let left = stock::left(call.world, zone, kind, limit) as usize;
-            if left >= least { Ok((count.min(left), false)) } else { Err(none()) }
-        }
+fn make_disks(call: &mut Call, order: &Order, instance: &str) {
+    for (number, ordered) in (b'a'..=b'z').zip(&order.disks) {
+        let id = call.new_id("d", order.region.id, 20);
+        let system = number == b'a';
+        let disk = Volume {
+            id: id.clone(),
+            region: order.region.id.to_owned(),
+            zone: order.vswitch.zone.clone(),
+            name: ordered.name.clone(),
+            description: ordered.description.clone(),
+            spec: ordered.spec.clone(),
+            system,
+            instance: Some(instance.to_owned()),
+            device: format!("/dev/xvd{}", char::from(number)),
+            delete_with_instance: ordered.delete_with_instance,
+            image: if system { order.image.id.clone() } else { String::new() },
+            encrypted: ordered.encrypted,
+            kms_key: ordered.kms_key.clone(),
+            prepaid: order.term.is_some(),
+            created: call.now,
+            attached: Some(call.now),
+            detached: None,
+            resource_group: vpc::resource_group(call),
+            tags: order.tags.clone(),
+        };
+        call.world.disks.insert(id, disk);
     }
 }
 
-fn quota(call: &Call, region: &Region, kind: &InstanceType, count: usize) -> Result<(), Fault> {
-    let Some(most) = call.config.quotas.vcpus else { return Ok(()) };
-    let here = call.world.instances.values().filter(|instance| instance.region == region.id);
-    let used: u32 = here.filter_map(|instance| call.catalog.types.get(&instance.kind)).map(|kind| kind.vcpu).sum();
-    if used + kind.vcpu * u32::try_from(count).unwrap_or(u32::MAX) > most {
-        return Err(Fault::forbidden("QuotaExceed.ElasticQuota", "The number of vCPUs exceeds the quota of the account."));
+fn interface(call: &mut Call, order: &Order) -> Interface {
+    let given = call.params.structs("NetworkInterface").into_iter().next().unwrap_or_default();
+    Interface {
+        id: call.new_id("eni", order.region.id, 20),
+        name: given.owned("NetworkInterfaceName"),
+        description: given.owned("Description"),
+        tags: order.tags.clone(),
     }
-    Ok(())
 }
 
 /// A release time: at least half an hour and at most three years ahead, cut to the minute.
 pub(super) fn auto_release(text: &str, now: Timestamp) -> Result<Timestamp, Fault> {
     let malformed = || Fault::bad("InvalidAutoReleaseTime.Malformed", "The specified parameter AutoReleaseTime is not valid.");
-    // Without seconds it is read as the full minute.
-    let whole = if text.len() == "2026-01-02T03:04Z".len() { text.replace('Z', ":00Z") } else { text.to_owned() };
-    let at: Timestamp = whole.parse().map_err(|_| malformed())?;
+    let at = time::read(text).ok_or_else(malformed)?;
     let half_an_hour = Duration::from_secs(30 * 60);
     let three_years = Duration::from_secs(3 * 366 * 24 * 3600);
     if at < after(now, half_an_hour) || at > after(now, three_years) {
@@ -342,5 +202,7 @@ mod tests {
         assert!(auto_release("2026-01-02T03:34:04Z", now).is_err());
         assert!(auto_release("2030-01-02T03:34:04Z", now).is_err());
         assert!(auto_release("tomorrow", now).is_err());
+        // Another time zone than UTC is not what the service takes.
+        assert!(auto_release("2026-01-02T11:40:00+08:00", now).is_err());
     }
 }

@@ -6,24 +6,45 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-/// The folders of the root that a machine has for itself. The rest of the system is seen read-only.
-pub(super) const OWN: [&str; 5] = ["root", "opt", "srv", "tmp", "var"];
+/// The folders of the root that a machine has for itself. The rest of the system is seen read-only. `code` is where
+/// instances of functions have what they run, `ml` and `mnt` where training jobs have their data.
+pub(crate) const OWN: [&str; 8] = ["code", "ml", "mnt", "opt", "root", "srv", "tmp", "var"];
 
 /// Where a machine's own folders lie.
 pub(super) fn folder(directory: &Path) -> PathBuf {
     directory.join("disk")
 }
 
+/// What a machine's topmost folder is: the places where other folders are shown, and what the machine puts beside them.
+pub(super) fn top(directory: &Path) -> PathBuf {
+    directory.join("top")
+}
+
 /// Makes what is missing of the disk and of the files around it.
 pub(super) fn prepare(directory: &Path, hostname: &str, hosts: &str) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    for name in ["disk", "mount", "etc", "scripts"] {
+    for name in ["disk", "top", "mount", "etc", "scripts"] {
         make(&directory.join(name), 0o755)?;
     }
     let disk = folder(directory);
     make(&disk.join("root"), 0o700)?;
     make(&disk.join("tmp"), 0o1777)?;
-    for name in ["opt", "srv", "var", "var/lib", "var/log", "var/cache", "var/spool", "var/local", "var/opt", "var/empty", "var/www"] {
+    for name in [
+        "code",
+        "ml",
+        "mnt",
+        "opt",
+        "srv",
+        "var",
+        "var/lib",
+        "var/log",
+        "var/cache",
+        "var/spool",
+        "var/local",
+        "var/opt",
+        "var/empty",
+        "var/www",
+    ] {
         make(&disk.join(name), 0o755)?;
     }
     make(&disk.join("var/tmp"), 0o1777)?;

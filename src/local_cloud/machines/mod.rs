@@ -2,9 +2,12 @@
 //! that its security groups open. The cloud around it knows only this trait; it never asks how a machine is isolated.
 
 pub mod agent;
-mod disk;
+pub(crate) mod disk;
+mod exchange;
 mod identity;
 pub mod isolation;
+mod limits;
+pub mod on_demand;
 pub mod processes;
 pub mod simulated;
 mod wire;
@@ -15,7 +18,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
 
 /// What an instance's machine needs to know to come up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,12 +134,33 @@ pub enum FileFault {
     /// The path is not one that a file can have.
     #[error("the path is not valid")]
     PathInvalid,
+    /// It could not be read, and why.
+    #[error("the file can't be read: {0}")]
+    ReadFailed(String),
     /// The machine could not make it, and why.
     #[error("the file can't be made: {0}")]
     CreateFailed(String),
     /// The machine does not know that owner or group.
     #[error("the owner or the group is not known")]
     UserGroupNotExists,
+}
+
+/// A part of a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FilePart {
+    /// How long the whole file is.
+    pub size: u64,
+    /// The bytes that were asked for.
+    pub bytes: Vec<u8>,
+}
+
+/// A file that a machine has.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Its path below the folder that was asked for, `a/b.txt`.
+    pub path: String,
+    /// SHA-256 of its content, in hex.
+    pub digest: String,
 }
 
 /// Why a machine did not do what it was told.
@@ -164,8 +190,40 @@ pub trait Machines: Send + Sync {
     /// Runs a command to its end, hands each piece of output to `progress`, and ends it early when `stop` turns true.
     async fn run(&self, machine: &MachineSpec, command: CommandSpec, progress: Progress, stop: CancellationSignal) -> CommandOutcome;
 
+    /// Runs a command that may write much: `progress` gets all its output after the first `seen` bytes, the outcome holds
+    /// none. Asked for again it goes on where it was, as `run` does.
+    async fn follow(
+        &self,
+        machine: &MachineSpec,
+        command: CommandSpec,
+        seen: u64,
+        progress: Progress,
+        stop: CancellationSignal,
+    ) -> CommandOutcome;
+
+    /// The regular files below a folder; none if there is no such folder.
+    async fn list_files(&self, machine: &MachineSpec, folder: &str) -> Result<Vec<FileEntry>, FileFault>;
+
+    /// The content of a file.
+    async fn fetch_file(&self, machine: &MachineSpec, path: &str) -> Result<Vec<u8>, FileFault>;
+
     /// Writes a file.
     async fn write_file(&self, machine: &MachineSpec, file: FileSpec) -> Result<(), FileFault>;
+
+    /// Reads the last `most` bytes of what a file has after its first `from` bytes.
+    async fn read_file(&self, machine: &MachineSpec, path: &str, from: u64, most: u64) -> Result<FilePart, MachineError>;
+
+    /// Whether something listens on a port of the machine's own loopback.
+    async fn listens(&self, machine: &MachineSpec, port: u16) -> bool;
+
+    /// Sends one HTTP request to a port of the machine's own loopback, from within. It may take as long as it takes;
+    /// giving up the waiting closes the connection.
+    async fn exchange(
+        &self,
+        machine: &MachineSpec,
+        port: u16,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Bytes>, MachineError>;
 
     /// Replaces the set of openings.
     async fn open(&self, machine: &MachineSpec, openings: &[Opening]) -> Result<(), MachineError>;

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
@@ -21,18 +22,23 @@ use super::agent::ARGUMENT;
 use super::identity::{Record, kill_carriers};
 use super::isolation::Isolation;
 
-use super::wire::{HostEnvironment, Launch, LaunchReport, PROTOCOL, Reply, Request, SOCKET, read_frame, write_frame};
+use super::wire::{HostEnvironment, Launch, LaunchReport, PROTOCOL, Reply, Request, RunRequest, SOCKET, read_frame, write_frame};
 use super::{
-    CancellationSignal, CommandOutcome, CommandSpec, Ending, FileFault, FileSpec, MachineError, MachineSpec, Machines, Opening, Progress,
-    disk,
+    CancellationSignal, CommandOutcome, CommandSpec, Ending, FileEntry, FileFault, FilePart, FileSpec, MachineError, MachineSpec, Machines,
+    Opening, Progress, disk, exchange, limits,
 };
 
 /// How long an agent may take to start, and to answer anything but a command.
 const START: Duration = Duration::from_secs(30);
+/// How long an agent may take to list or read files.
+const READING: Duration = Duration::from_secs(300);
 /// How long a machine may take to end by itself before it is killed.
 const FAREWELL: Duration = Duration::from_secs(8);
 /// How long the kernel may take to end what was killed.
 const END: Duration = Duration::from_secs(10);
+
+/// How often it is tried to remove a machine's control groups: no event tells when the kernel lets go of them.
+const GROUPS: usize = 50;
 
 /// How a machine's ports stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,7 +77,7 @@ impl Processes {
 
     /// The same without namespaces, whatever this system permits.
     pub fn without_namespaces(mut self) -> Processes {
-        self.isolation = OnceCell::new_with(Some(Isolation::without_namespaces("they are switched off")));
+        self.isolation = OnceCell::new_with(Some(Isolation::without_namespaces("they are switched off", limits::missing(&self.directory))));
         self
     }
 
@@ -90,9 +96,19 @@ impl Processes {
         }
     }
 
+    /// Whether a machine's agent is there.
+    pub(super) fn is_up(&self, id: &str) -> bool {
+        self.machine(id).is_ok_and(|directory| Record::read(&directory).is_some_and(|record| record.is_alive()))
+    }
+
+    /// Whether a machine has been started since it was made.
+    pub(super) fn was_started(&self, id: &str) -> bool {
+        self.machine(id).is_ok_and(|directory| directory.exists())
+    }
+
     async fn probe(&self) -> Isolation {
         if !cfg!(target_os = "linux") {
-            return Isolation::without_namespaces("only Linux has them");
+            return Isolation::without_namespaces("only Linux has them", limits::missing(&self.directory));
         }
         let name = format!(".probe-{}", std::process::id());
         let probed = async {
@@ -110,10 +126,10 @@ impl Processes {
             Ok::<_, String>(missing)
         };
         match probed.await {
-            Ok(missing) => Isolation::with_namespaces(missing),
+            Ok(missing) => Isolation::with_namespaces(missing, limits::missing(&self.directory)),
             Err(reason) => {
                 let _ = disk::remove(&self.directory.join(&name));
-                Isolation::without_namespaces(&reason)
+                Isolation::without_namespaces(&reason, limits::missing(&self.directory))
             }
         }
     }
@@ -151,6 +167,8 @@ impl Processes {
             private_ip: spec.private_ip,
             public_ip: spec.public_ip,
             doors: openings.iter().map(Into::into).collect(),
+            vcpu: spec.vcpu,
+            memory_mib: spec.memory_mib,
             directory: directory.to_owned(),
             hidden: directory.parent().unwrap_or(directory).to_owned(),
             isolated,
@@ -208,20 +226,27 @@ impl Processes {
             kill_carriers(&variable);
         }
         Record::remove(directory);
+        for _ in 0..GROUPS {
+            if limits::leave(directory) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         let _ = std::fs::remove_file(directory.join(SOCKET));
         Ok(())
     }
 
-    async fn follow(
+    async fn attend(
         &self,
         directory: &Path,
-        command: CommandSpec,
+        request: RunRequest,
+        script: &[u8],
         progress: Progress,
         mut stop: CancellationSignal,
     ) -> io::Result<CommandOutcome> {
         let (mut reader, mut writer) = connect(directory).await?.into_split();
-        let script = command.script.clone();
-        write_frame(&mut writer, &Request::Run(command.into()), &script).await?;
+        let whole = request.follow.is_none();
+        write_frame(&mut writer, &Request::Run(request), script).await?;
         let stopping = async {
             if stop.wait_for(|stop| *stop).await.is_err() || write_frame(&mut writer, &Request::Stop, &[]).await.is_err() {
                 // Nobody can stop it any more: only its end ends it.
@@ -241,7 +266,9 @@ impl Processes {
                 match received {
                     (Reply::Output, piece) => {
                         progress(&piece);
-                        output.extend(piece);
+                        if whole {
+                            output.extend(piece);
+                        }
                     }
                     (Reply::Ended { ending, dropped }, _) => return Ok(CommandOutcome { ending: ending.into(), output, dropped }),
                     (other, _) => return Err(io::Error::new(io::ErrorKind::InvalidData, format!("the machine answered {other:?}"))),
@@ -251,6 +278,38 @@ impl Processes {
         tokio::select! {
             outcome = reading => outcome,
             never = stopping => match never {},
+        }
+    }
+}
+
+impl Processes {
+    async fn carry_out(
+        &self,
+        machine: &MachineSpec,
+        request: RunRequest,
+        script: &[u8],
+        progress: Progress,
+        stop: CancellationSignal,
+    ) -> CommandOutcome {
+        let attended = match self.machine(&machine.id) {
+            Ok(directory) => self.attend(&directory, request, script, progress, stop).await.map_err(|error| not_running(&error)),
+            Err(reason) => Err(reason),
+        };
+        attended.unwrap_or_else(|reason| CommandOutcome { ending: Ending::NotStarted(reason), output: Vec::new(), dropped: 0 })
+    }
+
+    /// Asks for files. Their listing reads all of them, so it may take longer than other answers.
+    async fn fetch(&self, machine: &MachineSpec, request: Request) -> Result<(Reply, Vec<u8>), FileFault> {
+        let directory = self.machine(&machine.id).map_err(FileFault::ReadFailed)?;
+        let asked = async {
+            let mut stream = connect(&directory).await?;
+            write_frame(&mut stream, &request, &[]).await?;
+            receive(&mut stream).await
+        };
+        let answer = tokio::time::timeout(READING, asked).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        match answer.map_err(|error| FileFault::ReadFailed(not_running(&error)))? {
+            (Reply::Refused(fault), _) => Err(fault.into()),
+            other => Ok(other),
         }
     }
 }
@@ -273,11 +332,35 @@ impl Machines for Processes {
     }
 
     async fn run(&self, machine: &MachineSpec, command: CommandSpec, progress: Progress, stop: CancellationSignal) -> CommandOutcome {
-        let followed = match self.machine(&machine.id) {
-            Ok(directory) => self.follow(&directory, command, progress, stop).await.map_err(|error| not_running(&error)),
-            Err(reason) => Err(reason),
-        };
-        followed.unwrap_or_else(|reason| CommandOutcome { ending: Ending::NotStarted(reason), output: Vec::new(), dropped: 0 })
+        let script = command.script.clone();
+        self.carry_out(machine, command.into(), &script, progress, stop).await
+    }
+
+    async fn follow(
+        &self,
+        machine: &MachineSpec,
+        command: CommandSpec,
+        seen: u64,
+        progress: Progress,
+        stop: CancellationSignal,
+    ) -> CommandOutcome {
+        let script = command.script.clone();
+        let request = RunRequest { follow: Some(seen), ..command.into() };
+        self.carry_out(machine, request, &script, progress, stop).await
+    }
+
+    async fn list_files(&self, machine: &MachineSpec, folder: &str) -> Result<Vec<FileEntry>, FileFault> {
+        match self.fetch(machine, Request::ListFiles(folder.to_owned())).await? {
+            (Reply::Files, list) => serde_json::from_slice(&list).map_err(|error| FileFault::ReadFailed(error.to_string())),
+            (other, _) => Err(FileFault::ReadFailed(format!("the machine answered {other:?}"))),
+        }
+    }
+
+    async fn fetch_file(&self, machine: &MachineSpec, path: &str) -> Result<Vec<u8>, FileFault> {
+        match self.fetch(machine, Request::FetchFile(path.to_owned())).await? {
+            (Reply::Whole, content) => Ok(content),
+            (other, _) => Err(FileFault::ReadFailed(format!("the machine answered {other:?}"))),
+        }
     }
 
     async fn write_file(&self, machine: &MachineSpec, file: FileSpec) -> Result<(), FileFault> {
@@ -287,6 +370,45 @@ impl Machines for Processes {
             Ok(Reply::Refused(fault)) => Err(fault.into()),
             Ok(other) => Err(FileFault::CreateFailed(format!("the machine answered {other:?}"))),
             Err(error) => Err(FileFault::CreateFailed(not_running(&error))),
+        }
+    }
+
+    async fn read_file(&self, machine: &MachineSpec, path: &str, from: u64, most: u64) -> Result<FilePart, MachineError> {
+        let fail = |reason| MachineError { id: machine.id.clone(), what: "read a file", reason };
+        let directory = self.machine(&machine.id).map_err(fail)?;
+        match ask_for(&directory, &Request::ReadFile { path: path.to_owned(), from, most }, &[]).await {
+            Ok((Reply::Content { size }, bytes)) => Ok(FilePart { size, bytes }),
+            Ok((Reply::Missing(reason), _)) => Err(fail(reason)),
+            Ok((other, _)) => Err(fail(format!("it answered {other:?}"))),
+            Err(error) => Err(fail(not_running(&error))),
+        }
+    }
+
+    async fn listens(&self, machine: &MachineSpec, port: u16) -> bool {
+        let Ok(directory) = self.machine(&machine.id) else { return false };
+        matches!(ask(&directory, &Request::Connect { port }, &[]).await, Ok(Reply::Done))
+    }
+
+    async fn exchange(
+        &self,
+        machine: &MachineSpec,
+        port: u16,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Bytes>, MachineError> {
+        let fail = |reason| MachineError { id: machine.id.clone(), what: "answer", reason };
+        let directory = self.machine(&machine.id).map_err(fail)?;
+        let connected = async {
+            let mut stream = connect(&directory).await?;
+            write_frame(&mut stream, &Request::Connect { port }, &[]).await?;
+            let (reply, _) = receive(&mut stream).await?;
+            Ok((stream, reply))
+        };
+        let connected = tokio::time::timeout(START, connected).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut));
+        match connected.and_then(|connected| connected) {
+            Ok((stream, Reply::Done)) => exchange::send(stream, request).await.map_err(fail),
+            Ok((_, Reply::Missing(reason))) => Err(fail(reason)),
+            Ok((_, other)) => Err(fail(format!("it answered {other:?}"))),
+            Err(error) => Err(fail(not_running(&error))),
         }
     }
 
@@ -388,10 +510,15 @@ async fn connect(directory: &Path) -> io::Result<UnixStream> {
 }
 
 async fn ask(directory: &Path, request: &Request, payload: &[u8]) -> io::Result<Reply> {
+    ask_for(directory, request, payload).await.map(|(reply, _)| reply)
+}
+
+/// The same with what the reply carries.
+async fn ask_for(directory: &Path, request: &Request, payload: &[u8]) -> io::Result<(Reply, Vec<u8>)> {
     let asked = async {
         let mut stream = connect(directory).await?;
         write_frame(&mut stream, request, payload).await?;
-        receive(&mut stream).await.map(|(reply, _)| reply)
+        receive(&mut stream).await
     };
     tokio::time::timeout(START, asked).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }

@@ -16,14 +16,17 @@ use super::processes::Status;
 use super::{CommandSpec, Ending, FileFault, FileSpec, Opening};
 
 /// Raised when the frames change: a server ends an agent that speaks another protocol instead of guessing.
-pub(super) const PROTOCOL: u32 = 1;
+pub(super) const PROTOCOL: u32 = 2;
 /// The control socket's name in a machine's directory.
 pub(super) const SOCKET: &str = "agent.sock";
 /// How much of a command's output is kept, in bytes. Source: `InvokeCommand`, output is cut at 24 KB.
 pub(super) const OUTPUT_LIMIT: usize = 24 * 1024;
+/// How much of a followed command's output waits at least for who comes late, in bytes.
+pub(super) const BACKLOG: usize = 4 << 20;
 
 const HEADER_LIMIT: usize = 4 << 20;
-const PAYLOAD_LIMIT: usize = 256 << 20;
+/// The largest payload of a frame, and so the largest file.
+pub(super) const PAYLOAD_LIMIT: usize = 256 << 20;
 
 /// An [`Opening`] as it travels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +63,8 @@ pub(super) struct Launch {
     pub(super) private_ip: Ipv4Addr,
     pub(super) public_ip: Option<Ipv4Addr>,
     pub(super) doors: Vec<Door>,
+    pub(super) vcpu: u32,
+    pub(super) memory_mib: u64,
     /// The machine's own directory.
     pub(super) directory: PathBuf,
     /// The directory of all machines: hidden inside each of them.
@@ -109,6 +114,20 @@ pub(super) enum Request {
     Stop,
     /// The payload is the content.
     WriteFile(FileRequest),
+    /// The last `most` bytes after the first `from`.
+    ReadFile {
+        path: String,
+        from: u64,
+        most: u64,
+    },
+    /// From the answer on, this connection is one to that port of the machine's loopback.
+    Connect {
+        port: u16,
+    },
+    /// The files below a folder of the machine.
+    ListFiles(String),
+    /// All of a file's content.
+    FetchFile(String),
     Open(Vec<Door>),
     Halt,
 }
@@ -123,6 +142,8 @@ pub(super) struct RunRequest {
     pub(super) environment: BTreeMap<String, String>,
     pub(super) timeout: Duration,
     pub(super) kill_tree: bool,
+    /// Set for a command that is followed: all of its output is passed on, and so many bytes of it were seen before.
+    pub(super) follow: Option<u64>,
 }
 
 impl From<CommandSpec> for RunRequest {
@@ -135,6 +156,7 @@ impl From<CommandSpec> for RunRequest {
             environment: command.environment,
             timeout: command.timeout,
             kill_tree: command.kill_tree,
+            follow: None,
         }
     }
 }
@@ -175,6 +197,16 @@ pub(super) enum Reply {
         dropped: u64,
     },
     Done,
+    /// The payload is a part of a file of this size.
+    Content {
+        size: u64,
+    },
+    /// There is no such file, or nobody listens there; and why.
+    Missing(String),
+    /// The payload is the list of files, as JSON: it may be longer than a header.
+    Files,
+    /// The payload is the whole file.
+    Whole,
     Refused(WireFault),
 }
 
@@ -203,6 +235,7 @@ impl From<WireEnding> for Ending {
 pub(super) enum WireFault {
     AlreadyExists,
     PathInvalid,
+    ReadFailed(String),
     CreateFailed(String),
     UserGroupNotExists,
 }
@@ -212,6 +245,7 @@ impl From<WireFault> for FileFault {
         match fault {
             WireFault::AlreadyExists => FileFault::AlreadyExists,
             WireFault::PathInvalid => FileFault::PathInvalid,
+            WireFault::ReadFailed(reason) => FileFault::ReadFailed(reason),
             WireFault::CreateFailed(reason) => FileFault::CreateFailed(reason),
             WireFault::UserGroupNotExists => FileFault::UserGroupNotExists,
         }

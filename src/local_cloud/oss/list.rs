@@ -1,38 +1,40 @@
-//! ListBuckets and ListObjectsV2.
+//! ListBuckets, ListObjects and ListObjectsV2.
 
 use std::ops::ControlFlow;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::{Answer, Ask, Object, xml};
+use super::refusal::Refusal;
+use super::rows::{Bucket, Object, row_key};
+use super::{Answer, Ask, xml};
+use crate::local_cloud::store::World;
 use crate::local_cloud::time::milliseconds;
 use crate::local_cloud::wire::encoding::encode;
-use crate::local_cloud::wire::fault::Fault;
-
-fn most(ask: &Ask, usual: usize) -> Result<usize, Fault> {
-    let wrong = || Fault::bad("InvalidArgument", "Argument maxKeys must be an integer between 1 and 1000.");
-    let Some(text) = ask.query.get("max-keys") else { return Ok(usual) };
-    text.parse().ok().filter(|most| (1..=1000).contains(most)).ok_or_else(wrong)
-}
 
 /// ListBuckets.
-pub(super) fn buckets(ask: &Ask) -> Result<Answer, Fault> {
-    let most = most(ask, 100)?;
-    let prefix = ask.query.get("prefix").map_or("", String::as_str);
-    let marker = ask.query.get("marker").map_or("", String::as_str);
+pub(super) fn buckets(ask: &Ask) -> Result<Answer, Refusal> {
+    let most = ask.most("max-keys", 100)?;
+    let (prefix, marker) = (ask.parameter("prefix"), ask.parameter("marker"));
+    let (key, value) = (ask.query.get("tag-key"), ask.query.get("tag-value"));
+    if key.is_none() && value.is_some() {
+        return Err(Refusal::argument("tag-key", "", "tag-value needs a tag-key."));
+    }
+    let group = ask.header("x-oss-resource-group-id");
+    let wanted = |bucket: &Bucket| {
+        let tag = |key: &String| bucket.tags.get(key).is_some_and(|own| value.is_none_or(|value| value == own));
+        bucket.name.starts_with(prefix) && key.is_none_or(tag) && group.is_none_or(|group| group == bucket.resource_group)
+    };
     let world = ask.shared.world();
-    let mut rows = world.buckets.after(marker).filter(|(name, _)| name.starts_with(prefix));
+    let mut rows = world.buckets.after(marker).filter(|(_, bucket)| wanted(bucket));
     let page: Vec<_> = rows.by_ref().take(most).collect();
     let more = rows.next().is_some();
-    let account = &ask.shared.config.account;
     let mut body = xml::Writer::document("ListAllMyBucketsResult");
     body.leaf("Prefix", prefix).leaf("Marker", marker).leaf("MaxKeys", &most.to_string()).leaf("IsTruncated", &more.to_string());
     if more && let Some((last, _)) = page.last() {
         body.leaf("NextMarker", last);
     }
-    body.open("Owner").leaf("ID", account).leaf("DisplayName", account).close();
-    body.open("Buckets");
+    body.owner(&ask.shared.config.account).open("Buckets");
     for (name, bucket) in page {
         body.open("Bucket")
             .leaf("Name", name)
@@ -45,7 +47,7 @@ pub(super) fn buckets(ask: &Ask) -> Result<Answer, Fault> {
             .leaf("ResourceGroupId", &bucket.resource_group)
             .close();
     }
-    Ok(Answer::xml(body.finish()))
+    Ok(Answer::xml(body))
 }
 
 /// A page of a bucket's keys.
@@ -87,36 +89,61 @@ fn cut<T>(mut keys: impl Iterator<Item = (String, T)>, prefix: &str, delimiter: 
     page
 }
 
-/// ListObjectsV2.
-pub(super) fn objects(ask: &Ask, bucket: &str) -> Result<Answer, Fault> {
-    let query = |name: &str| ask.query.get(name).map_or("", String::as_str);
-    if query("list-type") != "2" {
-        return Err(Fault::new(501, "NotImplemented", "The local cloud lists objects with list-type=2 only."));
-    }
-    let most = most(ask, 100)?;
-    let (prefix, delimiter, token) = (query("prefix"), query("delimiter"), query("continuation-token"));
-    let wrong = || Fault::bad("InvalidArgument", "The continuation-token is not valid.");
-    let resumed = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(wrong)?;
-    let start = if token.is_empty() { query("start-after") } else { &resumed };
-    let by_url = match query("encoding-type") {
-        "" => false,
-        "url" => true,
-        _ => return Err(Fault::bad("InvalidArgument", "The encoding-type must be url.")),
-    };
-    let shown = |text: &str| if by_url { encode(text) } else { text.to_owned() };
+/// The keys of the request's bucket that may be on its page: those with its prefix, without what is long over.
+fn keys<'a>(world: &'a World, ask: &'a Ask, start: &str) -> impl Iterator<Item = (String, &'a Object)> {
+    let area = row_key(ask.bucket, ask.parameter("prefix"));
+    let skip = ask.bucket.len() + 1;
+    let from = row_key(ask.bucket, start);
+    // A key that equals the prefix comes after nothing but itself.
+    let first = world.objects.get(&area).filter(|_| from < area).map(|object| (area.clone(), object));
+    let others = world.objects.after(if from < area { &area } else { &from }).map(|(key, object)| (key.to_owned(), object));
+    let in_area = first.into_iter().chain(others).take_while(move |(key, _)| key.starts_with(&area));
+    in_area.map(move |(key, object)| (key[skip..].to_owned(), object))
+}
+
+/// ListObjects.
+pub(super) fn objects(ask: &Ask) -> Result<Answer, Refusal> {
+    let most = ask.most("max-keys", 100)?;
+    let shown = shown(ask)?;
+    let (prefix, delimiter, marker) = (ask.parameter("prefix"), ask.parameter("delimiter"), ask.parameter("marker"));
     let world = ask.shared.world();
-    let area = super::row_key(bucket, prefix);
-    let skip = bucket.len() + 1;
-    let keys = world.objects.starting_with(&area).map(|(key, object): (&str, &Object)| (key[skip..].to_owned(), object));
-    let page = cut(keys, prefix, delimiter, start, most);
+    let page = cut(keys(&world, ask, marker), prefix, delimiter, marker, most);
     let mut body = xml::Writer::document("ListBucketResult");
-    body.leaf("Name", bucket)
+    body.leaf("Name", ask.bucket)
         .leaf("Prefix", &shown(prefix))
-        .leaf("StartAfter", &shown(query("start-after")))
-        .leaf("MaxKeys", &most.to_string());
-    body.leaf("Delimiter", &shown(delimiter)).leaf("IsTruncated", &page.next.is_some().to_string());
-    body.leaf("KeyCount", &(page.contents.len() + page.prefixes.len()).to_string());
-    if by_url {
+        .leaf("Marker", &shown(marker))
+        .leaf("MaxKeys", &most.to_string())
+        .leaf("Delimiter", &shown(delimiter));
+    if ask.has("encoding-type") {
+        body.leaf("EncodingType", "url");
+    }
+    body.leaf("IsTruncated", &page.next.is_some().to_string());
+    if let Some(next) = &page.next {
+        body.leaf("NextMarker", &shown(next));
+    }
+    write(&mut body, &page, Some(&ask.shared.config.account), shown);
+    Ok(Answer::xml(body))
+}
+
+/// ListObjectsV2.
+pub(super) fn objects_v2(ask: &Ask) -> Result<Answer, Refusal> {
+    let most = ask.most("max-keys", 100)?;
+    let shown = shown(ask)?;
+    let (prefix, delimiter, token) = (ask.parameter("prefix"), ask.parameter("delimiter"), ask.parameter("continuation-token"));
+    let wrong = || Refusal::argument("continuation-token", token, "The continuation-token is not valid.");
+    let resumed = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(wrong)?;
+    let start = if token.is_empty() { ask.parameter("start-after") } else { &resumed };
+    let world = ask.shared.world();
+    let page = cut(keys(&world, ask, start), prefix, delimiter, start, most);
+    let mut body = xml::Writer::document("ListBucketResult");
+    body.leaf("Name", ask.bucket)
+        .leaf("Prefix", &shown(prefix))
+        .leaf("StartAfter", &shown(ask.parameter("start-after")))
+        .leaf("MaxKeys", &most.to_string())
+        .leaf("Delimiter", &shown(delimiter))
+        .leaf("IsTruncated", &page.next.is_some().to_string())
+        .leaf("KeyCount", &(page.contents.len() + page.prefixes.len()).to_string());
+    if ask.has("encoding-type") {
         body.leaf("EncodingType", "url");
     }
     if !token.is_empty() {
@@ -125,24 +152,33 @@ pub(super) fn objects(ask: &Ask, bucket: &str) -> Result<Answer, Fault> {
     if let Some(next) = &page.next {
         body.leaf("NextContinuationToken", &URL_SAFE_NO_PAD.encode(next));
     }
+    let owner = Some(ask.shared.config.account.as_str()).filter(|_| ask.parameter("fetch-owner").eq_ignore_ascii_case("true"));
+    write(&mut body, &page, owner, shown);
+    Ok(Answer::xml(body))
+}
+
+/// How names are written.
+fn shown(ask: &Ask) -> Result<fn(&str) -> String, Refusal> {
+    Ok(if ask.by_url()? { encode } else { str::to_owned })
+}
+
+fn write(body: &mut xml::Writer, page: &Page<&Object>, owner: Option<&str>, shown: fn(&str) -> String) {
     for (key, object) in &page.contents {
         body.open("Contents")
             .leaf("Key", &shown(key))
             .leaf("LastModified", &milliseconds(object.modified))
-            .leaf("ETag", &format!("\"{}\"", object.md5))
-            .leaf("Type", "Normal")
+            .leaf("ETag", &format!("\"{}\"", object.etag))
+            .leaf("Type", object.kind.name())
             .leaf("Size", &object.size.to_string())
-            .leaf("StorageClass", &object.storage_class);
-        if query("fetch-owner") == "true" {
-            let account = &ask.shared.config.account;
-            body.open("Owner").leaf("ID", account).leaf("DisplayName", account).close();
+            .leaf("StorageClass", &object.description.storage_class);
+        if let Some(account) = owner {
+            body.owner(account);
         }
         body.close();
     }
     for group in &page.prefixes {
         body.open("CommonPrefixes").leaf("Prefix", &shown(group)).close();
     }
-    Ok(Answer::xml(body.finish()))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Security groups: their life, and who belongs to them or refers to them.
 
+pub(crate) mod members;
 pub(crate) mod openings;
 pub(crate) mod rules;
 
@@ -29,6 +30,9 @@ pub(crate) struct Group {
     pub(crate) description: String,
     /// `normal` or `enterprise`.
     pub(crate) kind: String,
+    /// Whether its members are kept from each other.
+    #[serde(default)]
+    pub(crate) isolated: bool,
     pub(crate) resource_group: String,
     pub(crate) created: Timestamp,
     pub(crate) tags: Tags,
@@ -81,6 +85,7 @@ pub(crate) fn create(call: &mut Call) -> Outcome {
         name,
         description,
         kind: kind.to_owned(),
+        isolated: kind == "enterprise",
         resource_group: vpc::resource_group(call),
         created: call.now,
         tags,
@@ -192,7 +197,7 @@ pub(crate) fn describe_attribute(call: &mut Call) -> Outcome {
         "Description": group.description,
         "VpcId": group.vpc,
         "RegionId": region.id,
-        "InnerAccessPolicy": if group.kind == "normal" { "Accept" } else { "Drop" },
+        "InnerAccessPolicy": if group.isolated { "Drop" } else { "Accept" },
         "NextToken": cut.next_token,
         "Permissions": { "Permission": shown },
         "SnapshotPolicyIds": { "SnapshotPolicyId": [] },

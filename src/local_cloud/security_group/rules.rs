@@ -266,3 +266,70 @@ pub(crate) fn revoke(call: &mut Call, direction: Direction) -> Outcome {
     }
     Ok(json!({}))
 }
+
+/// ModifySecurityGroupRule: what is given of an inbound rule replaces what it had.
+pub(crate) fn modify(call: &mut Call) -> Outcome {
+    call.region()?;
+    let params = call.params;
+    let id = params.required("SecurityGroupId")?.to_owned();
+    let group = find(call, &id)?.clone();
+    let known = |rule: &&Rule| rule.direction == Direction::Ingress;
+    let old = match params.text("SecurityGroupRuleId") {
+        Some(wanted) => group.rules.iter().filter(known).find(|rule| rule.id == wanted),
+        // The older way: the rule is found by all that it says, and only its description changes.
+        None => {
+            let same = read(params, Direction::Ingress, call.now)?;
+            group.rules.iter().filter(known).find(|rule| rule.matches(&same) && rule.priority == same.priority)
+        }
+    };
+    let missing = || Fault::bad("InvalidParam.SecurityGroupRuleId", "The specified security group rule does not exist.");
+    let old = old.ok_or_else(missing)?;
+    let mut rule = changed(old, params, call.now)?;
+    if let Some(peer) = rule.peer_group() {
+        if group.kind == "enterprise" {
+            let message = "Rules of an enterprise security group can't refer to security groups.";
+            return Err(Fault::forbidden("InvalidOperation.EnterpriseGroup", message));
+        }
+        if find(call, peer)?.vpc != group.vpc {
+            return Err(Fault::forbidden("InvalidSecurityGroup.DifferentNetwork", "Both security groups must be in the same VPC."));
+        }
+    }
+    if group.rules.iter().any(|other| other.id != rule.id && other.same(&rule)) {
+        return Err(Fault::forbidden("InvalidSecurityGroupRule.RuleExists", "The security group has the rule already."));
+    }
+    rule.description = params.given("Description").map_or_else(|| old.description.clone(), str::to_owned);
+    if let Some(row) = call.world.groups.get_mut(&id) {
+        for own in row.rules.iter_mut().filter(|own| own.id == rule.id) {
+            own.clone_from(&rule);
+        }
+        signal_members(call.world, &id);
+    }
+    Ok(json!({}))
+}
+
+/// A rule with the given parameters in place of its own.
+fn changed(old: &Rule, params: &Params, now: Timestamp) -> Result<Rule, Fault> {
+    let ports = old.ports.map_or("-1/-1".to_owned(), |(from, to)| format!("{from}/{to}"));
+    let (name, value) = match &old.peer {
+        Peer::V4(net) => ("SourceCidrIp", net.to_string()),
+        Peer::V6(net) => ("Ipv6SourceCidrIp", net.clone()),
+        Peer::Group(id) => ("SourceGroupId", id.clone()),
+        Peer::PrefixList(id) => ("SourcePrefixListId", id.clone()),
+    };
+    let peers = ["SourceCidrIp", "Ipv6SourceCidrIp", "SourceGroupId", "SourcePrefixListId"];
+    let elsewhere = peers.iter().any(|peer| params.text(peer).is_some());
+    let policy = if old.accept { "accept" } else { "drop" };
+    let mut whole = vec![
+        ("IpProtocol", old.protocol.clone()),
+        ("PortRange", ports),
+        ("Policy", policy.to_owned()),
+        ("Priority", old.priority.to_string()),
+        ("NicType", old.nic.clone()),
+    ];
+    if !elsewhere {
+        whole.push((name, value));
+    }
+    let merged = params.with_defaults(&whole);
+    let rule = read(&merged, Direction::Ingress, now)?;
+    Ok(Rule { id: old.id.clone(), created: old.created, ..rule })
+}

@@ -42,6 +42,27 @@ pub(crate) fn resource(seed: u64, number: u64, prefix: &str, region: &str, lengt
     format!("{prefix}-{mark}{}", letters(&draw(seed, prefix, number), length - mark.len()))
 }
 
+/// The id of a multipart upload, 32 digits.
+pub(crate) fn upload(seed: u64, number: u64) -> String {
+    hex::encode_upper(&draw(seed, "upload", number)[..16])
+}
+
+/// An id without a dash and a region, `dlc1xjcumbfm7aai`; `length` counts what follows the prefix.
+pub(crate) fn plain(seed: u64, number: u64, prefix: &str, length: usize) -> String {
+    format!("{prefix}{}", letters(&draw(seed, prefix, number), length))
+}
+
+/// A number of so many digits that does not start with 0.
+pub(crate) fn digits(seed: u64, number: u64, what: &str, count: usize) -> String {
+    let digit = |(at, byte): (usize, &u8)| char::from(if at == 0 { b'1' + byte % 9 } else { b'0' + byte % 10 });
+    draw(seed, what, number).iter().enumerate().take(count).map(digit).collect()
+}
+
+/// A UUID in lower case.
+pub(crate) fn uuid(seed: u64, number: u64, what: &str) -> String {
+    request(seed, what, number).to_lowercase()
+}
+
 /// A request id, `473469C7-AA6F-4DC5-B3DB-A3DC0DE3C83E`.
 pub(crate) fn request(seed: u64, origin: &str, number: u64) -> String {
     let mut bytes = draw(seed, origin, number);

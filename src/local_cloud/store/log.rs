@@ -12,7 +12,12 @@ use super::table::Record;
 const CHECKSUM: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
 /// How long a log may grow before it is folded into a snapshot, in bytes; a log also waits for half the snapshot's size.
 const FOLD_AT: u64 = 8 * 1024 * 1024;
-const FORMAT: u32 = 1;
+/// The version of what is written. Whatever an older program would misread, a row of a new kind among it, needs the next.
+const FORMAT: u32 = 2;
+/// The oldest that is read.
+const OLDEST: u32 = 1;
+/// The file that says so, before there is a snapshot.
+const STAMP: &str = "store.version";
 
 /// Why the store can't be opened.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +33,16 @@ pub enum StoreError {
         /// What the system said.
         #[source]
         source: io::Error,
+    },
+    /// A later program wrote it.
+    #[error(
+        "`{path}` says that a later version of aliform wrote this store (format {found}, this one reads up to {FORMAT}); use that version, or reset the local cloud"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The format that it names.
+        found: u64,
     },
     /// What is there is not ours, or is damaged.
     #[error("`{path}` is not a local cloud's store: {reason}; move it away or reset the local cloud")]
@@ -73,6 +88,7 @@ impl Log {
     pub(crate) fn open(dir: &Path, mut load: impl FnMut(Record) -> Result<(), serde_json::Error>) -> Result<Log, StoreError> {
         std::fs::create_dir_all(dir).map_err(at(dir))?;
         let lock = lock(dir)?;
+        let stamped = read_stamp(dir)?;
         let snapshot_path = dir.join("snapshot.json");
         let (generation, snapshot_length) = match std::fs::read(&snapshot_path) {
             Ok(bytes) => (read_snapshot(&snapshot_path, &bytes, &mut load)?, bytes.len() as u64),
@@ -86,6 +102,11 @@ impl Log {
         if length < bytes.len() as u64 {
             // The last line was being written when the server died: nobody was told of it.
             log.set_len(length).map_err(at(&path))?;
+        }
+        if stamped != Some(FORMAT) {
+            // Only now: whatever is wrong with the store, it was not touched.
+            let path = dir.join(STAMP);
+            write_whole(&path, format!("{FORMAT}\n").as_bytes()).map_err(at(&path))?;
         }
         sync_dir(dir).map_err(at(dir))?;
         let files = Files { dir: dir.to_owned(), generation, log, length, snapshot_length, _lock: lock };
@@ -217,6 +238,29 @@ fn log_path(dir: &Path, generation: u64) -> PathBuf {
     dir.join(format!("changes.{generation}.log"))
 }
 
+/// The format that the store says it has; none if nothing was said yet, as before there were stamps.
+fn read_stamp(dir: &Path) -> Result<Option<u32>, StoreError> {
+    let path = dir.join(STAMP);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => String::new(),
+        Err(error) => return Err(at(&path)(error)),
+    };
+    match text.trim().parse() {
+        Ok(format) => known_format(&path, format).map(Some),
+        Err(_) => Err(StoreError::Damaged { path, reason: "it holds no format's number".to_owned() }),
+    }
+}
+
+fn known_format(path: &Path, found: u64) -> Result<u32, StoreError> {
+    match u32::try_from(found) {
+        Ok(format) if (OLDEST..=FORMAT).contains(&format) => Ok(format),
+        _ if found > u64::from(FORMAT) => Err(StoreError::Newer { path: path.to_owned(), found }),
+        _ => Err(StoreError::Damaged { path: path.to_owned(), reason: format!("there is no format {found}") }),
+    }
+}
+
 fn read_snapshot(path: &Path, bytes: &[u8], load: &mut impl FnMut(Record) -> Result<(), serde_json::Error>) -> Result<u64, StoreError> {
     let damaged = |reason: &str| StoreError::Damaged { path: path.to_owned(), reason: reason.to_owned() };
     let end = bytes.len().checked_sub("end 00000000\n".len()).ok_or_else(|| damaged("it is cut off"))?;
@@ -227,9 +271,7 @@ fn read_snapshot(path: &Path, bytes: &[u8], load: &mut impl FnMut(Record) -> Res
     let mut lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let header: serde_json::Value =
         lines.next().and_then(|line| serde_json::from_slice(line).ok()).ok_or_else(|| damaged("it has no header"))?;
-    if header["format"] != FORMAT {
-        return Err(damaged("it was written by another version"));
-    }
+    known_format(path, header["format"].as_u64().ok_or_else(|| damaged("its header names no format"))?)?;
     for line in lines {
         serde_json::from_slice(line).and_then(&mut *load).map_err(|error| damaged(&error.to_string()))?;
     }
@@ -312,6 +354,28 @@ mod tests {
         std::fs::write(&path, &bytes).unwrap();
         assert_eq!(read(dir.path()).unwrap(), [record("a", 1), record("b", 2), record("a", 3)]);
         assert_eq!(std::fs::metadata(&path).unwrap().len(), whole as u64);
+    }
+
+    #[test]
+    fn a_store_of_a_later_version_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let stamp = dir.path().join(STAMP);
+        read(dir.path()).unwrap();
+        assert_eq!(std::fs::read_to_string(&stamp).unwrap(), format!("{FORMAT}\n"));
+        std::fs::write(&stamp, "99\n").unwrap();
+        let error = read(dir.path()).unwrap_err();
+        assert!(matches!(error, StoreError::Newer { found: 99, .. }), "{error}");
+        assert!(error.to_string().contains("store.version") && error.to_string().contains("later version"), "{error}");
+        std::fs::write(&stamp, "soup").unwrap();
+        assert!(matches!(read(dir.path()), Err(StoreError::Damaged { path, .. }) if path == stamp));
+        assert_eq!(std::fs::read_to_string(&stamp).unwrap(), "soup");
+        // Before there were stamps.
+        std::fs::remove_file(&stamp).unwrap();
+        read(dir.path()).unwrap();
+        let body = b"{\"format\":3,\"generation\":0}\n";
+        let snapshot = [&body[..], format!("end {:08x}\n", CHECKSUM.checksum(body)).as_bytes()].concat();
+        std::fs::write(dir.path().join("snapshot.json"), snapshot).unwrap();
+        assert!(matches!(read(dir.path()), Err(StoreError::Newer { found: 3, .. })));
     }
 
     #[tokio::test]

@@ -79,15 +79,16 @@ impl<T> Table<T> {
     }
 
     /// The rows whose keys come after `key`.
-    pub(crate) fn after<'a>(&'a self, key: &str) -> impl Iterator<Item = (&'a str, &'a T)> {
+    pub(crate) fn after<'a>(&'a self, key: &str) -> impl Iterator<Item = (&'a str, &'a T)> + use<'a, T> {
         let from = (Bound::Excluded(key.to_owned()), Bound::Unbounded);
         self.rows.range(from).map(|(key, row)| (key.as_str(), row))
     }
 
     /// The rows whose keys start with `prefix`.
-    pub(crate) fn starting_with<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a T)> {
-        let from = (Bound::Included(prefix.to_owned()), Bound::Unbounded);
-        self.rows.range(from).take_while(move |(key, _)| key.starts_with(prefix)).map(|(key, row)| (key.as_str(), row))
+    pub(crate) fn starting_with<'a>(&'a self, prefix: &str) -> impl Iterator<Item = (&'a str, &'a T)> + use<'a, T> {
+        let prefix = prefix.to_owned();
+        let from = (Bound::Included(prefix.clone()), Bound::Unbounded);
+        self.rows.range::<String, _>(from).take_while(move |(key, _)| key.starts_with(&prefix)).map(|(key, row)| (key.as_str(), row))
     }
 }
 

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::Response;
+use super::format::Format;
 
 /// An error answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,8 +49,13 @@ impl Fault {
         Fault::bad("InvalidParameter", format!("The specified parameter {name} is not valid."))
     }
 
-    /// The JSON envelope of all RPC products.
+    /// The JSON envelope of all products but OSS.
     pub(crate) fn answer(&self, request_id: &str, host: &str, product: &str) -> Response {
+        self.answer_as(Format::Json, request_id, host, product)
+    }
+
+    /// The envelope of all products but OSS.
+    pub(crate) fn answer_as(&self, format: Format, request_id: &str, host: &str, product: &str) -> Response {
         let body = json!({
             "RequestId": request_id,
             "HostId": host,
@@ -57,7 +63,7 @@ impl Fault {
             "Message": self.message,
             "Recommend": format!("https://api.aliyun.com/troubleshoot?q={}&product={product}&requestId={request_id}", self.code),
         });
-        let mut response = Response::json(self.status, request_id, &body);
+        let mut response = format.answer(self.status, request_id, "Error", &body);
         if let Some(milliseconds) = self.retry_after {
             response.headers.push(("x-acs-retry-after".to_owned(), milliseconds.to_string()));
         }

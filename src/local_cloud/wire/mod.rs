@@ -3,9 +3,19 @@
 
 pub(crate) mod encoding;
 pub(crate) mod fault;
+pub(crate) mod format;
 pub(crate) mod params;
 
 use bytes::Bytes;
+
+/// Who a client's certificate says it is. This cloud's authority signed it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// The name.
+    pub common_name: String,
+    /// The groups that it is in.
+    pub organizations: Vec<String>,
+}
 
 /// A request as it came in, nothing decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +32,8 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Bytes,
+    /// Whose certificate came with the connection; `None` without TLS or without one.
+    pub peer: Option<Peer>,
 }
 
 impl Request {
@@ -63,15 +75,25 @@ impl Response {
         Response { status: 500, headers: Vec::new(), body: Bytes::new(), dropped: true }
     }
 
+    /// A JSON answer with its request id, which `fields`, the text of an object that is not empty, does not hold yet.
+    pub(crate) fn rendered(request_id: &str, fields: &str) -> Self {
+        let rest = fields.strip_prefix('{').unwrap_or(fields);
+        Response::text(200, request_id, format!("{{\"RequestId\":\"{request_id}\",{rest}"))
+    }
+
     /// A JSON answer with its request id.
     pub(crate) fn json(status: u16, request_id: &str, body: &serde_json::Value) -> Self {
+        Response::text(status, request_id, body.to_string())
+    }
+
+    fn text(status: u16, request_id: &str, body: String) -> Self {
         Response {
             status,
             headers: vec![
                 ("content-type".to_owned(), "application/json;charset=utf-8".to_owned()),
                 ("x-acs-request-id".to_owned(), request_id.to_owned()),
             ],
-            body: Bytes::from(body.to_string()),
+            body: Bytes::from(body),
             dropped: false,
         }
     }

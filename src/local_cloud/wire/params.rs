@@ -31,6 +31,20 @@ impl Params {
         Params(all)
     }
 
+    /// Parameters that no request carried: one operation of the cloud uses another.
+    pub(crate) fn made_up(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
+        Params(pairs.into_iter().collect())
+    }
+
+    /// The same with values for what is missing or empty.
+    pub(crate) fn with_defaults(&self, defaults: &[(&str, String)]) -> Self {
+        let mut all = self.0.clone();
+        for (name, value) in defaults.iter().filter(|(name, _)| self.text(name).is_none()) {
+            all.insert((*name).to_owned(), value.clone());
+        }
+        Params(all)
+    }
+
     /// Every parameter in the order of names.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))

@@ -13,6 +13,7 @@ pub(crate) fn run(arguments: &Schema, out: &Output) -> Result<u8, CommandError> 
         Document::Manifest => aliform::manifest::json_schema(),
         Document::Plan => Plan::json_schema(),
         Document::Events => schemars::schema_for!(Event).into(),
+        Document::Scenario => aliform::local_cloud::scenario::Scenario::json_schema(),
         Document::State => aliform::state::contents::json_schema(),
     };
     out.text(&format!("{schema:#}\n"));

@@ -20,7 +20,7 @@ use super::inside::Place;
 use super::process::Surrender;
 use super::reaper::Reaper;
 use super::users::{Identities, User, find_user};
-use crate::local_cloud::machines::wire::{OUTPUT_LIMIT, RunRequest, WireEnding};
+use crate::local_cloud::machines::wire::{BACKLOG, OUTPUT_LIMIT, RunRequest, WireEnding};
 
 /// How long output is still read after the script's end while a background process holds its pipe.
 const GRACE: Duration = Duration::from_millis(200);
@@ -42,11 +42,15 @@ pub(super) struct Running {
     output: Mutex<Output>,
     changed: watch::Sender<()>,
     stop: watch::Sender<bool>,
+    /// Whether its newest output is kept instead of its first.
+    followed: bool,
 }
 
 #[derive(Default)]
 struct Output {
     kept: Vec<u8>,
+    /// How many bytes came before those that are kept.
+    before: u64,
     dropped: u64,
     ending: Option<WireEnding>,
 }
@@ -61,10 +65,14 @@ impl Running {
         self.changed.subscribe()
     }
 
-    /// What was put out after the first `seen` bytes, and the ending with the number of bytes not kept once it is there.
-    pub(super) fn since(&self, seen: usize) -> (Vec<u8>, Option<(WireEnding, u64)>) {
+    /// What was put out after the first `seen` bytes as far as it is kept, how many bytes there were until its end, and
+    /// the ending with the number of bytes not kept once it is there.
+    pub(super) fn since(&self, seen: u64) -> (Vec<u8>, u64, Option<(WireEnding, u64)>) {
         let output = self.output();
-        (output.kept.get(seen..).unwrap_or_default().to_vec(), output.ending.clone().map(|ending| (ending, output.dropped)))
+        let upto = output.before + output.kept.len() as u64;
+        let skip = usize::try_from(seen.saturating_sub(output.before)).unwrap_or(usize::MAX);
+        let piece = output.kept.get(skip..).unwrap_or_default().to_vec();
+        (piece, upto.max(seen), output.ending.clone().map(|ending| (ending, output.dropped)))
     }
 
     /// Ends it.
@@ -74,6 +82,17 @@ impl Running {
 
     fn keep(&self, piece: &[u8]) {
         let mut output = self.output();
+        if self.followed {
+            output.kept.extend(piece);
+            if output.kept.len() > 2 * BACKLOG {
+                let old = output.kept.len() - BACKLOG;
+                output.kept.drain(..old);
+                output.before += old as u64;
+            }
+            drop(output);
+            self.changed.send_replace(());
+            return;
+        }
         let room = OUTPUT_LIMIT.saturating_sub(output.kept.len()).min(piece.len());
         output.kept.extend(&piece[..room]);
         output.dropped += (piece.len() - room) as u64;
@@ -114,7 +133,12 @@ impl Commands {
         if let Some(running) = all.get(&request.id) {
             return running.clone();
         }
-        let running = Arc::new(Running { output: Mutex::default(), changed: watch::Sender::new(()), stop: watch::Sender::new(false) });
+        let running = Arc::new(Running {
+            output: Mutex::default(),
+            changed: watch::Sender::new(()),
+            stop: watch::Sender::new(false),
+            followed: request.follow.is_some(),
+        });
         all.insert(request.id.clone(), running.clone());
         drop(all);
         tokio::spawn(self.clone().carry_out(request, script, running.clone()));

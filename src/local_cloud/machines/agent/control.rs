@@ -2,12 +2,13 @@
 //! the parts that serve them.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::unix::net::UnixListener as StandardListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
 use super::inside::Inside;
@@ -56,6 +57,37 @@ async fn answer(stream: UnixStream, inside: &Arc<Inside>, halted: mpsc::Sender<(
             let written = tokio::task::spawn_blocking(move || files::write(&place.root, place.identities, &request, &payload)).await?;
             written.map_or_else(Reply::Refused, |()| Reply::Done)
         }
+        Request::ReadFile { path, from, most } => {
+            let place = inside.place.clone();
+            match tokio::task::spawn_blocking(move || files::read(&place.root, &path, from, most)).await? {
+                Ok((size, bytes)) => return write_frame(&mut writer, &Reply::Content { size }, &bytes).await,
+                Err(error) => Reply::Missing(error.to_string()),
+            }
+        }
+        Request::Connect { port } => match TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
+            Ok(mut far) => {
+                write_frame(&mut writer, &Reply::Done, &[]).await?;
+                let mut near = reader.reunite(writer).map_err(io::Error::other)?;
+                // Whichever end leaves first: that is between the two.
+                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                return Ok(());
+            }
+            Err(error) => Reply::Missing(error.to_string()),
+        },
+        Request::ListFiles(folder) => {
+            let place = inside.place.clone();
+            match tokio::task::spawn_blocking(move || files::list(&place.root, &folder)).await? {
+                Ok(listed) => return write_frame(&mut writer, &Reply::Files, &serde_json::to_vec(&listed)?).await,
+                Err(fault) => Reply::Refused(fault),
+            }
+        }
+        Request::FetchFile(path) => {
+            let place = inside.place.clone();
+            match tokio::task::spawn_blocking(move || files::fetch(&place.root, &path)).await? {
+                Ok(content) => return write_frame(&mut writer, &Reply::Whole, &content).await,
+                Err(fault) => Reply::Refused(fault),
+            }
+        }
         Request::Open(doors) => {
             inside.open(doors).await;
             Reply::Done
@@ -79,13 +111,13 @@ async fn run(
     mut writer: OwnedWriteHalf,
 ) -> io::Result<()> {
     let id = request.id.clone();
+    let mut seen = request.follow.unwrap_or(0);
     let running = inside.commands.attach(request, script);
     let mut changes = running.changes();
     let listening = tokio::spawn(listen_for_stop(reader, running.clone()));
-    let mut seen = 0;
     let outcome = loop {
-        let (piece, end) = running.since(seen);
-        seen += piece.len();
+        let (piece, upto, end) = running.since(seen);
+        seen = upto;
         if !piece.is_empty()
             && let Err(error) = write_frame(&mut writer, &Reply::Output, &piece).await
         {

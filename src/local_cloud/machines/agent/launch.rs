@@ -17,6 +17,7 @@ use super::routes::Routes;
 use super::{note, users};
 use crate::local_cloud::machines::disk;
 use crate::local_cloud::machines::identity::Record;
+use crate::local_cloud::machines::limits::{self, Limits};
 use crate::local_cloud::machines::wire::{Launch, LaunchReport, SOCKET};
 
 /// Starts the machine and waits until it is up. Answers what could not be isolated.
@@ -134,11 +135,23 @@ fn isolated(_: &Launch, _: UnixListener, _: &mut Report) -> Result<(), String> {
     Err("this system has no namespaces".to_owned())
 }
 
+/// Gives a process and all its children the limits of the machine. Without them the machine comes up all the same: that
+/// there are none was told when the server looked.
+pub(super) fn limit(launch: &Launch, process: i32) {
+    let limits = Limits { vcpu: launch.vcpu, memory_mib: launch.memory_mib };
+    if !launch.probe
+        && let Err(reason) = limits::enter(&launch.directory, limits, process)
+    {
+        note(&format!("the machine has no limits: {reason}"));
+    }
+}
+
 /// Without namespaces: one process that runs commands on the host itself.
 fn plain(launch: &Launch, listener: UnixListener, report: &mut Report) -> Result<(), String> {
     #[cfg(target_os = "linux")]
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(|error| format!("can't adopt orphans: {error}"))?;
     let own = std::process::id() as i32;
+    limit(launch, own);
     Record::new(own, own)
         .and_then(|record| record.write(&launch.directory))
         .map_err(|error| format!("the agent's record can't be written: {error}"))?;

@@ -13,7 +13,7 @@ use super::channel::{self, Channel};
 use super::inside::{Inside, Place};
 use super::process::{Fork, fork, wait_for};
 use super::users::Identities;
-use super::{launch, loopback, note, root};
+use super::{launch as start, loopback, note, root};
 use crate::local_cloud::machines::wire::Launch;
 
 /// A machine as its supervisor sees it.
@@ -45,7 +45,7 @@ pub(super) fn enclose(launch: &Launch, listener: UnixListener) -> Result<Enclose
         }
         Fork::Parent(container) => {
             drop((inner, far, listener));
-            match guide(container, near) {
+            match guide(launch, container, near) {
                 Ok((init, missing)) => Ok(Enclosed { container, init, channel: outer, missing }),
                 Err(reason) => {
                     if let Some(pid) = Pid::from_raw(container) {
@@ -60,7 +60,7 @@ pub(super) fn enclose(launch: &Launch, listener: UnixListener) -> Result<Enclose
 }
 
 /// The supervisor's side of the making.
-fn guide(container: i32, near: UnixStream) -> Result<(i32, Vec<String>), String> {
+fn guide(launch: &Launch, container: i32, near: UnixStream) -> Result<(i32, Vec<String>), String> {
     let mut answers = BufReader::new(near.try_clone().map_err(|error| error.to_string())?);
     let mut talk = Talk(near);
     let mut hear = |wanted: &str| -> Result<String, String> {
@@ -74,6 +74,7 @@ fn guide(container: i32, near: UnixStream) -> Result<(i32, Vec<String>), String>
     };
     hear("apart")?;
     let identities = map_users(container).map_err(|error| format!("users can't be mapped: {error}"))?;
+    start::limit(launch, container);
     talk.say("mapped", if identities == Identities::All { "all" } else { "own" });
     let init = hear("first")?.parse().map_err(|_| "the machine's first process has no number".to_owned())?;
     let missing = serde_json::from_str(&hear("ready")?).map_err(|error| format!("the machine can't be understood: {error}"))?;
@@ -184,7 +185,7 @@ fn first_process(launch: &Launch, identities: Identities, listener: UnixListener
         talk.say("ready", &ready);
         std::process::exit(0)
     }
-    let runtime = launch::runtime()?;
+    let runtime = start::runtime()?;
     runtime.block_on(async {
         let place = Place::machine(launch, identities);
         let channel = Channel::new(inner).map_err(|error| format!("no channel: {error}"))?;

@@ -25,9 +25,10 @@ pub(super) fn enter(launch: &Launch) -> Result<Vec<String>, String> {
     let root = launch.directory.join("mount");
     mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
         .map_err(|error| format!("mounts can't be made private: {error}"))?;
-    temporary(&root, c"mode=0755").map_err(at("the root can't be mounted".to_owned()))?;
+    mount_bind(disk::top(&launch.directory), &root).map_err(|error| format!("the root can't be mounted: {error}"))?;
     take_over(&root).map_err(at("the system can't be shown".to_owned()))?;
     set_read_only(&root, true).map_err(at("the system can't be shown read-only (Linux 5.12 is needed)".to_owned()))?;
+    set_writable(&root).map_err(at("the root can't be opened".to_owned()))?;
     for name in disk::OWN {
         mount_bind(disk::folder(&launch.directory).join(name), root.join(name))
             .map_err(|error| format!("the machine's own `/{name}` can't be mounted: {error}"))?;
@@ -51,10 +52,15 @@ pub(super) fn enter(launch: &Launch) -> Result<Vec<String>, String> {
     Ok(missing)
 }
 
-/// Shows every folder of the host's root, and makes the places for the machine's own.
+/// Shows every folder of the host's root, and makes the places for the machine's own. What is there is from its last
+/// time up.
 fn take_over(root: &Path) -> io::Result<()> {
+    let unless_there = |made: io::Result<()>| match made {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    };
     for name in disk::OWN.into_iter().chain(ANEW) {
-        fs::create_dir(root.join(name))?;
+        unless_there(fs::create_dir(root.join(name)))?;
     }
     for entry in fs::read_dir("/")? {
         let entry = entry?;
@@ -64,9 +70,9 @@ fn take_over(root: &Path) -> io::Result<()> {
         }
         let kind = entry.file_type()?;
         if kind.is_symlink() {
-            symlink(fs::read_link(entry.path())?, &target)?;
+            unless_there(symlink(fs::read_link(entry.path())?, &target))?;
         } else if kind.is_dir() {
-            fs::create_dir(&target)?;
+            unless_there(fs::create_dir(&target))?;
             if let Err(error) = mount_bind_recursive(entry.path(), &target) {
                 note(&format!("`{}` can't be shown: {error}", entry.path().display()));
             }
@@ -147,8 +153,16 @@ struct MountAttributes {
 }
 
 fn set_read_only(place: &Path, recursive: bool) -> io::Result<()> {
+    set_attributes(place, recursive, MountAttributes { set: libc::MOUNT_ATTR_RDONLY, clear: 0, propagation: 0, namespace: 0 })
+}
+
+/// Lets the topmost folder take new ones, such as `/data`: it is the machine's own.
+fn set_writable(root: &Path) -> io::Result<()> {
+    set_attributes(root, false, MountAttributes { set: 0, clear: libc::MOUNT_ATTR_RDONLY, propagation: 0, namespace: 0 })
+}
+
+fn set_attributes(place: &Path, recursive: bool, attributes: MountAttributes) -> io::Result<()> {
     let path = std::ffi::CString::new(place.as_os_str().as_encoded_bytes())?;
-    let attributes = MountAttributes { set: libc::MOUNT_ATTR_RDONLY, clear: 0, propagation: 0, namespace: 0 };
     let flags = if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: path and attributes live through the call, and the size is theirs (mount_setattr(2)).
     let answer = unsafe {

@@ -1,11 +1,14 @@
-//! What things cost: DescribePrice, and the same rates for the bill. A rate that nobody published is an error, never 0.
+//! What things cost, for those who ask and for the bill. A rate that nobody published is an error, never 0.
+
+pub(crate) mod describe;
+pub(crate) mod modification;
 
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
-use super::call::{Call, Outcome};
+use super::call::Call;
 use super::catalog::{Catalog, InstanceType};
 use super::wire::fault::Fault;
 use super::wire::params::Params;
@@ -28,6 +31,21 @@ pub(crate) struct Line {
     /// `instanceType`, `systemDisk`, `dataDisk`, `bandwidth`, `image`.
     pub(crate) part: &'static str,
     pub(crate) amount: Decimal,
+    /// What it would cost without a discount.
+    pub(crate) list: Decimal,
+}
+
+impl Line {
+    fn new(part: &'static str, amount: Decimal) -> Line {
+        Line { part, amount, list: amount }
+    }
+}
+
+/// Puts the market price in the place of the list price.
+pub(crate) fn at_market(lines: &mut [Line], market: Decimal) {
+    for line in lines.iter_mut().filter(|line| line.part == "instanceType") {
+        line.amount = market;
+    }
 }
 
 /// A span that prices are told for.
@@ -44,7 +62,7 @@ pub(crate) enum Span {
 }
 
 impl Span {
-    fn hours(self) -> Decimal {
+    pub(crate) fn hours(self) -> Decimal {
         Decimal::from(match self {
             Span::Hour => 1,
             Span::Week => 7 * 24,
@@ -68,13 +86,18 @@ fn rate(catalog: &Catalog, region: &str, item: &str, unit: &str, span: Span) -> 
     monthly.or_else(|| Some(catalog.rate(region, item, &format!("{unit}-hour"))? * span.hours()))
 }
 
+/// Nobody published a price for it.
+pub(crate) fn unpriced() -> Fault {
+    Fault::missing("PRICE.PRICING_PLAN_RESULT_NOT_FOUND", "pricing plan price result not found.")
+}
+
 /// What public bandwidth costs; `unit` is `hour` or `month`. Traffic is billed by itself and costs nothing here.
 pub(crate) fn bandwidth(catalog: &Catalog, region: &str, mbps: u32, charge: &str, unit: &str) -> Option<Decimal> {
     let span = if unit == "month" { Span::Month } else { Span::Hour };
     bandwidth_for(catalog, region, mbps, charge, span)
 }
 
-fn bandwidth_for(catalog: &Catalog, region: &str, mbps: u32, charge: &str, span: Span) -> Option<Decimal> {
+pub(crate) fn bandwidth_for(catalog: &Catalog, region: &str, mbps: u32, charge: &str, span: Span) -> Option<Decimal> {
     if mbps == 0 || charge == "PayByTraffic" {
         return Some(Decimal::ZERO);
     }
@@ -82,7 +105,8 @@ fn bandwidth_for(catalog: &Catalog, region: &str, mbps: u32, charge: &str, span:
     Some(of("bandwidth:first-5", mbps.min(5))? + of("bandwidth:above-5", mbps.saturating_sub(5))?)
 }
 
-fn disk_price(catalog: &Catalog, region: &str, disk: &Disk, span: Span) -> Option<Decimal> {
+/// What a disk costs.
+pub(crate) fn disk_price(catalog: &Catalog, region: &str, disk: &Disk, span: Span) -> Option<Decimal> {
     let item = if disk.level.is_empty() { format!("disk:{}", disk.category) } else { format!("disk:{}:{}", disk.category, disk.level) };
     Some(rate(catalog, region, &item, "GiB", span)? * Decimal::from(disk.size_gib))
 }
@@ -107,19 +131,25 @@ pub(crate) fn instance(catalog: &Catalog, region: &str, parts: &Parts, span: Spa
     };
     let system = disk_price(catalog, region, parts.system, span).ok_or_else(|| no_disk("SystemDisk"))?;
     let data = parts.data.iter().map(|disk| disk_price(catalog, region, disk, span)).sum::<Option<Decimal>>();
-    let bandwidth = bandwidth_for(catalog, region, parts.bandwidth, parts.internet_charge, span)
-        .ok_or_else(|| Fault::missing("PRICE.PRICING_PLAN_RESULT_NOT_FOUND", "pricing plan price result not found."))?;
+    let bandwidth = bandwidth_for(catalog, region, parts.bandwidth, parts.internet_charge, span).ok_or_else(unpriced)?;
     let mut lines = vec![
-        Line { part: "instanceType", amount: hourly * span.hours() },
-        Line { part: "systemDisk", amount: system },
-        Line { part: "bandwidth", amount: bandwidth },
+        Line::new("instanceType", hourly * span.hours()),
+        Line::new("systemDisk", system),
+        Line::new("bandwidth", bandwidth),
         // All images of the catalogue are Linux ones without a licence.
-        Line { part: "image", amount: Decimal::ZERO },
+        Line::new("image", Decimal::ZERO),
     ];
     if !parts.data.is_empty() {
-        lines.insert(2, Line { part: "dataDisk", amount: data.ok_or_else(|| no_disk("DataDisk"))? });
+        lines.insert(2, Line::new("dataDisk", data.ok_or_else(|| no_disk("DataDisk"))?));
     }
     Ok(lines)
+}
+
+/// The lines as the scenario has them: what an instance type costs may differ from the catalogue.
+pub(crate) fn scaled(call: &Call, region: &str, kind: &InstanceType, mut lines: Vec<Line>) -> Vec<Line> {
+    let of_type = lines.iter_mut().filter(|line| line.part == "instanceType");
+    of_type.for_each(|line| line.amount *= call.config.price_factor(region, &kind.name));
+    lines
 }
 
 /// Reads a disk from its parameters and holds it against what is sold.
@@ -159,57 +189,6 @@ pub(crate) fn kind_of(call: &Call, name: &str) -> Result<&'static InstanceType, 
     call.catalog.types.get(name).ok_or_else(unknown)
 }
 
-/// DescribePrice.
-pub(crate) fn describe(call: &mut Call) -> Outcome {
-    let region = call.region()?;
-    let params = call.params;
-    let span = match params.choice("PriceUnit", &["Hour", "Week", "Month", "Year"], "Hour")? {
-        "Week" => Span::Week,
-        "Month" => Span::Month,
-        "Year" => Span::Year,
-        _ => Span::Hour,
-    };
-    let amount: u32 = params.number("Amount")?.unwrap_or(1);
-    let period: u32 = params.number("Period")?.unwrap_or(1);
-    if !(1..=1000).contains(&amount) {
-        return Err(Fault::invalid("Amount"));
-    }
-    if period < 1 {
-        return Err(Fault::invalid("Period"));
-    }
-    if params.text("SpotStrategy").is_some_and(|strategy| strategy != "NoSpot") {
-        return Err(Fault::missing("PRICE.PRICING_PLAN_RESULT_NOT_FOUND", "pricing plan price result not found."));
-    }
-    let mbps = params.number("InternetMaxBandwidthOut")?.unwrap_or(0);
-    let internet_charge = params.choice("InternetChargeType", &["PayByTraffic", "PayByBandwidth"], "PayByTraffic")?;
-    let lines = match params.choice("ResourceType", &["instance", "disk", "bandwidth"], "instance")? {
-        "disk" => {
-            let disks = data_disks(call, None)?;
-            if disks.is_empty() {
-                return Err(Fault::mandatory("DataDisk.1.Category"));
-            }
-            let price = disks.iter().map(|disk| disk_price(call.catalog, region.id, disk, span)).sum::<Option<Decimal>>();
-            let unknown = || Fault::bad("InvalidDataDiskCategory.ValueNotSupported", "The specified DataDisk.Category is not valid.");
-            vec![Line { part: "dataDisk", amount: price.ok_or_else(unknown)? }]
-        }
-        "bandwidth" => {
-            let price = bandwidth_for(call.catalog, region.id, mbps, internet_charge, span);
-            let unknown = || Fault::missing("PRICE.PRICING_PLAN_RESULT_NOT_FOUND", "pricing plan price result not found.");
-            vec![Line { part: "bandwidth", amount: price.ok_or_else(unknown)? }]
-        }
-        _ => {
-            let kind = kind_of(call, params.required("InstanceType")?)?;
-            let image = params.text("ImageId").and_then(|id| call.catalog.images.get(id));
-            let system = read_disk(call, &params.below("SystemDisk"), "SystemDisk", Some(kind), image.map_or(20, |image| image.size_gib))?;
-            let data = data_disks(call, Some(kind))?;
-            instance(call.catalog, region.id, &Parts { kind, system: &system, data: &data, bandwidth: mbps, internet_charge }, span)?
-        }
-    };
-    let factor = Decimal::from(amount) * Decimal::from(period);
-    let lines: Vec<Line> = lines.into_iter().map(|line| Line { amount: line.amount * factor, ..line }).collect();
-    Ok(json!({ "PriceInfo": info(&lines) }))
-}
-
 /// The data disks that a call names.
 pub(crate) fn data_disks(call: &Call, kind: Option<&InstanceType>) -> Result<Vec<Disk>, Fault> {
     let named = call.params.structs("DataDisk");
@@ -222,30 +201,4 @@ pub(crate) fn data_disks(call: &Call, kind: Option<&InstanceType>) -> Result<Vec
 /// A price as a JSON number.
 pub(crate) fn number(amount: Decimal) -> Json {
     amount.round_dp(6).to_f64().map_or(Json::Null, Json::from)
-}
-
-fn info(lines: &[Line]) -> Json {
-    let total = number(lines.iter().map(|line| line.amount).sum());
-    let details: Vec<Json> = lines
-        .iter()
-        .map(|line| {
-            json!({
-                "Resource": line.part,
-                "OriginalPrice": number(line.amount),
-                "DiscountPrice": 0.0,
-                "TradePrice": number(line.amount),
-                "SubRules": { "Rule": [] },
-            })
-        })
-        .collect();
-    json!({
-        "Price": {
-            "OriginalPrice": total,
-            "DiscountPrice": 0.0,
-            "TradePrice": total,
-            "Currency": "CNY",
-            "DetailInfos": { "DetailInfo": details },
-        },
-        "Rules": { "Rule": [] },
-    })
 }
