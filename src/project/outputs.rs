@@ -3,7 +3,8 @@
 use std::io;
 use std::path::Path;
 
-/// Unpacks a tar.gz into `folder`, which is made anew: outputs of two runs are never mixed.
+/// Unpacks a tar.gz into `folder`, which is made anew: outputs of two runs are never mixed. The folder above says that it
+/// is no source: it belongs neither into a commit nor into the files of the next run.
 ///
 /// # Errors
 /// If the folder can't be written, or the archive is none or leads out of the folder.
@@ -12,6 +13,9 @@ pub fn unpack(archive: &[u8], folder: &Path) -> io::Result<()> {
         std::fs::remove_dir_all(folder)?;
     }
     std::fs::create_dir_all(folder)?;
+    if let Some(above) = folder.parent() {
+        std::fs::write(above.join(".gitignore"), "*\n")?;
+    }
     let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(archive));
     archive.set_preserve_permissions(false);
     for entry in archive.entries()? {

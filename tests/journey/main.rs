@@ -5,6 +5,7 @@ mod change;
 mod crash;
 mod drift;
 mod golden;
+mod job;
 mod life;
 mod plain;
 mod secret;

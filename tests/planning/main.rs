@@ -6,6 +6,7 @@ mod change;
 mod choice;
 mod drift;
 mod fresh;
+mod job;
 mod money;
 mod network;
 mod stage;

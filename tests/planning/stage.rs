@@ -189,7 +189,11 @@ impl Stage {
         let manifest = manifest::parse("aliform.yaml", &text, self.folder.path()).unwrap_or_else(|errors| panic!("{errors:#?}"));
         let around = Surroundings { lookup: &self.lookup, decided: &self.decided, lineage: "0123456789abcdef0123456789abcdef" };
         let money = |limit: &Option<manifest::Located<Money>>| limit.as_ref().map(|limit| limit.value);
-        let limits = Limits { hourly: money(&manifest.budget.hourly), monthly: money(&manifest.budget.monthly) };
+        let limits = Limits {
+            hourly: money(&manifest.budget.hourly),
+            monthly: money(&manifest.budget.monthly),
+            total: money(&manifest.budget.total),
+        };
         wait(resolve(&manifest, &around)).map(|resolved| (resolved, limits))
     }
 

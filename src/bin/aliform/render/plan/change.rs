@@ -38,6 +38,10 @@ pub(super) fn block(change: &Change, plan: &Plan, scripts: &mut Scripts, options
     for reason in reasons(change, plan) {
         lines.push(format!("{INDENT}{}", style.paint(Role::Dim, &format!("because {reason}"))));
     }
+    if let Some(runs) = plan.released.get(&change.address) {
+        let runs: Vec<String> = runs.iter().map(ToString::to_string).collect();
+        lines.push(format!("{INDENT}{}", style.paint(Role::Dim, &format!("released when {} is over, however it ends", runs.join(", ")))));
+    }
     for effect in &change.effects {
         lines.push(format!("{INDENT}{}", style.paint(Role::Warning, &format!("! {}", one_line(effect)))));
     }

@@ -90,11 +90,10 @@ fn tariff(source: PriceSource) -> &'static str {
 fn totals(plan: &Plan) -> Vec<Vec<String>> {
     let (before, after) = (&plan.cost.before, &plan.cost.after);
     let change = after.minus(before);
-    let currencies: BTreeSet<Currency> = change.sums.iter().map(|sum| sum.currency).collect();
+    let currencies: BTreeSet<Currency> = change.sums.iter().chain(&plan.cost.once.sums).map(|sum| sum.currency).collect();
     let row = |name: &str, cells: [String; 3]| std::iter::once(name.to_owned()).chain(cells).collect::<Vec<_>>();
     let mut rows = vec![row("", ["now".to_owned(), "after".to_owned(), "change".to_owned()])];
-    // Nothing that aliform makes is bought once.
-    rows.push(row("one-off", ["none".to_owned(), "none".to_owned(), "none".to_owned()]));
+    rows.extend(once(plan).into_iter().map(|cell| row("one-off", ["none".to_owned(), cell.clone(), cell])));
     for (name, places, totals) in [
         ("hourly", HOURLY, [before.clone(), after.clone(), change.clone()]),
         ("monthly", MONTHLY, [before.monthly(), after.monthly(), change.monthly()]),
@@ -110,6 +109,17 @@ fn totals(plan: &Plan) -> Vec<Vec<String>> {
         }
     }
     rows
+}
+
+/// What is paid once: nothing but runs of jobs.
+fn once(plan: &Plan) -> Vec<String> {
+    let once = &plan.cost.once;
+    let mut cells: Vec<String> =
+        once.sums.iter().map(|sum| format!("at most {}", money::cell(once, sum.currency, HOURLY, false))).collect();
+    if cells.is_empty() {
+        cells.push(if once.unknown { "unknown".to_owned() } else { "none".to_owned() });
+    }
+    cells
 }
 
 /// Prices of what is used, each once.

@@ -1,0 +1,90 @@
+//! Jobs: what is there for a run only, and what a run that is over means for the next plan.
+
+use aliform::model::change::{Action, Reason};
+use serde_json::json;
+
+use crate::stage::{Stage, address, change};
+
+fn lab(lines: &str) -> String {
+    let indented: String = lines.lines().map(|line| format!("    {line}\n")).collect();
+    format!(
+        "version: 1\nstack: lab\nregion: cn-hangzhou\njobs:\n  train:\n    product: ecs\n    run: echo hello\n    timeout: 30m\n{indented}"
+    )
+}
+
+fn actions(stage: &Stage) -> Vec<String> {
+    let plan = stage.plan();
+    plan.changes.iter().map(|change| format!("{} {:?}", change.address, change.action)).collect()
+}
+
+#[test]
+fn everything_that_a_job_needs_is_released_with_its_run() {
+    let plan = Stage::new(&lab("needs: { cpu: 2, memory: 8GiB }")).plan();
+    let released: Vec<String> = plan.released.keys().map(ToString::to_string).collect();
+    let all = ["vpc.main", "vswitch.cn-hangzhou-h", "security_group.train", "instance.train", "bucket.main", "bundle.train"];
+    assert_eq!(released, all);
+    // 0.50 CNY an hour for at most half an hour; nothing of it stays.
+    assert_eq!(plan.cost.once.sums[0].rounded(2).to_string(), "0.25 CNY");
+    assert!(plan.cost.after.sums.is_empty());
+    // The cloud itself ends the machine if nobody else does.
+    assert_eq!(plan.wanted[&address("instance.train")].spec["release_after"], json!(3600));
+}
+
+#[test]
+fn what_an_app_needs_too_stays_and_a_kept_machine_stays() {
+    let both =
+        lab("needs: { cpu: 2, memory: 8GiB }") + "apps:\n  web:\n    source: web\n    port: 80\n    instance: { type: ecs.g7.large }\n";
+    let released: Vec<String> = Stage::new(&both).plan().released.keys().map(ToString::to_string).collect();
+    assert_eq!(released, ["security_group.train", "instance.train", "bundle.train"]);
+    let kept = Stage::new(&lab("keep: true")).plan();
+    assert!(kept.released.is_empty() && kept.wanted[&address("instance.train")].spec.get("release_after").is_none());
+}
+
+#[test]
+fn a_run_that_is_over_wants_nothing_and_a_changed_one_runs_again() {
+    let mut stage = Stage::new(&lab(""));
+    stage.applied();
+    let only_the_run = |stage: &mut Stage| stage.prior.retain(|address, _| address.to_string() == "run.train");
+    only_the_run(&mut stage);
+    assert_eq!(actions(&stage), ["run.train Keep"]);
+    // Another command is another run, on a machine of its own.
+    stage.manifest(&lab("env: { EPOCHS: '2' }"));
+    let plan = stage.plan();
+    assert_eq!(change(&plan, "run.train").action, Action::Replace);
+    assert_eq!(change(&plan, "instance.train").action, Action::Create);
+}
+
+#[test]
+fn what_was_left_behind_by_a_run_that_is_over_goes() {
+    let mut stage = Stage::new(&lab(""));
+    stage.applied();
+    let plan = stage.plan();
+    assert_eq!(change(&plan, "run.train").action, Action::Keep);
+    assert_eq!(change(&plan, "instance.train").action, Action::Delete);
+    assert_eq!(change(&plan, "vpc.main").action, Action::Delete);
+}
+
+#[test]
+fn a_run_that_failed_is_repeated_with_the_reason() {
+    let mut stage = Stage::new(&lab(""));
+    stage.applied();
+    stage.prior.retain(|address, _| address.to_string() == "run.train");
+    let run = address("run.train");
+    stage.prior.get_mut(&run).unwrap().attributes["exit_code"] = json!(3);
+    let observed = stage.prior[&run].attributes.clone();
+    stage.observed.insert(run, Some(observed));
+    let plan = stage.plan();
+    let change = change(&plan, "run.train");
+    assert_eq!(change.action, Action::Replace);
+    assert!(change.reasons.contains(&Reason::RunFailed { because: "exit code 3".to_owned() }), "{:?}", change.reasons);
+}
+
+#[test]
+fn a_total_budget_holds_for_all_runs_together() {
+    let exceeded = |budget: &str| {
+        let plan = Stage::new(&(lab("needs: { cpu: 2, memory: 8GiB }") + budget)).plan();
+        plan.cost.exceeded.iter().map(|exceeded| format!("{} {}", exceeded.period, exceeded.would_be.rounded(2))).collect::<Vec<_>>()
+    };
+    assert_eq!(exceeded("budget: { total: 0.25 CNY }\n"), Vec::<String>::new());
+    assert_eq!(exceeded("budget: { total: 0.24 CNY }\n"), ["total 0.25 CNY"]);
+}
