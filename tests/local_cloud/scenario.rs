@@ -191,7 +191,8 @@ async fn the_calls_of_late_are_told_without_their_secrets() {
     let caller = open(dir.path(), &clock()).await;
     let network = caller.network().await;
     let secret = "Hunter2-hunter2";
-    let id = caller.run(&network, &[("Password", secret), ("UserData", "IyEvYmluL3NoCmVjaG8gSHVudGVyMi1odW50ZXIy")]).await.unwrap().remove(0);
+    let id =
+        caller.run(&network, &[("Password", secret), ("UserData", "IyEvYmluL3NoCmVjaG8gSHVudGVyMi1odW50ZXIy")]).await.unwrap().remove(0);
     let script = format!("echo {secret}");
     caller.ecs("RunCommand", &[("Type", "RunShellScript"), ("CommandContent", &script), ("InstanceId.1", &id)]).await.unwrap();
     assert_eq!(code(caller.vpc("DescribeVpcAttribute", &[("VpcId", "vpc-none")]).await), "InvalidVpcId.NotFound");
