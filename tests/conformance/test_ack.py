@@ -308,6 +308,8 @@ def test_a_pod_that_is_deleted_may_say_goodbye(core):
                          containers=[k8s.V1Container(name="main", image="bash:5", command=["bash", "-c", script])])
     core.create_namespaced_pod("default", k8s.V1Pod(metadata=k8s.V1ObjectMeta(name="polite"), spec=spec))
     wait_until(lambda: core.read_namespaced_pod("polite", "default").status.phase == "Running")
+    # Once it has said something it listens, too.
+    wait_until(lambda: core.read_namespaced_pod_log("polite", "default") == "up\n")
     stream = core.read_namespaced_pod_log("polite", "default", follow=True, _preload_content=False)
     started = time.monotonic()
     assert core.delete_namespaced_pod("polite", "default").metadata.deletion_timestamp is not None

@@ -81,7 +81,7 @@ impl<'a> Ask<'a> {
 
     fn acs3(&self) -> Request {
         let (version, action, path) = match self.style {
-            Style::Acs3Roa => ("2015-12-15", "DescribeNothing", "/nothing"),
+            Style::Acs3Roa => ("2020-12-03", "DescribeNothing", "/nothing"),
             _ => ("2014-05-26", "DescribeRegions", "/"),
         };
         let mut headers = BTreeMap::from(
@@ -149,7 +149,7 @@ impl<'a> Ask<'a> {
                 ("x-acs-action", "DescribeNothing"),
                 ("x-acs-signature-method", "HMAC-SHA1"),
                 ("x-acs-signature-nonce", &self.caller.nonce()),
-                ("x-acs-version", "2015-12-15"),
+                ("x-acs-version", "2020-12-03"),
             ]
             .map(|(name, value)| (name.to_owned(), value.to_owned())),
         );

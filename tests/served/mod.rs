@@ -111,6 +111,7 @@ pub(crate) fn rpc(address: SocketAddr, version: &str, action: &str, params: &[(&
     let nonce = format!("{}-{}-{}", std::process::id(), now.as_microsecond(), NONCE.fetch_add(1, Ordering::Relaxed));
     let headers = [
         ("host", address.to_string()),
+        ("accept", "application/json".to_owned()),
         ("x-acs-action", action.to_owned()),
         ("x-acs-content-sha256", EMPTY.to_owned()),
         ("x-acs-date", date),

@@ -73,7 +73,7 @@ fn row(inner: &Call, cluster: &str, instance: &str, pool: &str) -> Option<Json> 
         "node_status": if ready { "Ready" } else if known { "NotReady" } else { "Unknown" },
         "nodepool_id": pool,
         "source": "ess_attach",
-        "spot_strategy": row.spot,
+        "spot_strategy": row.spot.strategy,
         "state": state,
         "creation_time": moment(row.created),
         "expired_time": "2099-12-31T23:59:00+08:00",

@@ -1,6 +1,7 @@
 //! What containers put out: kept with the moment of each line, bounded, and written down once the container has ended.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -66,12 +67,16 @@ impl Log {
 #[derive(Debug)]
 pub(crate) struct Live {
     pub(crate) log: Log,
-    signal: watch::Sender<u64>,
+    signal: watch::Sender<Growth>,
 }
+
+/// Tells whoever follows that there is more; at the end it is the whole log, since the pod and all that was kept of it may
+/// be gone before anybody looks.
+pub(crate) type Growth = Option<Arc<Log>>;
 
 impl Default for Live {
     fn default() -> Self {
-        Live { log: Log::default(), signal: watch::Sender::new(0) }
+        Live { log: Log::default(), signal: watch::Sender::new(None) }
     }
 }
 
@@ -89,7 +94,7 @@ pub(crate) fn begin(world: &mut World, key: &str) {
 pub(crate) fn write(world: &mut World, key: &str, now: Timestamp, piece: &[u8]) {
     if let Some(live) = world.index.kubernetes.logs.get_mut(key) {
         live.log.write(now, piece);
-        live.signal.send_modify(|number| *number += 1);
+        live.signal.send_replace(None);
     }
 }
 
@@ -101,19 +106,26 @@ pub(crate) fn finish(world: &mut World, key: &str) {
     for old in older.iter().rev().skip(1) {
         world.kubernetes_logs.remove(old);
     }
-    world.kubernetes_logs.insert(key, live.log);
-    // Its sender goes with it: whoever follows reads the rest and is done.
+    let log = Arc::new(live.log);
+    world.kubernetes_logs.insert(key, Log::clone(&log));
+    live.signal.send_replace(Some(log));
 }
 
 /// Forgets all logs whose key begins so.
 pub(crate) fn forget(world: &mut World, prefix: &str) {
     let old: Vec<String> = world.kubernetes_logs.starting_with(prefix).map(|(key, _)| key.to_owned()).collect();
     old.iter().for_each(|key| drop(world.kubernetes_logs.remove(key)));
-    world.index.kubernetes.logs.retain(|key, _| !key.starts_with(prefix));
+    let logs = &mut world.index.kubernetes.logs;
+    let live: Vec<String> = logs.keys().filter(|key| key.starts_with(prefix)).cloned().collect();
+    for key in live {
+        if let Some(live) = logs.remove(&key) {
+            live.signal.send_replace(Some(Arc::new(live.log)));
+        }
+    }
 }
 
 /// A run's log, and what tells of its growth as long as it runs.
-pub(crate) fn find<'a>(world: &'a World, key: &str) -> Option<(&'a Log, Option<watch::Receiver<u64>>)> {
+pub(crate) fn find<'a>(world: &'a World, key: &str) -> Option<(&'a Log, Option<watch::Receiver<Growth>>)> {
     if let Some(live) = world.index.kubernetes.logs.get(key) {
         return Some((&live.log, Some(live.signal.subscribe())));
     }

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::watching::pipe;
 use super::{Ask, Reply, Target, ended};
-use crate::local_cloud::kubernetes::log::{self, Line, Log};
+use crate::local_cloud::kubernetes::log::{self, Growth, Line, Log};
 use crate::local_cloud::kubernetes::pod::PodSpec;
 use crate::local_cloud::kubernetes::space::{items, text, uid_of};
 use crate::local_cloud::kubernetes::status::Refusal;
@@ -68,8 +68,16 @@ pub(super) async fn log(ask: &Ask<'_>, target: &Target) -> Result<Reply, Refusal
                     pieces.send(text).await.ok()?;
                 }
                 let mut growth = growth.filter(|_| left > 0)?;
-                // An end is a change as well: the rest is read then, and nothing tells of growth any more.
+                // A sender that is gone is an end as well, and then nothing tells of growth any more.
                 drop(growth.changed().await);
+                let over = growth.borrow().clone();
+                if let Some(whole) = over {
+                    let rest = cut(read(&whole, &wish, &mut place, false), left);
+                    if !rest.is_empty() {
+                        pieces.send(rest).await.ok()?;
+                    }
+                    return None;
+                }
             }
             #[expect(unreachable_code, reason = "says what the question marks mean")]
             Some(())
@@ -88,7 +96,13 @@ fn before(now: Timestamp, by: Duration) -> Timestamp {
     after(Timestamp::UNIX_EPOCH, back)
 }
 
-fn piece(shared: &Weak<Shared>, key: &str, wish: &Wish, place: &mut Place, first: bool) -> Option<(String, Option<watch::Receiver<u64>>)> {
+fn piece(
+    shared: &Weak<Shared>,
+    key: &str,
+    wish: &Wish,
+    place: &mut Place,
+    first: bool,
+) -> Option<(String, Option<watch::Receiver<Growth>>)> {
     let shared = shared.upgrade()?;
     let world = shared.world();
     let (log, growth) = log::find(&world, key)?;

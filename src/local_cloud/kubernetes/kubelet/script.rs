@@ -64,7 +64,12 @@ pub(super) fn failure(code: i32, output: &str) -> Option<&str> {
 
 /// Asks a container's process to end.
 pub(super) fn terminate(container: &str) -> String {
-    format!("kill -TERM \"$(cat {}/{container}.pid)\" 2>/dev/null; exit 0\n", place(HOME))
+    // It may just be about to start.
+    format!(
+        "file={}/{container}.pid; tries=0\nwhile [ ! -s \"$file\" ] && [ $tries -lt 100 ]; do sleep 0.05; tries=$((tries + 1)); done\n\
+         kill -TERM \"$(cat \"$file\")\" 2>/dev/null; exit 0\n",
+        place(HOME)
+    )
 }
 
 #[cfg(test)]
