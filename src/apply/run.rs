@@ -15,6 +15,7 @@ use crate::model::address::Address;
 use crate::model::change::{Action, Change};
 use crate::model::event::Event;
 use crate::plan::saved::Plan;
+use crate::resources::error::ResourceError;
 use crate::resources::registry;
 use crate::state::error::StateError;
 
@@ -87,8 +88,8 @@ pub async fn apply(world: &World<'_>, plan: &Plan, concurrency: usize, stop: wat
         if *stop.borrow() && !outcome.interrupted {
             outcome.interrupted = true;
             // What was there for a run only is released all the same: nobody shall pay for it.
-            stopped = give_up(&graph, &mut waiting, &mut ready);
-            outcome.skipped += stopped;
+            let given_up = give_up(&graph, &mut waiting, &mut ready);
+            (stopped, outcome.skipped) = (stopped + given_up, outcome.skipped + given_up);
         }
         while running.len() < concurrency {
             let Some(step) = ready.pop_first() else { break };
@@ -110,6 +111,7 @@ pub async fn apply(world: &World<'_>, plan: &Plan, concurrency: usize, stop: wat
             }
             Err(StepError::State(error)) => return Err(error.into()),
             Err(StepError::Resource(error)) => {
+                stopped += usize::from(matches!(error, ResourceError::Stopped));
                 outcome.failed.push((step.address.clone(), error.to_string()));
                 let because = format!("`{}` failed", step.address);
                 outcome.skipped += skip(world, &graph, &mut waiting, &mut ready, step, &because);

@@ -72,7 +72,7 @@ async fn fail(world: &World<'_>, address: &Address, error: ResourceError) -> Ste
 
 /// Leaves a run that the user stopped.
 pub(super) async fn abandon(world: &World<'_>, address: &Address) -> Result<(), StepError> {
-    let error = ResourceError::InTheWay("stopped by the user".to_owned());
+    let error = ResourceError::Stopped;
     if world.store.look(|state| state.open.contains_key(address)) { Err(fail(world, address, error).await) } else { Err(error.into()) }
 }
 

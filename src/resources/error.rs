@@ -109,6 +109,9 @@ pub enum ResourceError {
         /// The digest that was planned.
         digest: String,
     },
+    /// The user stopped a run.
+    #[error("stopped by the user")]
+    Stopped,
     /// A run came to its end, and not to a good one.
     #[error("it did not end well: {because}")]
     Ended {

@@ -41,7 +41,7 @@ fn what_cannot_be_had_is_said_before_anything_is_made() {
         ("instance: { type: ecs.c8y.large }", "`ecs.c8y.large` has ARM processors"),
         ("instance: { cpu: 64, memory: 512GiB }", "no instance type with 64 vCPU, 512GiB is in stock in `cn-hangzhou`"),
         ("image: no-such-family", "there is no image of family `no-such-family` in `cn-hangzhou`"),
-        ("instance: { cpu: 2, gpu: { count: 1 } }", "choosing a GPU type is not supported for apps"),
+        ("instance: { cpu: 2, gpu: { count: 1 } }", "choosing a GPU type is not supported"),
         ("source: https://example.com/shop.git", "the source `https://example.com/shop.git` would have to be cloned"),
     ] {
         let lines = if lines.starts_with("source") { web("").replace("source: web", lines) } else { web(lines) };
