@@ -169,7 +169,7 @@ impl ResourceKind for ReleaseKind {
     }
 
     fn at_hand(address: &Address, spec: &ReleaseSpec, secrets: &dyn Secrets, _artifacts: &dyn Artifacts) -> Result<(), ResourceError> {
-        super::secrets::at_hand(address, &spec.secrets, secrets)
+        secrets::at_hand(address, &spec.secrets, secrets)
     }
 
     fn observed(spec: ReleaseSpec, attributes: &ReleaseAttributes) -> ReleaseSpec {
