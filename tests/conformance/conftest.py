@@ -78,10 +78,10 @@ Oss.invoke_operation = _record_oss(Oss.invoke_operation)
 class Cloud:
     """A local cloud that runs."""
 
-    def __init__(self, address, secure, authority):
+    def __init__(self, address, secure=None, authority=None):
         self.address = address
         self.secure = secure
-        self.authority = pathlib.Path(authority)
+        self.authority = authority and pathlib.Path(authority)
 
     def client(self, kind, **config):
         """An SDK client; `config` overrides what it is told."""

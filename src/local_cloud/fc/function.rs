@@ -22,7 +22,7 @@ use crate::local_cloud::wire::params::Tags;
 /// How long a link to a package is good.
 const LINK: std::time::Duration = std::time::Duration::from_secs(600);
 /// Where packages are fetched from: no bucket has such a name.
-pub(super) const PACKAGES: &str = "/_aliform/function-code/";
+pub(super) const PACKAGES: &str = "/_function-code/";
 /// How many functions a region may hold.
 const MOST: usize = 5000;
 
