@@ -112,6 +112,10 @@ pub async fn apply(world: &World<'_>, plan: &Plan, concurrency: usize, stop: wat
             Err(StepError::Resource(error)) => {
                 outcome.failed.push((step.address.clone(), error.to_string()));
                 let because = format!("`{}` failed", step.address);
+                // Who stopped it wants nothing kept.
+                if world.keep_failed && step.phase == Phase::Make && !*stop.borrow() {
+                    outcome.skipped += hold(world, plan, &mut waiting, &mut ready, &step.address);
+                }
                 outcome.skipped += skip(world, &graph, &mut waiting, &mut ready, step, &because);
             }
         }
@@ -167,6 +171,24 @@ fn skip<'a>(
         }
     }
     skipped
+}
+
+/// Gives up the release of what a failed run needed. Gives back how many steps that were.
+fn hold<'a>(
+    world: &World<'_>,
+    plan: &Plan,
+    waiting: &mut BTreeMap<&'a Step, usize>,
+    ready: &mut BTreeSet<&'a Step>,
+    failed: &Address,
+) -> usize {
+    let served = |step: &Step| step.phase == Phase::Release && plan.released.get(&step.address).is_some_and(|runs| runs.contains(failed));
+    let held: Vec<&Step> = waiting.keys().copied().filter(|step| served(step)).collect();
+    for step in &held {
+        waiting.remove(step);
+        ready.remove(step);
+        world.events.emit(Event::StepSkipped { address: step.address.clone(), because: format!("`{failed}` failed, and it is kept") });
+    }
+    held.len()
 }
 
 /// Gives up every step but the releases. Gives back how many.

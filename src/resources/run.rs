@@ -68,7 +68,7 @@ pub struct RunSpec {
 /// What came of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunAttributes {
-    /// `i-.../job`.
+    /// `i-.../job/` and what tells this run from an earlier one of the same files on the same instance.
     pub id: String,
     /// The digest of what ran.
     pub digest: String,
@@ -122,11 +122,11 @@ impl Teller {
     }
 }
 
-async fn start(context: &Context<'_>, spec: &RunSpec, instance: &str) -> Result<(), ResourceError> {
+async fn start(context: &Context<'_>, id: &str, spec: &RunSpec, instance: &str) -> Result<(), ResourceError> {
     let (bucket, key) = (needed(&spec.bucket)?, needed(&spec.bundle_key)?);
     let link = Link { method: http::Method::GET, region: context.region, bucket, key, seconds: LINK_SECONDS };
     let link = context.cloud.presign(&link).await?;
-    let text = format!("BUNDLE_SHA256='{}'\nBUNDLE_URL='{link}'\n{}", spec.bundle_digest, spec.start_script);
+    let text = format!("RUN='{id}'\nBUNDLE_SHA256='{}'\nBUNDLE_URL='{link}'\n{}", spec.bundle_digest, spec.start_script);
     let start = Script { what: "the start of the job", text: &text, timeout: START_LIMIT, instance, step: "start", tell: false };
     script::run(context, &start).await.map(drop)
 }
@@ -223,8 +223,10 @@ impl ResourceKind for RunKind {
         Ok(known.iter().filter_map(|(_, id, attributes)| Some((id.clone(), RunAttributes::deserialize(attributes).ok()?))).collect())
     }
 
-    async fn create(_context: &Context<'_>, spec: &RunSpec) -> Result<String, ResourceError> {
-        Ok(format!("{}/{}", needed(&spec.instance_id)?, spec.job))
+    async fn create(context: &Context<'_>, spec: &RunSpec) -> Result<String, ResourceError> {
+        // Whoever goes on after a crash keeps the identifier and finds this run; a new one has a token of its own.
+        let this: String = context.token.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
+        Ok(format!("{}/{}/{this}", needed(&spec.instance_id)?, spec.job))
     }
 
     async fn converge(context: &Context<'_>, id: &str, spec: &RunSpec) -> Result<RunAttributes, ResourceError> {
@@ -233,7 +235,7 @@ impl ResourceKind for RunKind {
         let context = &Context { events: &hiding, ..*context };
         secrets::send(context, &spec.job, &spec.secrets, instance).await?;
         let ran = async {
-            start(context, spec, instance).await?;
+            start(context, id, spec, instance).await?;
             let exit_code = follow(context, spec, instance).await?;
             // What a failed run leaves behind may be what tells why.
             Ok((exit_code, deliver(context, spec, instance).await?))
