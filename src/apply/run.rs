@@ -82,7 +82,7 @@ pub async fn apply(world: &World<'_>, plan: &Plan, concurrency: usize, stop: wat
     let mut ready: BTreeSet<&Step> = waiting.iter().filter(|(_, count)| **count == 0).map(|(step, _)| *step).collect();
     let mut running = FuturesUnordered::new();
     let mut outcome = Outcome::default();
-    let mut stopped = 0;
+    let (mut stopped, mut abandoned) = (0, false);
     loop {
         if *stop.borrow() && !outcome.interrupted {
             outcome.interrupted = true;
@@ -112,9 +112,13 @@ pub async fn apply(world: &World<'_>, plan: &Plan, concurrency: usize, stop: wat
             Err(StepError::Resource(error)) => {
                 outcome.failed.push((step.address.clone(), error.to_string()));
                 let because = format!("`{}` failed", step.address);
-                // Who stopped it wants nothing kept.
-                if world.keep_failed && step.phase == Phase::Make && !*stop.borrow() {
-                    outcome.skipped += hold(world, plan, &mut waiting, &mut ready, &step.address);
+                if step.phase == Phase::Make && is_passing_run(plan, &step.address) {
+                    if *stop.borrow() {
+                        // It was left; who stopped it wants nothing kept.
+                        abandoned = true;
+                    } else if world.keep_failed {
+                        outcome.skipped += hold(world, plan, &mut waiting, &mut ready, &step.address);
+                    }
                 }
                 outcome.skipped += skip(world, &graph, &mut waiting, &mut ready, step, &because);
             }
@@ -122,7 +126,7 @@ pub async fn apply(world: &World<'_>, plan: &Plan, concurrency: usize, stop: wat
     }
     outcome.skipped += waiting.len();
     // Whoever asked to stop when the last step was under way stopped nothing.
-    outcome.interrupted &= stopped > 0 || !waiting.is_empty();
+    outcome.interrupted &= stopped > 0 || abandoned || !waiting.is_empty();
     drop(running);
     world.events.emit(Event::ApplyFinished { done: outcome.done, failed: outcome.failed.len(), skipped: outcome.skipped });
     remember::let_go(world.store, plan).await?;
@@ -171,6 +175,11 @@ fn skip<'a>(
         }
     }
     skipped
+}
+
+/// Whether it is a run with which everything goes that it needed.
+fn is_passing_run(plan: &Plan, address: &Address) -> bool {
+    plan.released.values().any(|runs| runs.contains(address))
 }
 
 /// Gives up the release of what a failed run needed. Gives back how many steps that were.
@@ -234,7 +243,7 @@ async fn perform<'a>(
             let made = async {
                 if action == Action::Update { step::update(world, &making).await } else { step::create_anew(world, &making).await }
             };
-            if plan.released.values().any(|runs| runs.contains(address)) {
+            if is_passing_run(plan, address) {
                 // A run may go on for hours: whoever stops it means it.
                 tokio::select! {
                     made = made => made,
