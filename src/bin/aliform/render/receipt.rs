@@ -187,9 +187,10 @@ pub(crate) fn receipt(receipt: &Receipt, style: &Style) -> String {
     }
     let mut line = |name: &str, what: &str| text += &format!("  {}  {what}\n", style.paint(Role::Dim, &format!("{name:<7}")));
     line("ran", &one_line(&receipt.command));
+    let stays = receipt.left.iter().any(|left| left.address.kind == Kind::Instance);
     if let (Some(seconds), Some(zone), Some(kind)) = (receipt.seconds, &receipt.zone, &receipt.instance_type) {
         line("where", &format!("{kind} in {zone}, {}", receipt.region));
-        line("machine", &format!("lived {}{}", words(seconds), if receipt.ends_at.is_some() { " so far" } else { "" }));
+        line("machine", &format!("lived {}{}", words(seconds), if stays { " so far" } else { "" }));
         line("cost", &cost(receipt, seconds));
     } else {
         line("cost", "nothing: no machine was started");
@@ -266,7 +267,15 @@ mod tests {
 
     #[test]
     fn a_receipt_says_where_how_long_and_how_the_cost_is_known() {
-        assert_snapshot!(receipt(&sample(), &Style::plain(80)), @"");
+        assert_snapshot!(receipt(&sample(), &Style::plain(80)), @r"
+        Job `train` is done: exit code 0.
+          ran      train.py
+          where    ecs.e-c1m2.large in cn-hangzhou-b, cn-hangzhou
+          machine  lived 1h 2m 5s
+          cost     about 0.2763 CNY: 0.2670 CNY an hour for 1h 2m 5s, billed by the second
+          outputs  outputs/train
+          left     nothing: no resource of it is in the state any more
+        ");
     }
 
     #[test]
@@ -281,7 +290,17 @@ mod tests {
             release: Some("aliform run --release run-train".to_owned()),
             ..sample()
         };
-        assert_snapshot!(receipt(&kept, &Style::plain(80)), @"");
+        assert_snapshot!(receipt(&kept, &Style::plain(80)), @r"
+        Job `train` failed: exit code 3.
+          ran      train.py
+          where    ecs.e-c1m2.large in cn-hangzhou-b, cn-hangzhou
+          machine  lived 1h 2m 5s so far
+          cost     about 0.2763 CNY: 0.2670 CNY an hour for 1h 2m 5s, billed by the second
+          left     instance.train
+                   0.2670 CNY an hour until it is released
+                   the cloud ends the machine itself at 2026-11-21T12:00Z, about
+                   release it with: aliform run --release run-train
+        ");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use aliform::manifest::{self, Manifest};
+use aliform::model::diagnostic::Diagnostic;
 use serde_json::json;
 
 use crate::args::Script;
@@ -40,9 +41,17 @@ pub(super) fn read(workspace: &Workspace, target: &str, script: &Script) -> Resu
         }
         _ => {
             let text = text(&inside(&workspace.directory, target), script);
-            manifest::parse(FILE, &text, &workspace.directory).map_err(CommandError::diagnostics)
+            manifest::parse(FILE, &text, &workspace.directory).map_err(|complaints| CommandError::diagnostics(translated(complaints)))
         }
     }
+}
+
+/// What to do about a secret in the words of the command line.
+fn translated(mut complaints: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    for complaint in complaints.iter_mut().filter(|complaint| complaint.code == "plain-secret") {
+        complaint.hints.insert(0, "on the command line that is `--env NAME`, without a value".to_owned());
+    }
+    complaints
 }
 
 /// The manifest with nothing in it but one job. The stack is another one: the apps have nothing to do with it.
