@@ -167,8 +167,14 @@ fn begun(stage: &Stage, seconds: &str) -> (Child, Lines<BufReader<ChildStdout>>)
         "ndjson",
     ]);
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert!(lines.by_ref().map_while(Result::ok).any(|line| line.contains("\"text\":\"begun")), "it did not begin");
-    (child, lines)
+    let mut said = Vec::new();
+    for line in lines.by_ref().map_while(Result::ok) {
+        if line.contains("\"text\":\"begun") {
+            return (child, lines);
+        }
+        said.push(line);
+    }
+    panic!("it did not begin:\n{}\n{}", said.join("\n"), String::from_utf8_lossy(&child.wait_with_output().unwrap().stderr));
 }
 
 #[test]
