@@ -674,6 +674,20 @@ fn a_snapshot_that_vanished_is_not_taken_for_a_new_stack() {
 }
 
 #[test]
+fn only_an_empty_state_is_removed_and_then_nothing_of_it_is_left() {
+    let home = lived_in();
+    let store = open(home.path()).unwrap();
+    let held = store.list();
+    assert!(!store.remove_if_empty().unwrap());
+    let store = open(home.path()).unwrap();
+    held.iter().for_each(|address| store.remove(address).unwrap());
+    assert!(store.remove_if_empty().unwrap());
+    let left: Vec<_> = fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, [".gitignore"]);
+    assert!(open(home.path()).unwrap().list().is_empty(), "a new one can begin");
+}
+
+#[test]
 fn a_snapshot_with_a_different_meaning_is_refused() {
     let home = lived_in();
     let snapshot = home.path().join("shop.state.json");

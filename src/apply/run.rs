@@ -83,7 +83,7 @@ pub async fn apply(world: &World<'_>, plan: &Plan, concurrency: usize, stop: wat
     let mut ready: BTreeSet<&Step> = waiting.iter().filter(|(_, count)| **count == 0).map(|(step, _)| *step).collect();
     let mut running = FuturesUnordered::new();
     let mut outcome = Outcome::default();
-    let mut stopped = 0;
+    let (mut stopped, mut abandoned) = (0, false);
     loop {
         if *stop.borrow() && !outcome.interrupted {
             outcome.interrupted = true;
@@ -114,13 +114,21 @@ pub async fn apply(world: &World<'_>, plan: &Plan, concurrency: usize, stop: wat
                 stopped += usize::from(matches!(error, ResourceError::Stopped));
                 outcome.failed.push((step.address.clone(), error.to_string()));
                 let because = format!("`{}` failed", step.address);
+                if step.phase == Phase::Make && is_passing_run(plan, &step.address) {
+                    if *stop.borrow() {
+                        // It was left; who stopped it wants nothing kept.
+                        abandoned = true;
+                    } else if world.keep_failed {
+                        outcome.skipped += hold(world, plan, &mut waiting, &mut ready, &step.address);
+                    }
+                }
                 outcome.skipped += skip(world, &graph, &mut waiting, &mut ready, step, &because);
             }
         }
     }
     outcome.skipped += waiting.len();
     // Whoever asked to stop when the last step was under way stopped nothing.
-    outcome.interrupted &= stopped > 0 || !waiting.is_empty();
+    outcome.interrupted &= stopped > 0 || abandoned || !waiting.is_empty();
     drop(running);
     world.events.emit(Event::ApplyFinished { done: outcome.done, failed: outcome.failed.len(), skipped: outcome.skipped });
     remember::let_go(world.store, plan).await?;
@@ -171,6 +179,29 @@ fn skip<'a>(
     skipped
 }
 
+/// Whether it is a run with which everything goes that it needed.
+fn is_passing_run(plan: &Plan, address: &Address) -> bool {
+    plan.released.values().any(|runs| runs.contains(address))
+}
+
+/// Gives up the release of what a failed run needed. Gives back how many steps that were.
+fn hold<'a>(
+    world: &World<'_>,
+    plan: &Plan,
+    waiting: &mut BTreeMap<&'a Step, usize>,
+    ready: &mut BTreeSet<&'a Step>,
+    failed: &Address,
+) -> usize {
+    let served = |step: &Step| step.phase == Phase::Release && plan.released.get(&step.address).is_some_and(|runs| runs.contains(failed));
+    let held: Vec<&Step> = waiting.keys().copied().filter(|step| served(step)).collect();
+    for step in &held {
+        waiting.remove(step);
+        ready.remove(step);
+        world.events.emit(Event::StepSkipped { address: step.address.clone(), because: format!("`{failed}` failed, and it is kept") });
+    }
+    held.len()
+}
+
 /// Gives up every step but the releases. Gives back how many.
 fn give_up<'a>(graph: &'a Graph<Step>, waiting: &mut BTreeMap<&'a Step, usize>, ready: &mut BTreeSet<&'a Step>) -> usize {
     let given_up: Vec<&Step> = waiting.keys().copied().filter(|step| step.phase != Phase::Release).collect();
@@ -214,7 +245,7 @@ async fn perform<'a>(
             let made = async {
                 if action == Action::Update { step::update(world, &making).await } else { step::create_anew(world, &making).await }
             };
-            if plan.released.values().any(|runs| runs.contains(address)) {
+            if is_passing_run(plan, address) {
                 // A run may go on for hours: whoever stops it means it.
                 tokio::select! {
                     made = made => made,

@@ -34,6 +34,8 @@ pub struct World<'a> {
     /// Generations of creations that were begun, may have happened, and were not found: a new attempt uses them
     /// again, so that the cloud recognises the call by its token.
     pub unsettled: Mutex<BTreeMap<Address, u64>>,
+    /// Whether what a run needed stays if it fails, for somebody to look at, instead of being released with it.
+    pub keep_failed: bool,
 }
 
 /// Why an application failed, in words.

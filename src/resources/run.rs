@@ -65,17 +65,17 @@ pub struct RunSpec {
     pub deliver_script: String,
 }
 
-/// What came of it.
+/// What came of it; of one that may still go on, nothing but that it was begun.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunAttributes {
-    /// `i-.../job`.
+    /// `i-.../job/` and what tells this run from an earlier one of the same files on the same instance.
     pub id: String,
     /// The digest of what ran.
-    pub digest: String,
+    pub digest: Option<String>,
     /// Its exit code.
-    pub exit_code: i64,
+    pub exit_code: Option<i64>,
     /// When it was over.
-    pub ended_at: String,
+    pub ended_at: Option<String>,
     /// Where its outputs are now; null if it brought none.
     pub outputs: Option<String>,
 }
@@ -122,11 +122,11 @@ impl Teller {
     }
 }
 
-async fn start(context: &Context<'_>, spec: &RunSpec, instance: &str) -> Result<(), ResourceError> {
+async fn start(context: &Context<'_>, id: &str, spec: &RunSpec, instance: &str) -> Result<(), ResourceError> {
     let (bucket, key) = (needed(&spec.bucket)?, needed(&spec.bundle_key)?);
     let link = Link { method: http::Method::GET, region: context.region, bucket, key, seconds: LINK_SECONDS };
     let link = context.cloud.presign(&link).await?;
-    let text = format!("BUNDLE_SHA256='{}'\nBUNDLE_URL='{link}'\n{}", spec.bundle_digest, spec.start_script);
+    let text = format!("RUN='{id}'\nBUNDLE_SHA256='{}'\nBUNDLE_URL='{link}'\n{}", spec.bundle_digest, spec.start_script);
     let start = Script { what: "the start of the job", text: &text, timeout: START_LIMIT, instance, step: "start", tell: false };
     script::run(context, &start).await.map(drop)
 }
@@ -200,7 +200,7 @@ impl ResourceKind for RunKind {
     }
 
     fn failure(attributes: &RunAttributes) -> Option<String> {
-        match attributes.exit_code {
+        match attributes.exit_code? {
             0 => None,
             OUT_OF_TIME => Some("its time was up".to_owned()),
             code => Some(format!("exit code {code}")),
@@ -212,19 +212,23 @@ impl ResourceKind for RunKind {
     }
 
     fn observed(spec: RunSpec, attributes: &RunAttributes) -> RunSpec {
-        RunSpec { digest: attributes.digest.clone(), ..spec }
+        RunSpec { digest: attributes.digest.clone().unwrap_or(spec.digest), ..spec }
     }
 
-    /// A run that is over is history. One that is not may still go on: following it tells.
+    /// A run that is over is history. One that is not may still go on: following it tells, by its identifier.
     async fn read_many(
         _context: &ReadContext<'_>,
         known: &[(Address, String, Json)],
     ) -> Result<BTreeMap<String, RunAttributes>, ResourceError> {
-        Ok(known.iter().filter_map(|(_, id, attributes)| Some((id.clone(), RunAttributes::deserialize(attributes).ok()?))).collect())
+        let begun = |id: &String| RunAttributes { id: id.clone(), digest: None, exit_code: None, ended_at: None, outputs: None };
+        let of = |id, attributes| RunAttributes::deserialize(attributes).unwrap_or_else(|_| begun(id));
+        Ok(known.iter().map(|(_, id, attributes)| (id.clone(), of(id, attributes))).collect())
     }
 
-    async fn create(_context: &Context<'_>, spec: &RunSpec) -> Result<String, ResourceError> {
-        Ok(format!("{}/{}", needed(&spec.instance_id)?, spec.job))
+    async fn create(context: &Context<'_>, spec: &RunSpec) -> Result<String, ResourceError> {
+        // Whoever goes on after a crash keeps the identifier and finds this run; a new one has a token of its own.
+        let this: String = context.token.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
+        Ok(format!("{}/{}/{this}", needed(&spec.instance_id)?, spec.job))
     }
 
     async fn converge(context: &Context<'_>, id: &str, spec: &RunSpec) -> Result<RunAttributes, ResourceError> {
@@ -233,14 +237,14 @@ impl ResourceKind for RunKind {
         let context = &Context { events: &hiding, ..*context };
         secrets::send(context, &spec.job, &spec.secrets, instance).await?;
         let ran = async {
-            start(context, spec, instance).await?;
+            start(context, id, spec, instance).await?;
             let exit_code = follow(context, spec, instance).await?;
             // What a failed run leaves behind may be what tells why.
             Ok((exit_code, deliver(context, spec, instance).await?))
         };
         let (exit_code, outputs) = ran.await.map_err(|error| hiding.hide_in(error))?;
-        let ended_at = context.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        Ok(RunAttributes { id: id.to_owned(), digest: spec.digest.clone(), exit_code, ended_at, outputs })
+        let ended_at = Some(context.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+        Ok(RunAttributes { id: id.to_owned(), digest: Some(spec.digest.clone()), exit_code: Some(exit_code), ended_at, outputs })
     }
 
     /// History can't be taken away, and what still runs ends with its machine.

@@ -8,6 +8,7 @@ mod golden;
 mod job;
 mod life;
 mod plain;
+mod run;
 mod secret;
 mod stage;
 mod two;

@@ -182,6 +182,7 @@ impl House {
             artifacts: bundles,
             explain: &|_| None,
             unsettled: Mutex::new(self.unsettled.clone()),
+            keep_failed: false,
         }
     }
 

@@ -205,6 +205,7 @@ impl History {
             artifacts: bundles,
             explain: &|_| None,
             unsettled: Mutex::new(unsettled),
+            keep_failed: false,
         }
     }
 

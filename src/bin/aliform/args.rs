@@ -57,6 +57,8 @@ pub(crate) enum Command {
     Apply(Apply),
     /// Take everything away, after asking
     Destroy(Destroy),
+    /// Run a script once, on a machine that is gone again afterwards
+    Run(Run),
     /// Show what runs where
     Status,
     /// Show an application's log
@@ -144,6 +146,56 @@ pub(crate) struct Doing {
 pub(crate) struct Destroy {
     #[command(flatten)]
     pub(crate) doing: Doing,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// A script, or a job of the manifest
+    #[arg(value_name = "SCRIPT|JOB", required_unless_present = "release")]
+    pub(crate) target: Option<String>,
+    #[command(flatten)]
+    pub(crate) script: Script,
+    /// If it fails, keep what it ran on, which goes on costing money
+    #[arg(long)]
+    pub(crate) keep_on_failure: bool,
+    /// Release what a run left; its receipt names the stack
+    #[arg(long, value_name = "STACK", conflicts_with = "target")]
+    pub(crate) release: Option<String>,
+    #[command(flatten)]
+    pub(crate) doing: Doing,
+}
+
+/// What a manifest would say of a script.
+#[derive(Debug, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Of a script (of a job the manifest says it)")]
+pub(crate) struct Script {
+    /// vCPUs, at least
+    #[arg(long, value_name = "N")]
+    pub(crate) cpu: Option<u32>,
+    /// Memory, at least: `4GiB`
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory: Option<String>,
+    /// When it is ended at the latest; 1h unless told otherwise
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) timeout: Option<String>,
+    /// What it may cost: `5 CNY`
+    #[arg(long, value_name = "MONEY")]
+    pub(crate) budget: Option<String>,
+    /// Where; chosen unless told otherwise
+    #[arg(long, value_name = "REGION")]
+    pub(crate) region: Option<String>,
+    /// A variable, or the name of one that is handed over as a secret; may be given several times
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<String>,
+    /// A file or folder to bring back; may be given several times
+    #[arg(long, value_name = "PATH")]
+    pub(crate) fetch: Vec<String>,
+    /// The product that runs it: `ecs`
+    #[arg(long, value_name = "PRODUCT")]
+    pub(crate) product: Option<String>,
+    /// A name, to tell runs of the same script apart
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -18,6 +18,7 @@ use crate::error::CommandError;
 use crate::render::ndjson::{self, ErrorContent, Ndjson};
 use crate::render::plan::{PlanOptions, plan};
 use crate::render::progress::Progress;
+use crate::render::receipt::{Receipt, receipt};
 use crate::render::style::Style;
 use crate::render::summary::{Summary, summary};
 use crate::render::{diagnostic, json, table};
@@ -100,6 +101,16 @@ impl Output {
         self.format != Format::Human
     }
 
+    /// Whether the result is one JSON document.
+    pub(crate) fn is_document(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// How the next commands begin.
+    pub(crate) fn program(&self) -> &str {
+        &self.program
+    }
+
     /// Text as it is, for people and programs alike.
     pub(crate) fn text(&self, text: &str) {
         let mut out = stdout().lock();
@@ -166,6 +177,14 @@ impl Output {
         match self.format {
             Format::Human => self.text(&format!("\n{}", summary(&end, &self.program, !self.local, &self.style))),
             _ => self.json(&end),
+        }
+    }
+
+    /// The end of a run.
+    pub(crate) fn receipt(&self, shown: &Receipt) {
+        match self.format {
+            Format::Human => self.text(&format!("\n{}", receipt(shown, &self.style))),
+            _ => self.json(shown),
         }
     }
 

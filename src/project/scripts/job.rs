@@ -1,7 +1,8 @@
 //! The scripts that a job needs on its machine: start, look, deliver. Texts for `sh`, the same for the same settings.
 //!
-//! What they expect from whoever sends them: `start` is preceded by `BUNDLE_URL` and `BUNDLE_SHA256`, `look` by `OFFSET`
-//! and `MOST` (bytes), `deliver` by `OUTPUT_URL`. `ALIFORM_ROOT` in the environment goes before every path.
+//! What they expect from whoever sends them: `start` is preceded by `RUN` (which run this is), `BUNDLE_URL` and
+//! `BUNDLE_SHA256`, `look` by `OFFSET` and `MOST` (bytes), `deliver` by `OUTPUT_URL`. `ALIFORM_ROOT` in the environment
+//! goes before every path.
 
 use std::collections::BTreeMap;
 

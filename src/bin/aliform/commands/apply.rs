@@ -1,6 +1,5 @@
 //! `aliform apply`: shows the plan, asks, carries it out.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 use std::path::Path;
 use std::sync::Mutex;
@@ -10,9 +9,9 @@ use aliform::apply::run::{Outcome, apply};
 use aliform::apply::world::World;
 use aliform::manifest::Manifest;
 use aliform::model::address::Kind;
+use aliform::model::event::EventSink;
 use aliform::model::finding::Severity;
 use aliform::plan::saved::Plan;
-use aliform::resources::kind::Artifacts;
 use aliform::resources::registry;
 use aliform::state::store::Store;
 use tokio::sync::watch;
@@ -98,14 +97,9 @@ pub(crate) async fn carry_out(
         store.finish()?;
         return Ok(0);
     }
-    gate(&made.plan, accepted)?;
-    check_at_hand(workspace, &made)?;
-    if !doing.auto_approve && !approved(&made.plan, out) {
-        return Err(
-            CommandError::failed("not approved; nothing was changed").hint("answer `yes`, or use `--auto-approve` where nobody can answer")
-        );
-    }
-    let outcome = perform(workspace, client, store, &made.plan, &made.bundles, made.unsettled, doing.parallelism, out).await?;
+    review(workspace, &made, doing.auto_approve, accepted, out)?;
+    let performing = Performing { events: out.events(), parallelism: doing.parallelism, keep_failed: false };
+    let outcome = perform(workspace, client, store, &made, performing, out).await?;
     let state = store.state();
     out.applied(&made.plan, &outcome, &state);
     Ok(match () {
@@ -115,6 +109,16 @@ pub(crate) async fn carry_out(
         () if outcome.done == 0 || outcome.failed.iter().any(|(address, _)| matches!(address.kind, Kind::Release | Kind::Run)) => FAILED,
         () => PARTIAL,
     })
+}
+
+/// Lets a plan that was shown pass only if nothing forbids it, nothing is missing, and somebody approves.
+pub(crate) fn review(workspace: &Workspace, made: &Made, approved: bool, accepted: &[String], out: &Output) -> Result<(), CommandError> {
+    gate(&made.plan, accepted)?;
+    check_at_hand(workspace, made)?;
+    if approved || approves(&made.plan, out) {
+        return Ok(());
+    }
+    Err(CommandError::failed("not approved; nothing was changed").hint("answer `yes`, or use `--auto-approve` where nobody can answer"))
 }
 
 /// What must not happen even if it is approved.
@@ -145,7 +149,7 @@ fn check_at_hand(workspace: &Workspace, made: &Made) -> Result<(), CommandError>
 }
 
 /// Asks. Only `yes` is a yes; silence and the end of input are a no.
-fn approved(plan: &Plan, out: &Output) -> bool {
+fn approves(plan: &Plan, out: &Output) -> bool {
     let question = if plan.basis.destroy { "Delete all of this? Only `yes` is a yes: " } else { "Do all of this? Only `yes` is a yes: " };
     out.prompt(question);
     let mut answer = String::new();
@@ -157,15 +161,23 @@ fn approved(plan: &Plan, out: &Output) -> bool {
     read.is_ok_and(|length| length > 0) && answer.trim() == "yes"
 }
 
-#[expect(clippy::too_many_arguments, reason = "each is a different thing, and they meet only here")]
-async fn perform(
+/// How an approved plan is carried out.
+pub(crate) struct Performing<'a> {
+    /// Who is told.
+    pub(crate) events: &'a dyn EventSink,
+    /// How many steps are under way at once.
+    pub(crate) parallelism: usize,
+    /// Whether what a failed run needed stays.
+    pub(crate) keep_failed: bool,
+}
+
+/// Carries out an approved plan. Ctrl-C stops it, the second time at once.
+pub(crate) async fn perform(
     workspace: &Workspace,
     client: &Client,
     store: &Store,
-    plan: &Plan,
-    artifacts: &dyn Artifacts,
-    unsettled: BTreeMap<aliform::model::address::Address, u64>,
-    parallelism: usize,
+    made: &Made,
+    how: Performing<'_>,
     out: &Output,
 ) -> Result<Outcome, CommandError> {
     let identity = identity(&store.state());
@@ -175,11 +187,12 @@ async fn perform(
         clock: &*clock,
         store,
         identity: &identity,
-        events: out.events(),
+        events: how.events,
         secrets: workspace,
-        artifacts,
+        artifacts: &made.bundles,
         explain: &explain,
-        unsettled: Mutex::new(unsettled),
+        unsettled: Mutex::new(made.unsettled.clone()),
+        keep_failed: how.keep_failed,
     };
     let (stop, stopped) = watch::channel(false);
     let interrupt = async {
@@ -195,7 +208,7 @@ async fn perform(
         }
     };
     tokio::select! {
-        outcome = apply(&world, plan, parallelism.max(1), stopped) => Ok(outcome?),
+        outcome = apply(&world, &made.plan, how.parallelism.max(1), stopped) => Ok(outcome?),
         () = interrupt => Err(CommandError::new(INTERRUPTED, "interrupted")),
     }
 }

@@ -179,6 +179,7 @@ async fn settle(
         artifacts,
         explain: &explain,
         unsettled: Mutex::default(),
+        keep_failed: false,
     };
     recover(&world).await?;
     Ok(world.unsettled.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))

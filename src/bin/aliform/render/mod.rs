@@ -9,6 +9,7 @@ mod money;
 pub(crate) mod ndjson;
 pub(crate) mod plan;
 pub(crate) mod progress;
+pub(crate) mod receipt;
 #[cfg(test)]
 mod samples;
 pub(crate) mod style;

@@ -1,0 +1,147 @@
+//! `aliform run`: one script or job, run on a machine that is gone again afterwards, and a receipt of it.
+
+mod manifest;
+mod watch;
+
+use aliform::manifest::{Job, Manifest, Work};
+use aliform::model::address::{Address, Kind};
+use aliform::state::contents::{State, Status};
+use aliform::state::store::Store;
+
+use super::apply::{Performing, carry_out, perform, review};
+use super::planning::{Aim, Manner, make};
+use crate::args;
+use crate::error::{CommandError, FAILED, INTERRUPTED, PARTIAL, USAGE};
+use crate::output::Output;
+use crate::render::receipt::{Facts, Lived, Receipt, Result as Ended};
+use crate::workspace::{Workspace, clock};
+use watch::Watch;
+
+pub(crate) async fn run(workspace: &Workspace, arguments: &args::Run, out: &Output) -> Result<u8, CommandError> {
+    if let Some(stack) = &arguments.release {
+        return release(workspace, stack, arguments, out).await;
+    }
+    let target = arguments.target.as_deref().unwrap_or_default();
+    if out.is_document() && !arguments.doing.auto_approve {
+        return Err(CommandError::new(USAGE, "one JSON document has no place for a plan to approve")
+            .hint("add `--auto-approve`, or take another `--output`"));
+    }
+    let manifest = manifest::read(workspace, target, &arguments.script)?;
+    let Some(job) = manifest.jobs.values().next() else { return Err(CommandError::failed(format!("`{target}` is no job"))) };
+    let store = workspace.open(&manifest.stack.value, "run", None)?;
+    let ended = once(workspace, &store, &manifest, job, arguments, out).await;
+    // However it ended: what is empty leaves no files.
+    let removed = store.remove_if_empty();
+    let code = ended?;
+    removed?;
+    Ok(code)
+}
+
+/// One run, from the plan to the receipt.
+async fn once(
+    workspace: &Workspace,
+    store: &Store,
+    manifest: &Manifest,
+    job: &Job,
+    arguments: &args::Run,
+    out: &Output,
+) -> Result<u8, CommandError> {
+    let name = &job.name.value;
+    let (run, instance) = (Address::new(Kind::Run, name), Address::new(Kind::Instance, name));
+    let client = workspace.connect(out).await?;
+    if store.look(|state| state.open.is_empty() && state.resources.keys().eq([&run])) {
+        // Nothing but the memory of a run whose receipt was never written.
+        store.remove(&run)?;
+    }
+    let mut manner = Manner::default();
+    manner.replace.extend(store.look(|state| worn(state, &run, &instance)).then(|| instance.clone()));
+    let made = make(workspace, &client, store, &Aim::Manifest(manifest), &manner, out.events()).await?;
+    let before = store.state();
+    if !out.is_document() {
+        out.plan(&made.plan, &before);
+    }
+    if arguments.keep_on_failure {
+        out.note("If the job fails, what it runs on is not released (`--keep-on-failure`) and goes on costing money.");
+    }
+    review(workspace, &made, arguments.doing.auto_approve || made.plan.is_empty(), &[], out)?;
+    let clock = clock();
+    let born = before.resources.get(&instance).map(|machine| machine.created_at);
+    let watch = Watch::new(out.events(), &*clock, &instance, born);
+    let how = Performing { events: &watch, parallelism: arguments.doing.parallelism, keep_failed: arguments.keep_on_failure };
+    let outcome = perform(workspace, &client, store, &made, how, out).await?;
+    let after = store.state();
+    let exit_code = exit_code(&after, &run);
+    let ended = match (outcome.interrupted, exit_code) {
+        (true, _) => Ended::Interrupted,
+        (false, Some(0)) => Ended::Succeeded,
+        (false, _) => Ended::Failed,
+    };
+    let (born, gone) = watch.times();
+    let lived = born.map(|born| Lived { born, gone: gone.unwrap_or_else(|| clock.now()) });
+    let facts = Facts {
+        plan: &made.plan,
+        outcome: &outcome,
+        before: &before,
+        after: &after,
+        job: name,
+        command: command(manifest, job),
+        result: ended,
+        exit_code,
+        lived,
+        program: out.program(),
+    };
+    let receipt = Receipt::new(facts);
+    if after.resources.contains_key(&run) && !after.open.contains_key(&run) {
+        // It is history, and its receipt is written: the next one runs again.
+        store.remove(&run)?;
+    }
+    store.finish()?;
+    out.receipt(&receipt);
+    Ok(match ended {
+        Ended::Interrupted => INTERRUPTED,
+        Ended::Failed => FAILED,
+        Ended::Succeeded if outcome.failed.is_empty() => 0,
+        Ended::Succeeded => PARTIAL,
+    })
+}
+
+/// Whether the machine is one that an earlier run left behind: its end is set, and may come before that of another run.
+fn worn(state: &State, run: &Address, instance: &Address) -> bool {
+    let under_way = state.open.contains_key(run)
+        || state.resources.get(run).is_some_and(|resource| matches!(resource.status, Status::Unfinished { .. }));
+    !under_way && state.resources.get(instance).is_some_and(|machine| !machine.spec["release_after"].is_null())
+}
+
+/// What the run ended with, if it came to an end.
+fn exit_code(state: &State, run: &Address) -> Option<i64> {
+    let resource = state.resources.get(run)?;
+    (resource.status == Status::Ready).then(|| resource.attributes["exit_code"].as_i64())?
+}
+
+/// What runs, in the user's words.
+fn command(manifest: &Manifest, job: &Job) -> String {
+    match &job.work {
+        Work::Run(text) => text.value.trim().to_owned(),
+        Work::Script(path) => {
+            let base = manifest.base.canonicalize().unwrap_or_else(|_| manifest.base.clone());
+            path.strip_prefix(&base).unwrap_or(path).display().to_string()
+        }
+    }
+}
+
+/// Takes away what a run left.
+async fn release(workspace: &Workspace, stack: &str, arguments: &args::Run, out: &Output) -> Result<u8, CommandError> {
+    let state = Store::read(&workspace.state_directory(), stack)?
+        .ok_or_else(|| CommandError::failed(format!("stack `{stack}` has no state here, so nothing is left of it")))?;
+    if state.resources.keys().any(|address| address.kind == Kind::Release) {
+        return Err(
+            CommandError::failed(format!("stack `{stack}` has applications; it is not that of a run")).hint("see `aliform destroy`")
+        );
+    }
+    let store = workspace.open(stack, "run --release", None)?;
+    let client = workspace.connect(out).await?;
+    let made = make(workspace, &client, &store, &Aim::Nothing, &Manner::default(), out.events()).await?;
+    let code = carry_out(workspace, &client, &store, made, &arguments.doing, &[], out).await?;
+    store.remove_if_empty()?;
+    Ok(code)
+}

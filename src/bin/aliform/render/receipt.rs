@@ -1,0 +1,312 @@
+//! How a run ended: what ran, where, for how long, what that cost, and what is left of it.
+
+use aliform::apply::run::Outcome;
+use aliform::model::address::{Address, Kind};
+use aliform::model::change::Action;
+use aliform::model::cost::Total;
+use aliform::plan::saved::Plan;
+use aliform::state::contents::State;
+use jiff::{SignedDuration, Timestamp};
+use rust_decimal::Decimal;
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use super::money;
+use super::style::{Role, Style, one_line, visible};
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Result {
+    /// With exit code 0.
+    Succeeded,
+    /// With another one, or it never came to run.
+    Failed,
+    /// By the user.
+    Interrupted,
+}
+
+/// How long the machine was there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lived {
+    pub(crate) born: Timestamp,
+    pub(crate) gone: Timestamp,
+}
+
+/// The receipt of a run, for people and programs.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Receipt {
+    /// The stack that the run had to itself.
+    pub(crate) stack: String,
+    /// The job.
+    pub(crate) job: String,
+    /// What ran.
+    pub(crate) command: String,
+    /// How it ended.
+    pub(crate) result: Result,
+    /// What it exited with, if it came to its end.
+    pub(crate) exit_code: Option<i64>,
+    /// What failed, and why.
+    pub(crate) failed: Vec<Failure>,
+    /// The region.
+    pub(crate) region: String,
+    /// The zone of the machine.
+    pub(crate) zone: Option<String>,
+    /// The type of the machine.
+    pub(crate) instance_type: Option<String>,
+    /// How long the machine was there, in whole seconds; null if there was none.
+    pub(crate) seconds: Option<u64>,
+    /// What the machine costs an hour.
+    pub(crate) hourly: Total,
+    /// `hourly` for `seconds`: about what the run cost, since machines are billed by the second.
+    pub(crate) cost: Total,
+    /// Where the outputs are; null if there are none.
+    pub(crate) outputs: Option<String>,
+    /// What is left in the cloud.
+    pub(crate) left: Vec<Left>,
+    /// What that costs an hour.
+    pub(crate) left_hourly: Total,
+    /// When the cloud itself ends a machine that is left.
+    pub(crate) ends_at: Option<String>,
+    /// The command that releases what is left.
+    pub(crate) release: Option<String>,
+}
+
+/// Something that failed.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Failure {
+    /// The resource.
+    pub(crate) address: Address,
+    /// Why.
+    pub(crate) error: String,
+}
+
+/// Something that is left.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Left {
+    /// The resource.
+    pub(crate) address: Address,
+    /// Its identifier, if it is known.
+    pub(crate) id: Option<String>,
+}
+
+/// What a receipt is made from.
+pub(crate) struct Facts<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) outcome: &'a Outcome,
+    /// The state before the run, and after it.
+    pub(crate) before: &'a State,
+    pub(crate) after: &'a State,
+    pub(crate) job: &'a str,
+    pub(crate) command: String,
+    pub(crate) result: Result,
+    pub(crate) exit_code: Option<i64>,
+    pub(crate) lived: Option<Lived>,
+    /// How the next commands begin.
+    pub(crate) program: &'a str,
+}
+
+impl Receipt {
+    pub(crate) fn new(facts: Facts<'_>) -> Self {
+        let Facts { plan, after, .. } = facts;
+        let (run, machine) = (Address::new(Kind::Run, facts.job), Address::new(Kind::Instance, facts.job));
+        let (wanted, held) = (plan.wanted.get(&machine).map(|wanted| &wanted.spec), facts.before.resources.get(&machine));
+        let spec = wanted.or(held.map(|held| &held.spec));
+        let part = |key: &str| spec.and_then(|spec| spec[key].as_str()).map(str::to_owned);
+        let hourly = hourly(plan, |address| *address == machine);
+        let seconds = facts.lived.map(|lived| seconds(lived.gone.duration_since(lived.born)));
+        let mut left: Vec<Left> = Vec::new();
+        for (address, resource) in after.resources.iter().filter(|(address, _)| **address != run) {
+            left.push(Left { address: address.clone(), id: Some(resource.id.clone()) });
+        }
+        for address in after.open.keys().filter(|address| !after.resources.contains_key(*address) && **address != run) {
+            left.push(Left { address: address.clone(), id: None });
+        }
+        let cost = hourly.times(Decimal::from(seconds.unwrap_or_default()) / Decimal::from(3600));
+        Receipt {
+            stack: plan.basis.stack.clone(),
+            job: facts.job.to_owned(),
+            command: facts.command,
+            result: facts.result,
+            exit_code: facts.exit_code,
+            failed: facts
+                .outcome
+                .failed
+                .iter()
+                .map(|(address, error)| Failure { address: address.clone(), error: error.clone() })
+                .collect(),
+            region: plan.region.clone(),
+            zone: part("zone"),
+            instance_type: part("instance_type"),
+            seconds,
+            cost: Total { sums: cost.sums.iter().map(|money| money.rounded(6)).collect(), ..cost },
+            hourly,
+            outputs: after.resources.get(&run).and_then(|run| run.attributes["outputs"].as_str()).map(str::to_owned),
+            left_hourly: self::hourly(plan, |address| after.resources.contains_key(address)),
+            ends_at: after.resources.get(&machine).and_then(|machine| ends_at(&machine.spec, facts.lived?.born)),
+            release: (!left.is_empty()).then(|| format!("{} run --release {}", facts.program, plan.basis.stack)),
+            left,
+        }
+    }
+}
+
+/// What some resources of a plan cost an hour.
+fn hourly(plan: &Plan, which: impl Fn(&Address) -> bool) -> Total {
+    let mut total = Total::default();
+    for change in plan.changes.iter().filter(|change| which(&change.address)) {
+        let cost = if change.action == Action::Delete { &change.cost_before } else { &change.cost_after };
+        total.merge(&cost.hourly());
+    }
+    total
+}
+
+/// Begun seconds count whole.
+fn seconds(lived: SignedDuration) -> u64 {
+    u64::try_from(lived.as_millis().max(0)).unwrap_or(u64::MAX).div_ceil(1000)
+}
+
+/// When the cloud ends the machine, if it was told to.
+fn ends_at(spec: &Json, born: Timestamp) -> Option<String> {
+    let end = born.checked_add(SignedDuration::from_secs(i64::try_from(spec["release_after"].as_u64()?).ok()?)).ok()?;
+    Some(end.strftime("%Y-%m-%dT%H:%MZ").to_string())
+}
+
+/// A time in words: `2h 5m 10s`.
+fn words(seconds: u64) -> String {
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    let parts = [(hours, 'h'), (minutes, 'm'), (seconds % 60, 's')];
+    let words: Vec<String> = parts.iter().filter(|(number, _)| *number > 0).map(|(number, unit)| format!("{number}{unit}")).collect();
+    if words.is_empty() { "0s".to_owned() } else { words.join(" ") }
+}
+
+/// The receipt as text.
+pub(crate) fn receipt(receipt: &Receipt, style: &Style) -> String {
+    let mut text = heading(receipt, style);
+    for failure in &receipt.failed {
+        text += &format!("  {} {}: {}\n", style.paint(Role::Error, "✗"), failure.address, visible(&failure.error).replace('\n', "\n    "));
+    }
+    let mut line = |name: &str, what: &str| text += &format!("  {}  {what}\n", style.paint(Role::Dim, &format!("{name:<7}")));
+    line("ran", &one_line(&receipt.command));
+    let stays = receipt.left.iter().any(|left| left.address.kind == Kind::Instance);
+    if let (Some(seconds), Some(zone), Some(kind)) = (receipt.seconds, &receipt.zone, &receipt.instance_type) {
+        line("where", &format!("{kind} in {zone}, {}", receipt.region));
+        line("machine", &format!("lived {}{}", words(seconds), if stays { " so far" } else { "" }));
+        line("cost", &cost(receipt, seconds));
+    } else {
+        line("cost", "nothing: no machine was started");
+    }
+    if let Some(outputs) = &receipt.outputs {
+        line("outputs", &one_line(outputs));
+    }
+    if receipt.left.is_empty() {
+        line("left", "nothing: no resource of it is in the state any more");
+        return text;
+    }
+    let left: Vec<String> = receipt.left.iter().map(|left| left.address.to_string()).collect();
+    line("left", &style.paint(Role::Warning, &left.join(", ")));
+    line("", &format!("{} an hour until it is released", money::amounts(&receipt.left_hourly, money::HOURLY)));
+    if let Some(end) = &receipt.ends_at {
+        line("", &format!("the cloud ends the machine itself at {end}, about"));
+    }
+    if let Some(release) = &receipt.release {
+        line("", &format!("release it with: {}", style.paint(Role::Hint, release)));
+    }
+    text
+}
+
+fn heading(receipt: &Receipt, style: &Style) -> String {
+    let job = format!("Job `{}`", one_line(&receipt.job));
+    let code = receipt.exit_code.map_or_else(|| "it did not come to its end".to_owned(), |code| format!("exit code {code}"));
+    let (words, role) = match receipt.result {
+        Result::Succeeded => (format!("{job} is done: {code}"), Role::Added),
+        Result::Failed => (format!("{job} failed: {code}"), Role::Error),
+        Result::Interrupted => (format!("{job} was stopped"), Role::Warning),
+    };
+    format!("{}.\n", style.paint(role, &words))
+}
+
+/// What it cost, and how that is known.
+fn cost(receipt: &Receipt, seconds: u64) -> String {
+    if receipt.hourly.sums.is_empty() {
+        return money::amounts(&receipt.hourly, money::HOURLY);
+    }
+    let usage = if receipt.hourly.usage { ", and traffic by usage" } else { "" };
+    let hourly = money::amounts(&receipt.hourly, money::HOURLY);
+    let about = money::amounts(&receipt.cost, money::HOURLY);
+    format!("about {about}: {hourly} an hour for {}, billed by the second{usage}", words(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::*;
+
+    fn sample() -> Receipt {
+        let total = |amount: &str| Total { sums: vec![amount.parse().unwrap()], ..Total::default() };
+        Receipt {
+            stack: "run-train".to_owned(),
+            job: "train".to_owned(),
+            command: "train.py".to_owned(),
+            result: Result::Succeeded,
+            exit_code: Some(0),
+            failed: Vec::new(),
+            region: "cn-hangzhou".to_owned(),
+            zone: Some("cn-hangzhou-b".to_owned()),
+            instance_type: Some("ecs.e-c1m2.large".to_owned()),
+            seconds: Some(3725),
+            hourly: total("0.267 CNY"),
+            cost: total("0.276271 CNY"),
+            outputs: Some("outputs/train".to_owned()),
+            left: Vec::new(),
+            left_hourly: Total::default(),
+            ends_at: None,
+            release: None,
+        }
+    }
+
+    #[test]
+    fn a_receipt_says_where_how_long_and_how_the_cost_is_known() {
+        assert_snapshot!(receipt(&sample(), &Style::plain(80)), @r"
+        Job `train` is done: exit code 0.
+          ran      train.py
+          where    ecs.e-c1m2.large in cn-hangzhou-b, cn-hangzhou
+          machine  lived 1h 2m 5s
+          cost     about 0.2763 CNY: 0.2670 CNY an hour for 1h 2m 5s, billed by the second
+          outputs  outputs/train
+          left     nothing: no resource of it is in the state any more
+        ");
+    }
+
+    #[test]
+    fn what_is_kept_says_its_price_and_the_way_out() {
+        let kept = Receipt {
+            result: Result::Failed,
+            exit_code: Some(3),
+            outputs: None,
+            left: vec![Left { address: Address::new(Kind::Instance, "train"), id: Some("i-1".to_owned()) }],
+            left_hourly: sample().hourly,
+            ends_at: Some("2026-11-21T12:00Z".to_owned()),
+            release: Some("aliform run --release run-train".to_owned()),
+            ..sample()
+        };
+        assert_snapshot!(receipt(&kept, &Style::plain(80)), @r"
+        Job `train` failed: exit code 3.
+          ran      train.py
+          where    ecs.e-c1m2.large in cn-hangzhou-b, cn-hangzhou
+          machine  lived 1h 2m 5s so far
+          cost     about 0.2763 CNY: 0.2670 CNY an hour for 1h 2m 5s, billed by the second
+          left     instance.train
+                   0.2670 CNY an hour until it is released
+                   the cloud ends the machine itself at 2026-11-21T12:00Z, about
+                   release it with: aliform run --release run-train
+        ");
+    }
+
+    #[test]
+    fn what_never_had_a_machine_cost_nothing() {
+        let never = Receipt { result: Result::Interrupted, exit_code: None, seconds: None, ..sample() };
+        assert!(receipt(&never, &Style::plain(80)).contains("cost     nothing: no machine was started"));
+        assert_eq!((words(0), words(7260), seconds(SignedDuration::from_millis(1001))), ("0s".to_owned(), "2h 1m".to_owned(), 2));
+    }
+}
