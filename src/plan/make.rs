@@ -121,10 +121,13 @@ fn plan_ahead(inputs: Inputs<'_>) -> Result<Plan, PlanError> {
     Ok(plan.sealed())
 }
 
-/// What is released again, with the seconds that the longest of its runs may take.
+/// What passes, with the seconds that it may take: runs, and what is released after the longest of its own.
 fn passing(desired: &Desired) -> BTreeMap<&Address, u64> {
     let limit = |run: &Address| desired.nodes.get(run)?.spec.get("limit")?.as_u64();
-    desired.released.iter().map(|(address, runs)| (address, runs.iter().filter_map(limit).max().unwrap_or_default())).collect()
+    let runs = desired.nodes.keys().filter(|address| registry::kind(address.kind).ends());
+    let runs = runs.map(|run| (run, limit(run).unwrap_or_default()));
+    let released = desired.released.iter().map(|(address, runs)| (address, runs.iter().filter_map(limit).max().unwrap_or_default()));
+    runs.chain(released).collect()
 }
 
 /// A budget that can't be held against every price: an unknown one, or one in another currency.

@@ -106,7 +106,11 @@ pub(crate) async fn carry_out(
         () if outcome.interrupted => INTERRUPTED,
         () if outcome.failed.is_empty() => 0,
         // An application that does not answer, or a job that fails, is the failure; that its machines stood is no consolation.
-        () if outcome.done == 0 || outcome.failed.iter().any(|(address, _)| matches!(address.kind, Kind::Release | Kind::Run)) => FAILED,
+        () if outcome.done == 0
+            || outcome.failed.iter().any(|(address, _)| address.kind == Kind::Release || registry::kind(address.kind).ends()) =>
+        {
+            FAILED
+        }
         () => PARTIAL,
     })
 }

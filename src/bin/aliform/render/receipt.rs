@@ -98,6 +98,9 @@ pub(crate) struct Facts<'a> {
     pub(crate) before: &'a State,
     pub(crate) after: &'a State,
     pub(crate) job: &'a str,
+    /// The run, and what costs most of all that it needs.
+    pub(crate) run: &'a Address,
+    pub(crate) payer: &'a Address,
     pub(crate) command: String,
     pub(crate) result: Result,
     pub(crate) exit_code: Option<i64>,
@@ -109,11 +112,11 @@ pub(crate) struct Facts<'a> {
 impl Receipt {
     pub(crate) fn new(facts: Facts<'_>) -> Self {
         let Facts { plan, after, .. } = facts;
-        let (run, machine) = (Address::new(Kind::Run, facts.job), Address::new(Kind::Instance, facts.job));
-        let (wanted, held) = (plan.wanted.get(&machine).map(|wanted| &wanted.spec), facts.before.resources.get(&machine));
+        let (run, payer) = (facts.run.clone(), facts.payer);
+        let (wanted, held) = (plan.wanted.get(payer).map(|wanted| &wanted.spec), facts.before.resources.get(payer));
         let spec = wanted.or(held.map(|held| &held.spec));
         let part = |key: &str| spec.and_then(|spec| spec[key].as_str()).map(str::to_owned);
-        let hourly = hourly(plan, |address| *address == machine);
+        let hourly = hourly(plan, |address| address == payer);
         let seconds = facts.lived.map(|lived| seconds(lived.gone.duration_since(lived.born)));
         let mut left: Vec<Left> = Vec::new();
         for (address, resource) in after.resources.iter().filter(|(address, _)| **address != run) {
@@ -143,7 +146,7 @@ impl Receipt {
             hourly,
             outputs: after.resources.get(&run).and_then(|run| run.attributes["outputs"].as_str()).map(str::to_owned),
             left_hourly: self::hourly(plan, |address| after.resources.contains_key(address)),
-            ends_at: after.resources.get(&machine).and_then(|machine| ends_at(&machine.spec, facts.lived?.born)),
+            ends_at: after.resources.get(payer).and_then(|machine| ends_at(&machine.spec, facts.lived?.born)),
             release: (!left.is_empty()).then(|| format!("{} run --release {}", facts.program, plan.basis.stack)),
             left,
         }

@@ -5,7 +5,9 @@ mod watch;
 
 use aliform::manifest::{Job, Manifest, Work};
 use aliform::model::address::{Address, Kind};
-use aliform::state::contents::{State, Status};
+use aliform::plan::saved::Plan;
+use aliform::resources::registry;
+use aliform::state::contents::{Resource, State, Status};
 use aliform::state::store::Store;
 
 use super::apply::{Performing, carry_out, perform, review};
@@ -47,14 +49,14 @@ async fn once(
     out: &Output,
 ) -> Result<u8, CommandError> {
     let name = &job.name.value;
-    let (run, instance) = (Address::new(Kind::Run, name), Address::new(Kind::Instance, name));
     let client = workspace.connect(out).await?;
-    if store.look(|state| state.open.is_empty() && state.resources.keys().eq([&run])) {
-        // Nothing but the memory of a run whose receipt was never written.
+    // Nothing but the memory of runs whose receipt was never written.
+    let memory = store.look(|state| state.open.is_empty() && state.resources.keys().all(ends));
+    for run in store.look(|state| state.resources.keys().filter(|_| memory).cloned().collect::<Vec<_>>()) {
         store.remove(&run)?;
     }
     let mut manner = Manner::default();
-    manner.replace.extend(store.look(|state| worn(state, &run, &instance)).then(|| instance.clone()));
+    manner.replace.extend(store.look(worn));
     let made = make(workspace, &client, store, &Aim::Manifest(manifest), &manner, out.events()).await?;
     let before = store.state();
     if !out.is_document() {
@@ -65,25 +67,27 @@ async fn once(
     }
     review(workspace, &made, arguments.doing.auto_approve || made.plan.is_empty(), &[], out)?;
     let clock = clock();
-    let born = before.resources.get(&instance).map(|machine| machine.created_at);
-    let watch = Watch::new(out.events(), &*clock, &instance, born);
+    let watch = Watch::new(out.events(), &*clock, &before);
     let how = Performing { events: &watch, parallelism: arguments.doing.parallelism, keep_failed: arguments.keep_on_failure };
     let outcome = perform(workspace, &client, store, &made, how, out).await?;
     let after = store.state();
+    let run = made.plan.wanted.keys().find(|address| ends(address)).cloned().unwrap_or_else(|| Address::new(Kind::Run, name));
     let exit_code = exit_code(&after, &run);
     let ended = match (outcome.interrupted, exit_code) {
         (true, _) => Ended::Interrupted,
         (false, Some(0)) => Ended::Succeeded,
         (false, _) => Ended::Failed,
     };
-    let (born, gone) = watch.times();
-    let lived = born.map(|born| Lived { born, gone: gone.unwrap_or_else(|| clock.now()) });
+    let payer = payer(&made.plan, &run);
+    let lived = watch.times(&payer).map(|(born, gone)| Lived { born, gone: gone.unwrap_or_else(|| clock.now()) });
     let facts = Facts {
         plan: &made.plan,
         outcome: &outcome,
         before: &before,
         after: &after,
         job: name,
+        run: &run,
+        payer: &payer,
         command: command(manifest, job),
         result: ended,
         exit_code,
@@ -105,11 +109,30 @@ async fn once(
     })
 }
 
-/// Whether the machine is one that an earlier run left behind: its end is set, and may come before that of another run.
-fn worn(state: &State, run: &Address, instance: &Address) -> bool {
-    let under_way = state.open.contains_key(run)
-        || state.resources.get(run).is_some_and(|resource| matches!(resource.status, Status::Unfinished { .. }));
-    !under_way && state.resources.get(instance).is_some_and(|machine| !machine.spec["release_after"].is_null())
+/// Whether it comes to its end by itself.
+fn ends(address: &Address) -> bool {
+    registry::kind(address.kind).ends()
+}
+
+/// The machines that an earlier run left behind: their end is set, and may come before that of another run.
+fn worn(state: &State) -> Vec<Address> {
+    let unfinished = |(address, resource): (&Address, &Resource)| ends(address) && matches!(resource.status, Status::Unfinished { .. });
+    if state.open.keys().any(ends) || state.resources.iter().any(unfinished) {
+        return Vec::new();
+    }
+    let worn = state.resources.iter().filter(|(_, resource)| !resource.spec["release_after"].is_null());
+    worn.map(|(address, _)| address.clone()).collect()
+}
+
+/// What the run is paid by: of everything that passes with it, and itself, what costs most an hour.
+fn payer(plan: &Plan, run: &Address) -> Address {
+    let cost = |address: &Address| {
+        let change = plan.changes.iter().find(|change| change.address == *address);
+        change.and_then(|change| change.cost_after.hourly().sums.first().map(|sum| sum.amount)).unwrap_or_default()
+    };
+    let kept = plan.wanted.keys().filter(|address| address.kind == Kind::Instance);
+    let passing = plan.released.keys().chain(kept).chain([run]);
+    passing.max_by_key(|address| cost(address)).unwrap_or(run).clone()
 }
 
 /// What the run ended with, if it came to an end.

@@ -1,0 +1,100 @@
+//! A job on a virtual machine of its own.
+
+use std::collections::BTreeSet;
+
+use super::{SLACK, Task};
+use crate::manifest::InstanceChoice;
+use crate::model::address::{Address, Kind};
+use crate::model::value::{Reference, Value};
+use crate::project::scripts::job::{JobSettings, job_scripts};
+use crate::resolve::app::json;
+use crate::resolve::choose::{self, Wish};
+use crate::resolve::error::ResolveError;
+use crate::resolve::network::Network;
+use crate::resolve::{Draft, release};
+use crate::resources::desired::Node;
+use crate::resources::instance::{DiskSpec, InstanceSpec, Power};
+use crate::resources::name;
+use crate::resources::run::RunSpec;
+use crate::resources::security_group::SecurityGroupSpec;
+
+/// Mbit/s of a machine that has to fetch something.
+const FETCHING: u32 = 50;
+
+/// Adds its resources.
+pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_>) -> Result<(), ResolveError> {
+    let job = task.job;
+    let name = job.name.value.clone();
+    let stack = draft.manifest.stack.value.clone();
+    let choice = InstanceChoice::Needs(job.needs.clone());
+    let wish = Wish { key: format!("jobs.{name}"), location: &job.name.location, choice: &choice, image: None, disk: None };
+    let machine = choose::machine(draft, &wish, &network.zones(draft)).await?;
+    let (bundle, bucket) = task.add_files(draft);
+    let limit = task.limit;
+    let run = Address::new(Kind::Run, &name);
+
+    let group = Address::new(Kind::SecurityGroup, &name);
+    let (vpc_id, depends_on) = network.vpc(draft);
+    let group_id = match &network.security_group {
+        Some(id) => Value::Known(id.clone()),
+        None => {
+            // Nobody has to reach it: Cloud Assistant comes from within.
+            let spec = SecurityGroupSpec { name: name::of(&stack, &group), vpc_id, rules: Vec::new().into_iter().collect() };
+            draft.desired.nodes.insert(group.clone(), Node { spec: json(&spec), depends_on });
+            Value::Pending(Reference::new(group.clone(), "id"))
+        }
+    };
+    let instance = Address::new(Kind::Instance, &name);
+    let (vswitch_id, mut depends_on) = network.vswitch(draft, &machine.zone);
+    if network.security_group.is_none() {
+        depends_on.insert(group.clone());
+    }
+    let spec = InstanceSpec {
+        name: name::of(&stack, &instance),
+        zone: machine.zone.clone(),
+        instance_type: machine.instance_type.clone(),
+        image_id: machine.image.clone(),
+        vswitch_id,
+        security_group_id: group_id,
+        system_disk: DiskSpec {
+            category: machine.disk_category.clone(),
+            performance_level: machine.disk_level.clone(),
+            size: machine.disk_size,
+        },
+        bandwidth: if task.fetcher(draft.manifest).fetches().is_some() { FETCHING } else { 0 },
+        power: Power::Running,
+        release_after: (!job.keep).then_some(limit + SLACK),
+    };
+    draft.desired.nodes.insert(instance.clone(), Node { spec: json(&spec), depends_on });
+
+    let scripts = job_scripts(&JobSettings {
+        stack,
+        job: name.clone(),
+        digest: task.digest.clone(),
+        command: task.command.clone(),
+        limit,
+        environment: task.plain.clone(),
+        secrets: !task.secrets.is_empty(),
+        outputs: task.outputs.clone(),
+    });
+    let spec = RunSpec {
+        job: name,
+        digest: task.digest.clone(),
+        instance_id: Value::Pending(Reference::new(instance.clone(), "id")),
+        bucket: Value::Pending(Reference::new(bucket.clone(), "id")),
+        bundle_key: Value::Pending(Reference::new(bundle.clone(), "key")),
+        bundle_digest: task.bundle.digest.clone(),
+        limit,
+        secrets: task.secrets.clone(),
+        outputs: task.outputs.clone(),
+        start_script: scripts.start,
+        look_script: scripts.look,
+        deliver_script: scripts.deliver,
+    };
+    let depends_on = BTreeSet::from([instance, bundle, bucket]);
+    draft.desired.nodes.insert(run.clone(), Node { spec: json(&spec), depends_on });
+    if !job.keep {
+        release::serve(&mut draft.passing, &run);
+    }
+    Ok(())
+}
