@@ -10,6 +10,7 @@ mod limits;
 pub mod on_demand;
 pub mod processes;
 pub mod simulated;
+mod talk;
 mod wire;
 
 use std::collections::BTreeMap;

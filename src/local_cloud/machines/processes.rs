@@ -12,24 +12,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
-use tokio::net::UnixStream;
 use tokio::sync::OnceCell;
 
 use super::agent::ARGUMENT;
 use super::identity::{Record, kill_carriers};
 use super::isolation::Isolation;
-
-use super::wire::{HostEnvironment, Launch, LaunchReport, PROTOCOL, Reply, Request, RunRequest, SOCKET, read_frame, write_frame};
+use super::talk::{START, answers, ask, ask_within, connect, not_running, receive};
+use super::wire::{HostEnvironment, Launch, LaunchReport, Reply, Request, RunRequest, SOCKET, write_frame};
 use super::{
     CancellationSignal, CommandOutcome, CommandSpec, Ending, FileEntry, FileFault, FilePart, FileSpec, MachineError, MachineSpec, Machines,
     Opening, Progress, disk, exchange, limits,
 };
 
-/// How long an agent may take to start, and to answer anything but a command.
-const START: Duration = Duration::from_secs(30);
 /// How long an agent may take to list or read files.
 const READING: Duration = Duration::from_secs(300);
 /// How long a machine may take to end by itself before it is killed.
@@ -301,13 +297,7 @@ impl Processes {
     /// Asks for files. Their listing reads all of them, so it may take longer than other answers.
     async fn fetch(&self, machine: &MachineSpec, request: Request) -> Result<(Reply, Vec<u8>), FileFault> {
         let directory = self.machine(&machine.id).map_err(FileFault::ReadFailed)?;
-        let asked = async {
-            let mut stream = connect(&directory).await?;
-            write_frame(&mut stream, &request, &[]).await?;
-            receive(&mut stream).await
-        };
-        let answer = tokio::time::timeout(READING, asked).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-        match answer.map_err(|error| FileFault::ReadFailed(not_running(&error)))? {
+        match ask_within(READING, &directory, &request, &[]).await.map_err(|error| FileFault::ReadFailed(not_running(&error)))? {
             (Reply::Refused(fault), _) => Err(fault.into()),
             other => Ok(other),
         }
@@ -376,7 +366,7 @@ impl Machines for Processes {
     async fn read_file(&self, machine: &MachineSpec, path: &str, from: u64, most: u64) -> Result<FilePart, MachineError> {
         let fail = |reason| MachineError { id: machine.id.clone(), what: "read a file", reason };
         let directory = self.machine(&machine.id).map_err(fail)?;
-        match ask_for(&directory, &Request::ReadFile { path: path.to_owned(), from, most }, &[]).await {
+        match ask_within(START, &directory, &Request::ReadFile { path: path.to_owned(), from, most }, &[]).await {
             Ok((Reply::Content { size }, bytes)) => Ok(FilePart { size, bytes }),
             Ok((Reply::Missing(reason), _)) => Err(fail(reason)),
             Ok((other, _)) => Err(fail(format!("it answered {other:?}"))),
@@ -482,47 +472,4 @@ fn host_environment() -> HostEnvironment {
         https_proxy: read(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
         no_proxy: read(&["no_proxy", "NO_PROXY"]),
     }
-}
-
-fn not_running(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => "the machine is not running".to_owned(),
-        _ => format!("the machine was lost: {error}"),
-    }
-}
-
-/// Whether the agent is there and speaks this server's protocol.
-async fn answers(directory: &Path) -> bool {
-    matches!(ask(directory, &Request::Ping, &[]).await, Ok(Reply::Pong { protocol: PROTOCOL }))
-}
-
-/// Connects through the opened directory: a socket's address has 108 bytes, its path may be longer.
-async fn connect(directory: &Path) -> io::Result<UnixStream> {
-    #[cfg(target_os = "linux")]
-    {
-        use std::os::fd::AsRawFd;
-
-        let opened = std::fs::File::open(directory)?;
-        UnixStream::connect(format!("/proc/self/fd/{}/{SOCKET}", opened.as_raw_fd())).await
-    }
-    #[cfg(not(target_os = "linux"))]
-    UnixStream::connect(directory.join(SOCKET)).await
-}
-
-async fn ask(directory: &Path, request: &Request, payload: &[u8]) -> io::Result<Reply> {
-    ask_for(directory, request, payload).await.map(|(reply, _)| reply)
-}
-
-/// The same with what the reply carries.
-async fn ask_for(directory: &Path, request: &Request, payload: &[u8]) -> io::Result<(Reply, Vec<u8>)> {
-    let asked = async {
-        let mut stream = connect(directory).await?;
-        write_frame(&mut stream, request, payload).await?;
-        receive(&mut stream).await
-    };
-    tokio::time::timeout(START, asked).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
-}
-
-async fn receive<T: DeserializeOwned>(reader: &mut (impl tokio::io::AsyncRead + Unpin)) -> io::Result<(T, Vec<u8>)> {
-    read_frame(reader).await?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
