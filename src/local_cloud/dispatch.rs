@@ -76,12 +76,11 @@ pub(crate) fn product_name(version: &str) -> Option<&'static str> {
 }
 
 /// Answers a request of any product. `refused` is a fault that was drawn for it.
-pub(crate) async fn answer(shared: &Arc<Shared>, request: &Request, refused: Option<Fault>) -> Response {
+pub(crate) async fn answer(shared: &Arc<Shared>, request: &Request, params: &Params, refused: Option<Fault>) -> Response {
     let request_id = shared.request_id();
     if fc::is_visitor(request) {
         return fc::answer_visitor(shared, request).await;
     }
-    let params = Params::of(request);
     let action = request.header("x-acs-action").or_else(|| params.text("Action"));
     let version = request.header("x-acs-version").or_else(|| params.text("Version"));
     if let Some(product) = version.and_then(Product::of).filter(|product| product.is_roa()) {
@@ -93,7 +92,7 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: &Request, refused: Opt
     if action.is_none() && version.is_none() {
         return oss::handle(shared, request, &request_id, refused).await;
     }
-    let format = Format::of(request, &params);
+    let format = Format::of(request, params);
     let refuse =
         |fault: Fault, product: &str| fault.answer_as(*format.as_ref().unwrap_or(&Format::Xml), &request_id, &request.host, product);
     let (Some(action), Some(version)) = (action, version) else {
@@ -106,7 +105,7 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: &Request, refused: Opt
         Ok(format) => *format,
         Err(fault) => return refuse(fault.clone(), product.name()),
     };
-    match rpc(shared, request, &params, product, action, refused).await {
+    match rpc(shared, request, params, product, action, refused).await {
         Ok(Answer::Value(mut body)) => {
             body["RequestId"] = request_id.clone().into();
             format.answer(200, &request_id, &format!("{action}Response"), &body)

@@ -186,7 +186,7 @@ impl LocalCloud {
         let response = if fate.lost_request {
             Response::lost()
         } else {
-            let mut response = dispatch::answer(&self.shared, &request, fate.refused).await;
+            let mut response = dispatch::answer(&self.shared, &request, &asked.params, fate.refused).await;
             response.dropped |= fate.lost_answer;
             response
         };

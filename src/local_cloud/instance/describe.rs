@@ -43,6 +43,8 @@ pub(crate) fn describe(call: &mut Call) -> Result<String, Fault> {
     let classic = params.text("InstanceNetworkType").is_some_and(|network| network != "vpc");
     call.end_dry_run()?;
     let now = call.now;
+    let plain = params.iter().all(|(name, _)| NO_FILTERS.contains(&name));
+    let there = (plain && ids.is_none()).then(|| of_region(call, region.id));
     let eips: BTreeMap<&str, &Eip> = call
         .world
         .eips
@@ -53,7 +55,6 @@ pub(crate) fn describe(call: &mut Call) -> Result<String, Fault> {
     let among = |list: &Option<Vec<String>>, own: Option<Ipv4Addr>| {
         list.as_ref().is_none_or(|list| own.is_some_and(|own| list.contains(&own.to_string())))
     };
-    let plain = params.iter().all(|(name, _)| NO_FILTERS.contains(&name));
     let wanted = |instance: &&Instance| {
         instance.region == region.id
             && !classic
@@ -81,18 +82,25 @@ pub(crate) fn describe(call: &mut Call) -> Result<String, Fault> {
             && among(&elastic, eips.get(instance.id.as_str()).map(|eip| eip.address))
             && filter.fits(&instance.tags)
     };
-    let rows = call.world.instances.among(ids.as_deref());
-    let cut = page.cut(rows.filter(|(_, instance)| if plain { instance.region == region.id } else { wanted(instance) }));
+    let cut = match &there {
+        Some(there) => page.cut(there.iter().map(|id| (id.as_str(), id.as_str()))),
+        None => {
+            let rows = call.world.instances.among(ids.as_deref());
+            let fitting = rows.filter(|(_, instance)| if plain { instance.region == region.id } else { wanted(instance) });
+            page.cut(fitting.map(|(id, _)| (id, id)))
+        }
+    };
     let mut shown = Vec::with_capacity(cut.rows.len());
     let mut rendered = Vec::new();
-    for instance in &cut.rows {
-        let text = call.world.index.shown.get(&instance.id, now).unwrap_or_else(|| {
-            let eip = eips.get(instance.id.as_str()).copied();
-            let text: Arc<str> = row(call, instance, eip).to_string().into();
-            let until = instance.next_change(now).unwrap_or(Timestamp::MAX);
-            rendered.push((instance.id.clone(), Shown { text: text.clone(), until }));
-            text
-        });
+    for id in &cut.rows {
+        if let Some(text) = call.world.index.shown.get(id, now) {
+            shown.push(text);
+            continue;
+        }
+        let Some(instance) = call.world.instances.get(id) else { continue };
+        let text: Arc<str> = row(call, instance, eips.get(id).copied()).to_string().into();
+        let until = instance.next_change(now).unwrap_or(Timestamp::MAX);
+        rendered.push((instance.id.clone(), Shown { text: text.clone(), until }));
         shown.push(text);
     }
     let mut told = json!({});
@@ -100,6 +108,17 @@ pub(crate) fn describe(call: &mut Call) -> Result<String, Fault> {
     call.world.index.shown.keep(rendered);
     let told = told.to_string();
     Ok(format!("{{\"Instances\":{{\"Instance\":[{}]}},{}", shown.join(","), &told[1..]))
+}
+
+/// The ids of a region's instances, in their order.
+fn of_region(call: &mut Call, region: &str) -> Arc<[String]> {
+    if let Some(ids) = call.world.index.shown.of_region(region) {
+        return ids;
+    }
+    let there = call.world.instances.values().filter(|instance| instance.region == region);
+    let ids: Arc<[String]> = there.map(|instance| instance.id.clone()).collect();
+    call.world.index.shown.keep_region(region, Arc::clone(&ids));
+    ids
 }
 
 fn family<'a>(call: &'a Call, instance: &Instance) -> &'a str {

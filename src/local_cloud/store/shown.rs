@@ -16,19 +16,32 @@ pub(crate) struct Shown {
 
 /// The rows of instances.
 #[derive(Debug, Default)]
-pub(crate) struct ShownRows(BTreeMap<String, Shown>);
+pub(crate) struct ShownRows {
+    rows: BTreeMap<String, Shown>,
+    /// The ids of a region's rows in their order, so that counting them needs no look at each.
+    regions: BTreeMap<String, Arc<[String]>>,
+}
 
 impl ShownRows {
     pub(crate) fn get(&self, id: &str, now: Timestamp) -> Option<Arc<str>> {
-        self.0.get(id).filter(|shown| now < shown.until).map(|shown| Arc::clone(&shown.text))
+        self.rows.get(id).filter(|shown| now < shown.until).map(|shown| Arc::clone(&shown.text))
     }
 
     pub(crate) fn keep(&mut self, rows: Vec<(String, Shown)>) {
-        self.0.extend(rows);
+        self.rows.extend(rows);
+    }
+
+    pub(crate) fn of_region(&self, region: &str) -> Option<Arc<[String]>> {
+        self.regions.get(region).cloned()
+    }
+
+    pub(crate) fn keep_region(&mut self, region: &str, ids: Arc<[String]>) {
+        self.regions.insert(region.to_owned(), ids);
     }
 
     /// Something changed, whatever it was: rows tell of other rows, too.
     pub(crate) fn forget(&mut self) {
-        self.0.clear();
+        self.rows.clear();
+        self.regions.clear();
     }
 }
