@@ -1,6 +1,7 @@
 //! What can go wrong while a resource is made, changed or taken away.
 
 use crate::cloud::error::ApiError;
+use crate::cloud::kubernetes::KubernetesError;
 
 /// Refusals of a call whose token is known: the call itself, sent before, is still under way.
 const IN_PROGRESS: &[&str] = &[
@@ -49,6 +50,17 @@ pub enum ResourceError {
     /// A call failed.
     #[error(transparent)]
     Api(#[from] ApiError),
+    /// A question to a cluster's own API failed.
+    #[error(transparent)]
+    Kubernetes(#[from] KubernetesError),
+    /// The cloud says that something can't come about, however long one waits.
+    #[error("{what} can't come about: {because}")]
+    Stuck {
+        /// What was waited for.
+        what: String,
+        /// Why it can't, in the cloud's words.
+        because: String,
+    },
     /// The cloud did not reach the state that was waited for.
     #[error("{what} was still `{status}` after {seconds} s; it may get there later: run `aliform apply` again")]
     TimedOut {
