@@ -246,15 +246,13 @@ impl ResourceKind for ClusterKind {
             Err(ResourceError::Api(error)) if error.is_not_found() => return Ok(()),
             other => other?,
         };
-        wait::until(context, "the cluster and its nodes to be gone", LIMIT, async || {
-            match read(&context.reading(), id).await? {
-                None => Ok(Look::Ready(())),
-                Some(cluster) if cluster.status == "delete_failed" => Err(ResourceError::Stuck {
-                    what: format!("the deletion of cluster `{id}`"),
-                    because: "something in it holds it back; its task log in the Container Service console says what".to_owned(),
-                }),
-                Some(cluster) => Ok(Look::NotYet(cluster.status)),
-            }
+        wait::until(context, "the cluster and its nodes to be gone", LIMIT, async || match read(&context.reading(), id).await? {
+            None => Ok(Look::Ready(())),
+            Some(cluster) if cluster.status == "delete_failed" => Err(ResourceError::Stuck {
+                what: format!("the deletion of cluster `{id}`"),
+                because: "something in it holds it back; its task log in the Container Service console says what".to_owned(),
+            }),
+            Some(cluster) => Ok(Look::NotYet(cluster.status)),
         })
         .await
     }

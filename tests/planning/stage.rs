@@ -16,6 +16,7 @@ use aliform::model::value;
 use aliform::plan::cost::Limits;
 use aliform::plan::make::{Inputs, plan, to_price};
 use aliform::plan::saved::{Basis, Plan};
+use aliform::pricing::clusters::{ClusterFound, Readiness};
 use aliform::pricing::existing::Existing;
 use aliform::pricing::lookup::{ImageFound, InstancePrice, Lookup, LookupError, Offer, PricePart, Shape};
 use aliform::pricing::quote::quote_all;
@@ -35,6 +36,8 @@ pub(crate) struct FakeLookup {
     pub image_size: u32,
     pub currency: Currency,
     pub existing: BTreeMap<&'static str, Existing>,
+    /// Clusters that exist, and what can be done there.
+    pub clusters: Vec<(ClusterFound, Readiness)>,
     pub balance: Option<Money>,
     /// Every question, to see which were not asked.
     pub asked: Mutex<Vec<String>>,
@@ -57,6 +60,7 @@ impl Default for FakeLookup {
             image_size: 20,
             currency: Currency::Cny,
             existing: BTreeMap::new(),
+            clusters: Vec::new(),
             balance: Some(Money::cny(1000.into())),
             asked: Mutex::default(),
         }
@@ -112,6 +116,15 @@ impl Lookup for FakeLookup {
 
     async fn existing(&self, _region: &str, id: &str) -> Result<Option<Existing>, LookupError> {
         Ok(self.existing.get(id).cloned())
+    }
+
+    async fn clusters(&self, _region: &str) -> Result<Vec<ClusterFound>, LookupError> {
+        Ok(self.clusters.iter().map(|(cluster, _)| cluster.clone()).collect())
+    }
+
+    async fn readiness(&self, _region: &str, cluster: &str, _namespace: &str) -> Result<Readiness, LookupError> {
+        let known = self.clusters.iter().find(|(known, _)| known.id == cluster);
+        Ok(known.map(|(_, readiness)| readiness.clone()).unwrap_or_default())
     }
 
     async fn price(&self, _region: &str, wanted: &InstancePrice) -> Result<Vec<PricePart>, LookupError> {

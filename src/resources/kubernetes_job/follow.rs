@@ -281,10 +281,8 @@ impl<'a> Follower<'a> {
         let mut lines = self.api.log(self.place.namespace, pod, since).await?;
         let mut open: Vec<u8> = Vec::new();
         loop {
-            let broken = |error: std::io::Error| KubernetesError::Unreachable {
-                cluster: self.place.cluster.to_owned(),
-                reason: error.to_string(),
-            };
+            let broken =
+                |error: std::io::Error| KubernetesError::Unreachable { cluster: self.place.cluster.to_owned(), reason: error.to_string() };
             let read = {
                 let bytes = lines.fill_buf().await.map_err(broken)?;
                 open.extend_from_slice(bytes);

@@ -140,11 +140,7 @@ async fn deliver(context: &Context<'_>, spec: &KubernetesJobSpec) -> Result<Opti
 }
 
 /// Runs it to its end.
-async fn run(
-    context: &Context<'_>,
-    place: &Place<'_>,
-    spec: &KubernetesJobSpec,
-) -> Result<(i64, Option<String>), ResourceError> {
+async fn run(context: &Context<'_>, place: &Place<'_>, spec: &KubernetesJobSpec) -> Result<(i64, Option<String>), ResourceError> {
     let api = connect(context.cloud, context.region, place.cluster, life(spec)).await?;
     start(context, &*api, place, spec).await?;
     let mut follower = Follower::new(context, place, api, life(spec));
@@ -206,8 +202,7 @@ impl ResourceKind for KubernetesJobKind {
         _context: &ReadContext<'_>,
         known: &[(Address, String, Json)],
     ) -> Result<BTreeMap<String, KubernetesJobAttributes>, ResourceError> {
-        let begun =
-            |id: &String| KubernetesJobAttributes { id: id.clone(), digest: None, exit_code: None, ended_at: None, outputs: None };
+        let begun = |id: &String| KubernetesJobAttributes { id: id.clone(), digest: None, exit_code: None, ended_at: None, outputs: None };
         let of = |id, attributes| KubernetesJobAttributes::deserialize(attributes).unwrap_or_else(|_| begun(id));
         Ok(known.iter().map(|(_, id, attributes)| (id.clone(), of(id, attributes))).collect())
     }
