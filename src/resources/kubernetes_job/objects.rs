@@ -53,6 +53,11 @@ fn labels(context: &Context<'_>) -> BTreeMap<String, String> {
     tags.chain([("app.kubernetes.io/managed-by".to_owned(), "aliform".to_owned())]).collect()
 }
 
+/// A text that means itself in a command: `$(NAME)` would be a variable there, and `$$` is a dollar.
+fn verbatim(text: &str) -> String {
+    text.replace('$', "$$")
+}
+
 /// Everything that nobody else may see.
 pub(super) fn secret(
     context: &Context<'_>,
@@ -93,7 +98,7 @@ pub(super) fn job(context: &Context<'_>, place: &Place<'_>, spec: &KubernetesJob
         "automountServiceAccountToken": false,
         "terminationGracePeriodSeconds": 10,
         "containers": [{
-            "name": CONTAINER, "image": spec.image, "command": ["sh", "-c", spec.script], "env": env, "resources": resources,
+            "name": CONTAINER, "image": spec.image, "command": ["sh", "-c", verbatim(&spec.script)], "env": env, "resources": resources,
         }],
     });
     if let Some((label, value)) = &spec.nodes {
@@ -117,6 +122,11 @@ pub(super) fn job(context: &Context<'_>, place: &Place<'_>, spec: &KubernetesJob
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_script_says_is_not_the_clusters_to_expand() {
+        assert_eq!(verbatim("echo $$ $(date) \"$HOME\""), "echo $$$$ $$(date) \"$$HOME\"");
+    }
 
     #[test]
     fn an_identifier_names_cluster_namespace_and_job() {
