@@ -44,6 +44,12 @@ const HINTS: &[(&[&str], &str)] = &[
     ),
 ];
 
+/// What to do about what can't come about, by a word of the cloud's reason. The first that fits counts.
+const STUCK_HINTS: &[(&str, &str)] = &[
+    ("Image", "name an image that the nodes of the cluster can pull: `image` of the job"),
+    ("Unschedulable", "ask for less with `needs` of the job, or add a node to the cluster"),
+];
+
 /// A step that did not reach its end.
 #[derive(Debug, thiserror::Error)]
 pub enum ResourceError {
@@ -161,6 +167,9 @@ impl ResourceError {
             ResourceError::SecretMissing { variable, .. } => {
                 return Some(format!("set it for this command: `{variable}=... aliform apply`"));
             }
+            ResourceError::Stuck { because, .. } => {
+                return STUCK_HINTS.iter().find(|(words, _)| because.contains(words)).map(|(_, hint)| (*hint).to_owned());
+            }
             _ => return None,
         };
         let code = error.code()?;
@@ -207,5 +216,8 @@ mod tests {
             assert!(refused(403, code).hint().unwrap().contains(word), "{code}");
         }
         assert_eq!(refused(400, "InvalidParameter").hint(), None);
+        let stuck = |because: &str| ResourceError::Stuck { what: "the Job".to_owned(), because: because.to_owned() }.hint();
+        assert!(stuck("ErrImagePull: not found").unwrap().contains("`image`") && stuck("CrashLoopBackOff").is_none());
+        assert!(stuck("Unschedulable: Insufficient cpu").unwrap().contains("`needs`"));
     }
 }

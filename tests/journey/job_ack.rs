@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdout};
 
-use crate::stage::{Ran, Stage};
+use crate::stage::{Ran, Stage, processes_with, until};
 
 const MANIFEST: &str = "version: 1
 stack: lab
@@ -117,6 +117,8 @@ fn a_cluster_that_was_there_before_is_used_and_stays() {
         }
     }
     stage.edit("aliform.yaml", "    keep: true\n", "");
+    // Its node is not this job's alone: a part of it is enough.
+    stage.edit("aliform.yaml", "{ cpu: 2, memory: 4GiB }", "{ cpu: 1, memory: 1GiB }");
     let done = ran(&stage, &["apply", "--auto-approve"]).expect(0);
     assert!(done.stdout.contains("never changed or deleted") && !done.stdout.contains("cluster.main"), "{}", done.stdout);
     assert!(done.stderr.contains("epoch 2"), "{}", done.stderr);
@@ -180,6 +182,23 @@ fn interrupted_it_is_stopped_and_everything_is_released() {
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     let rest: Vec<String> = lines.map_while(Result::ok).collect();
     assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");
+    assert_eq!(stage.resources(), BTreeMap::new());
+}
+
+#[test]
+fn interrupted_in_a_cluster_that_stays_the_job_ends_all_the_same() {
+    let stage = lab();
+    stage.edit("aliform.yaml", "    product: ack\n", "    product: ack\n    keep: true\n");
+    stage.edit("aliform.yaml", "EPOCHS: '3'", "EPOCHS: '1000', MARK: interrupted-but-kept");
+    let (mut child, lines) = begun(&stage);
+    assert!(!processes_with("interrupted-but-kept").is_empty());
+    let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    drop(lines.map_while(Result::ok).last());
+    assert_ne!(child.wait().unwrap().code(), Some(0));
+    until("the end of the job", || processes_with("interrupted-but-kept").is_empty());
+    assert_eq!(stage.resources().get("cluster"), Some(&1));
+    ran(&stage, &["destroy", "--auto-approve"]).expect(0);
     assert_eq!(stage.resources(), BTreeMap::new());
 }
 
