@@ -343,7 +343,7 @@ fn the_schema_on_disk_is_the_schema_of_the_code() {
 }
 
 /// Every table of the schema, with the YAML that leads to it around `{}`.
-const TABLES: [(&str, &str); 17] = [
+const TABLES: [(&str, &str); 18] = [
     ("", "{}"),
     ("Budget", "budget: {}"),
     ("Network", "network: {}"),
@@ -357,6 +357,7 @@ const TABLES: [(&str, &str); 17] = [
     ("Health", "apps: { x: { health: {} } }"),
     ("Rollout", "apps: { x: { rollout: {} } }"),
     ("Job", "jobs: { x: {} }"),
+    ("Cluster", "jobs: { x: { cluster: {} } }"),
     ("Needs", "jobs: { x: { needs: {} } }"),
     ("Gpu", "jobs: { x: { needs: { gpu: {} } } }"),
     ("Budget", "jobs: { x: { budget: {} } }"),

@@ -21,7 +21,7 @@ const PAUSES: &[Duration] = &[Duration::from_millis(500), Duration::from_secs(1)
 /// The pause after those.
 const LAST_PAUSE: Duration = Duration::from_secs(2);
 /// States in which something stays as it is.
-const RESTING: &[&str] = &["Running", "Available", "InUse"];
+const RESTING: &[&str] = &["Running", "Available", "InUse", "running"];
 /// How long something has to stay as it is until it is taken for staying, and how long it may take to leave.
 const RESTED: Duration = Duration::from_secs(3);
 const LEAVING: Duration = Duration::from_secs(60);

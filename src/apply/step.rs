@@ -70,8 +70,20 @@ async fn fail(world: &World<'_>, address: &Address, error: ResourceError) -> Ste
     }
 }
 
-/// Leaves a run that the user stopped.
+/// Leaves a run that the user stopped. Where it would go on by itself, it is told to end.
 pub(super) async fn abandon(world: &World<'_>, address: &Address) -> Result<(), StepError> {
+    let under_way = world.store.look(|state| {
+        let intent = state.open.get(address)?.clone();
+        let id = intent.id.clone().or_else(|| Some(state.resources.get(address)?.id.clone()))?;
+        Some((intent, id))
+    });
+    if let Some((intent, id)) = under_way {
+        let context = world.context(address, &intent.region, &intent.token);
+        if let Err(error) = registry::kind(address.kind).stop(&context, &id, &intent.spec).await {
+            let status = format!("it could not be told to end: {error}");
+            world.events.emit(Event::StepWaiting { address: address.clone(), status });
+        }
+    }
     let error = ResourceError::Stopped;
     if world.store.look(|state| state.open.contains_key(address)) { Err(fail(world, address, error).await) } else { Err(error.into()) }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::api::{list, roa};
 
 roa! {
-    CreateCluster => ClusterTask, Cs, Unsafe, "POST /clusters";
+    CreateCluster => ClusterTask, Cs, Safe, "POST /clusters";
     DescribeClusterDetail => Cluster, Cs, Safe, "GET /clusters/{cluster_id}";
     DescribeClustersV1 => DescribeClustersV1Response, Cs, Safe, "GET /api/v1/clusters";
     DeleteCluster => ClusterTask, Cs, Safe, "DELETE /clusters/{cluster_id}";
@@ -38,6 +38,7 @@ pub struct CreateCluster {
     pub deletion_protection: bool,
     pub tags: Vec<ClusterTag>,
     pub nodepools: Vec<NodePool>,
+    pub client_token: String,
 }
 
 /// A cluster's tag.
@@ -52,6 +53,13 @@ pub struct ClusterTag {
 pub struct NodePool {
     pub nodepool_info: NodePoolInfo,
     pub scaling_group: ScalingGroup,
+    pub kubernetes_config: KubernetesConfig,
+}
+
+/// How its nodes join the cluster.
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+pub struct KubernetesConfig {
+    pub labels: Vec<ClusterTag>,
 }
 
 /// A node pool's name.
@@ -71,6 +79,8 @@ pub struct ScalingGroup {
     pub desired_size: u32,
     pub instance_charge_type: String,
     pub image_type: Option<String>,
+    /// Mbit/s to the internet for each node; 0 for no public address.
+    pub internet_max_bandwidth_out: u32,
 }
 
 /// What changes of a cluster answer.
@@ -104,6 +114,11 @@ pub struct Cluster {
     pub region_id: String,
     #[serde(default)]
     pub vpc_id: String,
+    /// The addresses of its pods; empty where pods have addresses of the network.
+    #[serde(default)]
+    pub subnet_cidr: String,
+    #[serde(default)]
+    pub service_cidr: String,
     #[serde(default, deserialize_with = "list")]
     pub tags: Vec<ClusterTag>,
 }

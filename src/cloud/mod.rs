@@ -14,6 +14,7 @@ pub mod endpoint;
 pub mod error;
 pub mod fc;
 pub mod http;
+pub mod kubernetes;
 pub mod limit;
 pub mod oss;
 pub mod permission;

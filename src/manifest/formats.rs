@@ -85,6 +85,9 @@ formats! {
     INSTANCE_TYPE: "bad-instance-type", "an instance type", "ecs.u1-c1m2.large", r"^ecs\.[a-z0-9-]+\.[a-z0-9-]+$", instance_type;
     ZONE: "bad-zone", "a zone", "cn-hangzhou-i", r"^[a-z]+-[a-z0-9-]+$", zone;
     IMAGE_FAMILY: "bad-image", "an image family", "acs:alibaba_cloud_linux_3_2104_lts_x64", r"^[A-Za-z0-9:._-]+$", image_family;
+    CONTAINER_IMAGE: "bad-image", "a container image", "registry-vpc.cn-hangzhou.aliyuncs.com/lab/train:1", r"^[a-z0-9][A-Za-z0-9._:/@-]*$", container_image;
+    CLUSTER_ID: "bad-id", "the identifier of a cluster", "c1a2b3c4d5e6f7a8b9c0d1e2f3a4b5c6d", r"^c[a-z0-9]+$", |text| id(text, "c", "a cluster");
+    CLUSTER_NAME: "bad-name", "the name of a cluster", "lab", r"^[^-\s]\S{0,62}$", cluster_name;
     GPU_MODEL: "bad-text", "the model of a GPU", "NVIDIA T4", r"\S", line;
     SCRIPT: "bad-text", "a shell script", "npm ci", r"\S", filled;
     HTTP_PATH: "bad-http-path", "the path of a URL", "/healthz", r"^/\S*$", http_path;
@@ -242,6 +245,22 @@ fn zone(text: &str) -> Result<(), Wrong> {
     match text.split_once('-').is_some_and(fits) {
         true => Ok(()),
         false => Err(format!("`{text}` is not a zone").into()),
+    }
+}
+
+fn container_image(text: &str) -> Result<(), Wrong> {
+    let rest = |c: char| c.is_ascii_alphanumeric() || "._:/@-".contains(c);
+    match text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit()) && text.chars().all(rest) {
+        true => Ok(()),
+        false => Err(format!("`{text}` is not a container image").into()),
+    }
+}
+
+fn cluster_name(text: &str) -> Result<(), Wrong> {
+    let fits = !text.starts_with('-') && text.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_');
+    match fits && (1..=63).contains(&text.chars().count()) {
+        true => Ok(()),
+        false => Err(format!("`{text}` is not the name of a cluster: 1 to 63 letters, digits, underscores and hyphens").into()),
     }
 }
 

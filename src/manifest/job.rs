@@ -1,8 +1,8 @@
 //! One job.
 
 use super::files::Wanted;
-use super::reader::Value;
-use super::{Job, Located, Needs, Product, Work, app, document};
+use super::reader::{Fields, Value};
+use super::{ClusterChoice, Job, Located, Needs, Product, Work, app, document};
 
 /// The longest that Function Compute runs anything; its limits page, "asynchronous invocation".
 const FC_LONGEST_SECONDS: u64 = 86_400;
@@ -13,6 +13,8 @@ pub(super) fn read(name: Located<String>, value: &Value<'_>) -> Option<Job> {
     let script = fields.get("script").map(script);
     let run = fields.get("run").map(Value::text);
     let product = fields.get("product").and_then(Value::word).and_then(product);
+    let image = fields.get("image").and_then(Value::text);
+    let cluster = fields.get("cluster").map_or(ClusterChoice::Own { pro: false }, cluster);
     let needs = fields.get("needs").and_then(Value::table).map_or_else(Needs::default, |needs| app::needs(&needs));
     let budget = document::budget(&fields);
     let timeout = fields.get("timeout").and_then(Value::parsed);
@@ -26,6 +28,8 @@ pub(super) fn read(name: Located<String>, value: &Value<'_>) -> Option<Job> {
             (None, run) => Work::Run(run??),
         },
         product,
+        image,
+        cluster,
         needs,
         budget,
         timeout,
@@ -34,6 +38,7 @@ pub(super) fn read(name: Located<String>, value: &Value<'_>) -> Option<Job> {
         env,
     };
     check_function(value, &job);
+    check_cluster(&fields, &job);
     Some(job)
 }
 
@@ -46,6 +51,13 @@ fn script(value: &Value<'_>) -> Option<Located<std::path::PathBuf>> {
             None
         }
     }
+}
+
+fn cluster(value: &Value<'_>) -> ClusterChoice {
+    let Some(fields) = value.table() else { return ClusterChoice::Own { pro: false } };
+    let (id, name) = (fields.get("id").and_then(Value::text), fields.get("name").and_then(Value::text));
+    let pro = fields.get("edition").and_then(Value::word).is_some_and(|word| word.value == "pro");
+    id.or(name).map_or(ClusterChoice::Own { pro }, ClusterChoice::Existing)
 }
 
 fn product(word: Located<&'static str>) -> Option<Located<Product>> {
@@ -69,5 +81,18 @@ fn check_function(value: &Value<'_>, job: &Job) {
     if let Some(product) = job.product.as_ref().filter(|_| is_function && job.keep) {
         let message = "`fc` has no machine that `keep` could leave running".to_owned();
         value.reader.complain_at("conflict", message, &product.location, "remove `keep`, or take another product");
+    }
+}
+
+/// Complains about what only a container or a cluster has, where the product by name has neither.
+fn check_cluster(fields: &Fields<'_>, job: &Job) {
+    let without: &[(&'static str, &[Product])] = &[("image", &[Product::Ecs]), ("cluster", &[Product::Ecs, Product::Fc, Product::Pai])];
+    for (key, products) in without {
+        if let Some(product) = job.product.as_ref().filter(|product| products.contains(&product.value))
+            && let Some(value) = fields.get(key)
+        {
+            let message = format!("a job of this product has no `{key}`");
+            value.reader.complain_at("conflict", message, &product.location, "take `product: ack`, or remove it");
+        }
     }
 }

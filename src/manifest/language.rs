@@ -337,6 +337,27 @@ static ROLLOUT: Table = Table::new(
     ],
 );
 
+static CLUSTER: Table = Table {
+    groups: &[&["id"], &["name"], &["edition"]],
+    ..Table::new(
+        "Cluster",
+        "A cluster that exists, by its identifier or its name, or the edition of a new one.",
+        "{ name: lab }",
+        &[
+            field("id", Shape::Text(&formats::CLUSTER_ID), "The identifier of one that exists; it is never changed or deleted.")
+                .also(&["cluster_id"]),
+            field("name", Shape::Text(&formats::CLUSTER_NAME), "The name of one that exists; it is never changed or deleted."),
+            field(
+                "edition",
+                Shape::Word { what: "an edition", code: "unknown-word", words: &["basic", "pro"] },
+                "The edition of a new one: `basic` has no management fee, `pro` has one.",
+            )
+            .default("\"basic\"")
+            .also(&["spec"]),
+        ],
+    )
+};
+
 static JOB: Table = Table {
     groups: &[&["script"], &["run"]],
     needs_group: true,
@@ -353,6 +374,13 @@ static JOB: Table = Table {
                 "What runs it; a named one is locked, `auto` compares.",
             )
             .default("\"auto\""),
+            field("image", Shape::Text(&formats::CONTAINER_IMAGE), "The container image it runs in, where it runs in one.")
+                .also(&["container"]),
+            field(
+                "cluster",
+                Shape::Table(&CLUSTER),
+                "The Kubernetes cluster it runs in; left out, that of the stack's name, or a new one.",
+            ),
             field("needs", Shape::Table(&NEEDS), "What it needs.").also(&["instance", "resources"]),
             field("budget", Shape::Table(&BUDGET), "What it may cost."),
             field("timeout", Shape::Text(&formats::TIMEOUT), "When it is ended at the latest."),

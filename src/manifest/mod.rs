@@ -270,6 +270,10 @@ pub struct Job {
     pub work: Work,
     /// The product that runs it; a named one is locked, `None` leaves it to be chosen.
     pub product: Option<Located<Product>>,
+    /// The container image it runs in, where it runs in one.
+    pub image: Option<Located<String>>,
+    /// The Kubernetes cluster it runs in, where it runs in one.
+    pub cluster: ClusterChoice,
     /// What it needs.
     pub needs: Needs,
     /// What it may cost.
@@ -282,6 +286,18 @@ pub struct Job {
     pub outputs: Vec<Located<String>>,
     /// Its environment variables.
     pub env: BTreeMap<String, EnvValue>,
+}
+
+/// The cluster of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClusterChoice {
+    /// One that exists, by its identifier or by its name.
+    Existing(Located<String>),
+    /// The one of the stack's name, or a new one; whether it would be of the Pro edition.
+    Own {
+        /// Whether its control plane has a fee.
+        pro: bool,
+    },
 }
 
 /// What a job runs.

@@ -14,6 +14,8 @@ pub enum Kind {
     SecurityGroup,
     /// A virtual machine (ECS).
     Instance,
+    /// A Kubernetes cluster with its nodes (ACK).
+    Cluster,
     /// An elastic public address.
     Eip,
     /// An OSS bucket.
@@ -26,21 +28,25 @@ pub enum Kind {
     Release,
     /// One run of a job's script on an instance.
     Run,
+    /// One run of a job's script in a Kubernetes cluster.
+    KubernetesJob,
 }
 
 impl Kind {
     /// Every kind, in creation order.
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 12] = [
         Kind::Vpc,
         Kind::VSwitch,
         Kind::SecurityGroup,
         Kind::Instance,
+        Kind::Cluster,
         Kind::Eip,
         Kind::Bucket,
         Kind::Bundle,
         Kind::Command,
         Kind::Release,
         Kind::Run,
+        Kind::KubernetesJob,
     ];
 
     /// The word used in addresses and machine output, `security_group`.
@@ -50,12 +56,14 @@ impl Kind {
             Kind::VSwitch => "vswitch",
             Kind::SecurityGroup => "security_group",
             Kind::Instance => "instance",
+            Kind::Cluster => "cluster",
             Kind::Eip => "eip",
             Kind::Bucket => "bucket",
             Kind::Bundle => "bundle",
             Kind::Command => "command",
             Kind::Release => "release",
             Kind::Run => "run",
+            Kind::KubernetesJob => "kubernetes_job",
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 use rust_decimal::Decimal;
 
+use super::clusters::{self, ClusterFound, Readiness};
 use super::existing::{self, Existing};
 use crate::cloud::api::ask;
 use crate::cloud::bss::QueryAccountBalance;
@@ -15,6 +16,7 @@ use crate::cloud::ecs::catalogue::{
     DescribeAvailableResource, DescribeImageFromFamily, DescribeInstanceTypes, DescribePrice, DescribeRecommendInstanceType, PricedDisk,
 };
 use crate::cloud::error::ApiError;
+use crate::cloud::kubernetes::KubernetesError;
 use crate::model::money::{Currency, Money};
 
 /// A type that fits and is in stock somewhere in the region.
@@ -74,7 +76,12 @@ pub struct PricePart {
 /// A question that got no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(transparent)]
-pub struct LookupError(#[from] ApiError);
+pub enum LookupError {
+    /// The cloud was asked.
+    Cloud(#[from] ApiError),
+    /// A cluster was asked.
+    Cluster(#[from] KubernetesError),
+}
 
 /// Asks the cloud.
 #[async_trait]
@@ -91,6 +98,10 @@ pub trait Lookup: Send + Sync {
     async fn image(&self, region: &str, family: &str) -> Result<Option<ImageFound>, LookupError>;
     /// What exists already under an identifier; `None` if the region has none of that name.
     async fn existing(&self, region: &str, id: &str) -> Result<Option<Existing>, LookupError>;
+    /// Every cluster of the region that is not being deleted.
+    async fn clusters(&self, region: &str) -> Result<Vec<ClusterFound>, LookupError>;
+    /// Whether a job can run in a cluster.
+    async fn readiness(&self, region: &str, cluster: &str, namespace: &str) -> Result<Readiness, LookupError>;
     /// The price of an hour, part by part.
     async fn price(&self, region: &str, wanted: &InstancePrice) -> Result<Vec<PricePart>, LookupError>;
     /// What the account can spend.
@@ -226,6 +237,14 @@ impl Lookup for CloudLookup<'_> {
 
     async fn existing(&self, region: &str, id: &str) -> Result<Option<Existing>, LookupError> {
         Ok(existing::find(self.cloud, region, id).await?)
+    }
+
+    async fn clusters(&self, region: &str) -> Result<Vec<ClusterFound>, LookupError> {
+        Ok(clusters::list(self.cloud, region).await?)
+    }
+
+    async fn readiness(&self, region: &str, cluster: &str, namespace: &str) -> Result<Readiness, LookupError> {
+        Ok(clusters::readiness(self.cloud, region, cluster, namespace).await?)
     }
 
     async fn price(&self, region: &str, wanted: &InstancePrice) -> Result<Vec<PricePart>, LookupError> {

@@ -36,6 +36,24 @@ async fn quote(lookup: &dyn Lookup, region: &str, priced: &Priced) -> Cost {
     match priced {
         Priced::Eip => Cost { lines: vec![tariff::idle_address(region), tariff::internet_traffic(region)] },
         Priced::Bucket => Cost { lines: tariff::bucket(region) },
+        Priced::Cluster { pro, nodes } => {
+            let mut lines: Vec<CostLine> = pro.then(tariff::cluster_management).into_iter().collect();
+            for node in nodes {
+                lines.extend(instance(lookup, region, node).await);
+            }
+            // Traffic of several nodes is one line: it is paid by use.
+            let mut seen = BTreeSet::new();
+            lines.retain(|line| matches!(line.charge, Charge::Hourly { .. }) || seen.insert(line.item.clone()));
+            Cost { lines }
+        }
+        Priced::Instance { .. } => Cost { lines: instance(lookup, region, priced).await },
+    }
+}
+
+/// What an instance costs; nothing for what is none.
+async fn instance(lookup: &dyn Lookup, region: &str, priced: &Priced) -> Vec<CostLine> {
+    match priced {
+        Priced::Eip | Priced::Bucket | Priced::Cluster { .. } => Vec::new(),
         Priced::Instance { instance_type, zone, disk_category, disk_level, disk_size, bandwidth } => {
             let region = region_of(zone).unwrap_or(region);
             let wanted = InstancePrice {
@@ -56,7 +74,7 @@ async fn quote(lookup: &dyn Lookup, region: &str, priced: &Priced) -> Cost {
             if *bandwidth > 0 {
                 lines.push(tariff::internet_traffic(region));
             }
-            Cost { lines }
+            lines
         }
     }
 }

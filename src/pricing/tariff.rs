@@ -43,6 +43,12 @@ pub fn idle_address(region: &str) -> CostLine {
     usage("address while unbound", Some(price), "hour", region)
 }
 
+/// The control plane of a Pro cluster; a basic one is free. Source: the billing page of ACK managed clusters.
+pub fn cluster_management() -> CostLine {
+    let charge = Charge::Hourly { price: Money::cny(Decimal::new(64, 2)), source: PriceSource::Tariff };
+    CostLine { item: "management of a Pro cluster".to_owned(), charge }
+}
+
 /// What a bucket of bundles costs: storage and requests. Inside its region its traffic is free.
 pub fn bucket(region: &str) -> Vec<CostLine> {
     let storage = match region {

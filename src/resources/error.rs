@@ -1,6 +1,7 @@
 //! What can go wrong while a resource is made, changed or taken away.
 
 use crate::cloud::error::ApiError;
+use crate::cloud::kubernetes::KubernetesError;
 
 /// Refusals of a call whose token is known: the call itself, sent before, is still under way.
 const IN_PROGRESS: &[&str] = &[
@@ -43,12 +44,29 @@ const HINTS: &[(&[&str], &str)] = &[
     ),
 ];
 
+/// What to do about what can't come about, by a word of the cloud's reason. The first that fits counts.
+const STUCK_HINTS: &[(&str, &str)] = &[
+    ("Image", "name an image that the nodes of the cluster can pull: `image` of the job"),
+    ("Unschedulable", "ask for less with `needs` of the job, or add a node to the cluster"),
+];
+
 /// A step that did not reach its end.
 #[derive(Debug, thiserror::Error)]
 pub enum ResourceError {
     /// A call failed.
     #[error(transparent)]
     Api(#[from] ApiError),
+    /// A question to a cluster's own API failed.
+    #[error(transparent)]
+    Kubernetes(#[from] KubernetesError),
+    /// The cloud says that something can't come about, however long one waits.
+    #[error("{what} can't come about: {because}")]
+    Stuck {
+        /// What was waited for.
+        what: String,
+        /// Why it can't, in the cloud's words.
+        because: String,
+    },
     /// The cloud did not reach the state that was waited for.
     #[error("{what} was still `{status}` after {seconds} s; it may get there later: run `aliform apply` again")]
     TimedOut {
@@ -149,6 +167,9 @@ impl ResourceError {
             ResourceError::SecretMissing { variable, .. } => {
                 return Some(format!("set it for this command: `{variable}=... aliform apply`"));
             }
+            ResourceError::Stuck { because, .. } => {
+                return STUCK_HINTS.iter().find(|(words, _)| because.contains(words)).map(|(_, hint)| (*hint).to_owned());
+            }
             _ => return None,
         };
         let code = error.code()?;
@@ -195,5 +216,8 @@ mod tests {
             assert!(refused(403, code).hint().unwrap().contains(word), "{code}");
         }
         assert_eq!(refused(400, "InvalidParameter").hint(), None);
+        let stuck = |because: &str| ResourceError::Stuck { what: "the Job".to_owned(), because: because.to_owned() }.hint();
+        assert!(stuck("ErrImagePull: not found").unwrap().contains("`image`") && stuck("CrashLoopBackOff").is_none());
+        assert!(stuck("Unschedulable: Insufficient cpu").unwrap().contains("`needs`"));
     }
 }

@@ -30,6 +30,10 @@ pub const TAG_LINEAGE: &str = "aliform:lineage";
 /// from what an earlier one of the same address left.
 pub const TAG_ATTEMPT: &str = "aliform:attempt";
 
+/// The tag that says from when on a cluster serves nobody, for whoever looks for what was left behind: no cluster ends by
+/// itself.
+pub const TAG_DEADLINE: &str = "aliform:deadline";
+
 /// Whose resources these are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -127,6 +131,13 @@ pub enum Priced {
         /// Mbit/s; 0 for no public address.
         bandwidth: u32,
     },
+    /// A cluster: the fee of its control plane, and its nodes.
+    Cluster {
+        /// Whether it is of the Pro edition; the basic one has no fee.
+        pro: bool,
+        /// Its nodes, each an instance.
+        nodes: Vec<Priced>,
+    },
     /// An elastic address: traffic by use.
     Eip,
     /// A bucket: storage and requests by use.
@@ -203,6 +214,11 @@ pub trait ResourceKind: Send + Sync + 'static {
     /// finishes a creation, carries out an update and mends after a crash alike.
     async fn converge(context: &Context<'_>, id: &str, spec: &Self::Spec) -> Result<Self::Attributes, ResourceError>;
 
+    /// Ends what goes on by itself, since its user stopped it and what it runs on may stay.
+    async fn stop(_context: &Context<'_>, _id: &str, _spec: &Self::Spec) -> Result<(), ResourceError> {
+        Ok(())
+    }
+
     /// Takes it away and waits until it is gone. One that is gone already is no error.
     async fn delete(context: &Context<'_>, id: &str, spec: &Self::Spec) -> Result<(), ResourceError>;
 
@@ -233,6 +249,7 @@ pub trait AnyKind: Send + Sync {
     ) -> Result<BTreeMap<String, Json>, ResourceError>;
     async fn create(&self, context: &Context<'_>, spec: &Json) -> Result<String, ResourceError>;
     async fn converge(&self, context: &Context<'_>, id: &str, spec: &Json) -> Result<Json, ResourceError>;
+    async fn stop(&self, context: &Context<'_>, id: &str, spec: &Json) -> Result<(), ResourceError>;
     async fn delete(&self, context: &Context<'_>, id: &str, spec: &Json) -> Result<(), ResourceError>;
     async fn find(&self, context: &Context<'_>, spec: &Json) -> Result<Option<String>, ResourceError>;
 }
@@ -335,6 +352,10 @@ impl<K: ResourceKind> AnyKind for Erased<K> {
     async fn converge(&self, context: &Context<'_>, id: &str, spec: &Json) -> Result<Json, ResourceError> {
         let attributes = K::converge(context, id, &typed("spec", context.address, spec)?).await?;
         json("attributes", context.address, &attributes)
+    }
+
+    async fn stop(&self, context: &Context<'_>, id: &str, spec: &Json) -> Result<(), ResourceError> {
+        K::stop(context, id, &typed("spec", context.address, spec)?).await
     }
 
     async fn delete(&self, context: &Context<'_>, id: &str, spec: &Json) -> Result<(), ResourceError> {

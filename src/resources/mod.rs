@@ -3,12 +3,14 @@
 
 pub mod bucket;
 pub mod bundle;
+pub mod cluster;
 pub mod command;
 pub mod desired;
 pub mod eip;
 pub mod error;
 pub mod instance;
 pub mod kind;
+pub mod kubernetes_job;
 pub mod name;
 pub mod refresh;
 pub mod registry;

@@ -1,7 +1,7 @@
 //! Finds the kind that belongs to an address.
 
 use super::kind::{AnyKind, Erased};
-use super::{bucket, bundle, command, eip, instance, release, run, security_group, vpc, vswitch};
+use super::{bucket, bundle, cluster, command, eip, instance, kubernetes_job, release, run, security_group, vpc, vswitch};
 use crate::model::address::Kind;
 
 /// The kind behind the word.
@@ -11,12 +11,14 @@ pub fn kind(kind: Kind) -> &'static dyn AnyKind {
         Kind::VSwitch => &const { Erased::<vswitch::VSwitchKind>::new() },
         Kind::SecurityGroup => &const { Erased::<security_group::SecurityGroupKind>::new() },
         Kind::Instance => &const { Erased::<instance::InstanceKind>::new() },
+        Kind::Cluster => &const { Erased::<cluster::ClusterKind>::new() },
         Kind::Eip => &const { Erased::<eip::EipKind>::new() },
         Kind::Bucket => &const { Erased::<bucket::BucketKind>::new() },
         Kind::Bundle => &const { Erased::<bundle::BundleKind>::new() },
         Kind::Command => &const { Erased::<command::CommandKind>::new() },
         Kind::Release => &const { Erased::<release::ReleaseKind>::new() },
         Kind::Run => &const { Erased::<run::RunKind>::new() },
+        Kind::KubernetesJob => &const { Erased::<kubernetes_job::KubernetesJobKind>::new() },
     }
 }
 

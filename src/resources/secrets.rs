@@ -37,6 +37,7 @@ impl<'a> Hiding<'a> {
             ResourceError::Script { what, instance, ending, output } => {
                 ResourceError::Script { what, instance, ending: self.hide(ending), output: self.hide(output) }
             }
+            ResourceError::Stuck { what, because } => ResourceError::Stuck { what, because: self.hide(because) },
             other => other,
         }
     }
@@ -81,6 +82,12 @@ pub(super) async fn send(
         &File { instance, folder: &folder, name: "secrets.env", content: content.as_bytes(), mode: "0600", step: "secrets" },
     )
     .await
+}
+
+/// Reads all of them.
+pub(super) fn read(context: &Context<'_>, sources: &BTreeMap<String, SecretSource>) -> Result<BTreeMap<String, Secret>, ResourceError> {
+    let read = |(name, source): (&String, &SecretSource)| Ok((name.clone(), secret(context.secrets, source, context.address)?));
+    sources.iter().map(read).collect()
 }
 
 /// Whether all of them can be read.

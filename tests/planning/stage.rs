@@ -16,6 +16,7 @@ use aliform::model::value;
 use aliform::plan::cost::Limits;
 use aliform::plan::make::{Inputs, plan, to_price};
 use aliform::plan::saved::{Basis, Plan};
+use aliform::pricing::clusters::{ClusterFound, Readiness};
 use aliform::pricing::existing::Existing;
 use aliform::pricing::lookup::{ImageFound, InstancePrice, Lookup, LookupError, Offer, PricePart, Shape};
 use aliform::pricing::quote::quote_all;
@@ -35,6 +36,8 @@ pub(crate) struct FakeLookup {
     pub image_size: u32,
     pub currency: Currency,
     pub existing: BTreeMap<&'static str, Existing>,
+    /// Clusters that exist, and what can be done there.
+    pub clusters: Vec<(ClusterFound, Readiness)>,
     pub balance: Option<Money>,
     /// Every question, to see which were not asked.
     pub asked: Mutex<Vec<String>>,
@@ -57,6 +60,7 @@ impl Default for FakeLookup {
             image_size: 20,
             currency: Currency::Cny,
             existing: BTreeMap::new(),
+            clusters: Vec::new(),
             balance: Some(Money::cny(1000.into())),
             asked: Mutex::default(),
         }
@@ -112,6 +116,15 @@ impl Lookup for FakeLookup {
 
     async fn existing(&self, _region: &str, id: &str) -> Result<Option<Existing>, LookupError> {
         Ok(self.existing.get(id).cloned())
+    }
+
+    async fn clusters(&self, _region: &str) -> Result<Vec<ClusterFound>, LookupError> {
+        Ok(self.clusters.iter().map(|(cluster, _)| cluster.clone()).collect())
+    }
+
+    async fn readiness(&self, _region: &str, cluster: &str, _namespace: &str) -> Result<Readiness, LookupError> {
+        let known = self.clusters.iter().find(|(known, _)| known.id == cluster);
+        Ok(known.map(|(_, readiness)| readiness.clone()).unwrap_or_default())
     }
 
     async fn price(&self, _region: &str, wanted: &InstancePrice) -> Result<Vec<PricePart>, LookupError> {
@@ -299,7 +312,10 @@ fn attributes(address: &Address, spec: &Json) -> Json {
         Kind::Bundle => json!({ "id": id, "key": format!("bundles/{}", spec["digest"].as_str().unwrap()), "digest": spec["digest"] }),
         Kind::Command => json!({ "id": "t-1", "instance_id": spec["instance_id"] }),
         Kind::Release => json!({ "id": id, "digest": spec["digest"] }),
-        Kind::Run => json!({ "id": id, "digest": spec["digest"], "exit_code": 0, "ended_at": "2026-01-02T03:04:05Z", "outputs": null }),
+        Kind::Cluster => json!({ "id": id, "name": spec["name"], "status": "running", "vpc_id": spec["vpc_id"] }),
+        Kind::Run | Kind::KubernetesJob => {
+            json!({ "id": id, "digest": spec["digest"], "exit_code": 0, "ended_at": "2026-01-02T03:04:05Z", "outputs": null })
+        }
     };
     let copied = ["name", "cidr", "vpc_id", "zone", "rules", "instance_type", "image_id", "vswitch_id", "security_group_id", "bandwidth"];
     for field in copied {

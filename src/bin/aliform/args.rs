@@ -190,6 +190,9 @@ pub(crate) struct Script {
     /// A file or folder to bring back; may be given several times
     #[arg(long, value_name = "PATH")]
     pub(crate) fetch: Vec<String>,
+    /// The container image it runs in, where it runs in one
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) image: Option<String>,
     /// The product that runs it: `ecs`
     #[arg(long, value_name = "PRODUCT")]
     pub(crate) product: Option<String>,

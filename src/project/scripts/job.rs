@@ -1,4 +1,5 @@
-//! The scripts that a job needs on its machine: start, look, deliver. Texts for `sh`, the same for the same settings.
+//! The scripts that a job needs on its machine: start, look, deliver; or the one that does it all in a pod. Texts for
+//! `sh`, the same for the same settings.
 //!
 //! What they expect from whoever sends them: `start` is preceded by `RUN` (which run this is), `BUNDLE_URL` and
 //! `BUNDLE_SHA256`, `look` by `OFFSET` and `MOST` (bytes), `deliver` by `OUTPUT_URL`. `ALIFORM_ROOT` in the environment
@@ -7,6 +8,11 @@
 use std::collections::BTreeMap;
 
 use super::{DOWNLOAD, quote};
+
+/// Runs the command.
+const WORK: &str = include_str!("job_work.sh");
+/// Sends the outputs.
+const OUTPUTS: &str = include_str!("job_outputs.sh");
 
 /// Everything that the scripts of a job depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,22 +46,51 @@ pub struct JobScripts {
     pub deliver: String,
 }
 
+/// What every script begins with.
+fn head(settings: &JobSettings) -> String {
+    format!(
+        "set -u\nsay() {{ printf 'aliform: %s\\n' \"$*\"; }}\nfail() {{ say \"$*\"; exit 1; }}\nROOT=\"${{ALIFORM_ROOT:-}}\"\n\
+         STACK={}\nJOB={}\nDIGEST={}\n",
+        quote(&settings.stack),
+        quote(&settings.job),
+        quote(&settings.digest),
+    )
+}
+
+/// The outputs as the arguments of what follows.
+fn outputs(settings: &JobSettings) -> String {
+    let outputs: Vec<String> = settings.outputs.iter().map(|output| quote(output)).collect();
+    format!("set -- {}\n", outputs.join(" "))
+}
+
+/// The plain environment of the job.
+fn environment(settings: &JobSettings) -> String {
+    let variables = settings.environment.iter().map(|(name, value)| format!("export {name}={}\n", quote(value)));
+    variables.chain(["export PYTHONUNBUFFERED=1\n".to_owned()]).collect()
+}
+
 /// The scripts of a job.
 pub fn job_scripts(settings: &JobSettings) -> JobScripts {
-    let head = |settings: &JobSettings| {
-        format!(
-            "set -u\nsay() {{ printf 'aliform: %s\\n' \"$*\"; }}\nfail() {{ say \"$*\"; exit 1; }}\nROOT=\"${{ALIFORM_ROOT:-}}\"\n\
-             STACK={}\nJOB={}\nDIGEST={}\n",
-            quote(&settings.stack),
-            quote(&settings.job),
-            quote(&settings.digest),
-        )
-    };
-    let start = format!("{}\n{DOWNLOAD}\n{}\n{}", head(settings), write_run(settings), include_str!("job_start.sh"));
-    let look = format!("{}\n{}", head(settings), include_str!("job_look.sh"));
-    let outputs: Vec<String> = settings.outputs.iter().map(|output| quote(output)).collect();
-    let deliver = format!("{}set -- {}\n{}", head(settings), outputs.join(" "), include_str!("job_deliver.sh"));
+    let head = head(settings);
+    let start = format!("{head}\n{DOWNLOAD}\n{}\n{}", write_run(settings), include_str!("job_start.sh"));
+    let look = format!("{head}\n{}", include_str!("job_look.sh"));
+    let deliver = format!("{head}{}{OUTPUTS}{}", outputs(settings), include_str!("job_deliver.sh"));
     JobScripts { start, look, deliver }
+}
+
+/// The script that is the command of a job's pod. Its secrets are in the pod's environment already, and so are
+/// `ALIFORM_BUNDLE_URL` and, where there are outputs, `ALIFORM_OUTPUT_URL`.
+pub fn pod_script(settings: &JobSettings, bundle_digest: &str) -> String {
+    format!(
+        "{}BUNDLE_SHA256={}\nLIMIT={}\nCOMMAND={}\n{}environment() {{\n{}}}\n{DOWNLOAD}\n{WORK}\n{OUTPUTS}\n{}",
+        head(settings),
+        quote(bundle_digest),
+        settings.limit,
+        quote(&settings.command),
+        outputs(settings),
+        environment(settings),
+        include_str!("job_pod.sh"),
+    )
 }
 
 /// The function that writes the script which runs the job.
@@ -69,13 +104,11 @@ fn write_run(settings: &JobSettings) -> String {
         settings.limit,
         quote(&settings.command),
     );
-    for (name, value) in &settings.environment {
-        run += &format!("export {name}={}\n", quote(value));
-    }
-    run += "export PYTHONUNBUFFERED=1\n";
+    run += &environment(settings);
     if settings.secrets {
         run += include_str!("secrets.sh");
     }
+    run += WORK;
     run += include_str!("job_run.sh");
     // No line of a command can be the end, since it would have to hold its own digest.
     let end = format!("END_{}", settings.digest);
@@ -102,5 +135,7 @@ mod tests {
         assert!(scripts.start.contains("COMMAND='echo \"it'\\''s $HOME\"'\n"), "{}", scripts.start);
         assert!(scripts.start.contains("export A='b'\\''c\nd'\n"), "{}", scripts.start);
         assert!(!scripts.start.contains("secrets.env") && scripts.deliver.contains("set -- 'my model/'\n"));
+        let pod = pod_script(&settings, "0a");
+        assert!(pod.contains("COMMAND='echo \"it'\\''s $HOME\"'\n") && pod.contains("set -- 'my model/'\n"), "{pod}");
     }
 }

@@ -1,18 +1,5 @@
-# Runs the job to its end within its time, and leaves its exit code behind.
+# Runs the job to its end, and leaves its exit code behind.
 cd "$BASE/work" || exit 1
-(
-  set -e
-  : "${HOME:=/root}"
-  export HOME
-  if [ -f requirements.txt ]; then
-    python3 -m venv .venv
-    .venv/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
-  fi
-  if [ -d .venv ]; then
-    export VIRTUAL_ENV="$PWD/.venv" PATH="$PWD/.venv/bin:$PATH"
-  fi
-  # Its last chance to write something down is half a minute long.
-  exec timeout -k 30 "$LIMIT" sh -c "$COMMAND"
-)
+work
 echo $? >"$BASE/exit.new"
 mv "$BASE/exit.new" "$BASE/exit"

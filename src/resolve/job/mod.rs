@@ -1,6 +1,7 @@
 //! A job: what it runs and which files go along, the same for every product. What it becomes there stands in one file
 //! for each product.
 
+mod ack;
 mod ecs;
 
 use std::collections::BTreeMap;
@@ -118,6 +119,7 @@ fn digest(job: &Job, command: &str, bundle: &str, limit: u64) -> String {
         });
     }
     job.outputs.iter().for_each(|output| add(&output.value));
+    job.image.iter().for_each(|image| add(&image.value));
     hex::encode(sum.finalize())
 }
 
@@ -153,6 +155,7 @@ impl Task<'_> {
 pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: Task<'_>) -> Result<(), ResolveError> {
     match task.job.product.as_ref().map(|product| (product.value, &product.location)) {
         None | Some((Product::Ecs, _)) => ecs::add(draft, network, &task).await,
+        Some((Product::Ack, _)) => ack::add(draft, network, &task).await,
         Some((_, location)) => Err(ResolveError::JobsNotPlanned { location: location.clone(), job: task.job.name.value.clone() }),
     }
 }

@@ -54,6 +54,8 @@ pub(crate) struct Receipt {
     pub(crate) zone: Option<String>,
     /// The type of the machine.
     pub(crate) instance_type: Option<String>,
+    /// The cluster it ran in, if it ran in one.
+    pub(crate) cluster: Option<String>,
     /// How long the machine was there, in whole seconds; null if there was none.
     pub(crate) seconds: Option<u64>,
     /// What the machine costs an hour.
@@ -115,7 +117,9 @@ impl Receipt {
         let (run, payer) = (facts.run.clone(), facts.payer);
         let (wanted, held) = (plan.wanted.get(payer).map(|wanted| &wanted.spec), facts.before.resources.get(payer));
         let spec = wanted.or(held.map(|held| &held.spec));
-        let part = |key: &str| spec.and_then(|spec| spec[key].as_str()).map(str::to_owned);
+        // The machine of a cluster is its first node.
+        let of = |spec: &Json, key: &str| spec[key].as_str().or_else(|| spec["pools"][0][key].as_str()).map(str::to_owned);
+        let part = |key: &str| spec.and_then(|spec| of(spec, key));
         let hourly = hourly(plan, |address| address == payer);
         let seconds = facts.lived.map(|lived| seconds(lived.gone.duration_since(lived.born)));
         let mut left: Vec<Left> = Vec::new();
@@ -141,6 +145,7 @@ impl Receipt {
             region: plan.region.clone(),
             zone: part("zone"),
             instance_type: part("instance_type"),
+            cluster: after.resources.get(&run).and_then(|run| run.spec["cluster_id"].as_str()).map(str::to_owned),
             seconds,
             cost: Total { sums: cost.sums.iter().map(|money| money.rounded(6)).collect(), ..cost },
             hourly,
@@ -190,11 +195,16 @@ pub(crate) fn receipt(receipt: &Receipt, style: &Style) -> String {
     }
     let mut line = |name: &str, what: &str| text += &format!("  {}  {what}\n", style.paint(Role::Dim, &format!("{name:<7}")));
     line("ran", &one_line(&receipt.command));
-    let stays = receipt.left.iter().any(|left| left.address.kind == Kind::Instance);
+    let stays = receipt.left.iter().any(|left| matches!(left.address.kind, Kind::Instance | Kind::Cluster));
     if let (Some(seconds), Some(zone), Some(kind)) = (receipt.seconds, &receipt.zone, &receipt.instance_type) {
-        line("where", &format!("{kind} in {zone}, {}", receipt.region));
-        line("machine", &format!("lived {}{}", words(seconds), if stays { " so far" } else { "" }));
+        let cluster = receipt.cluster.as_ref().map(|cluster| format!("cluster {cluster} on ")).unwrap_or_default();
+        line("where", &format!("{cluster}{kind} in {zone}, {}", receipt.region));
+        let what = if receipt.cluster.is_some() { "cluster" } else { "machine" };
+        line(what, &format!("lived {}{}", words(seconds), if stays { " so far" } else { "" }));
         line("cost", &cost(receipt, seconds));
+    } else if let Some(cluster) = &receipt.cluster {
+        line("where", &format!("cluster {cluster} in {}, which was there before and stays as it is", receipt.region));
+        line("cost", "nothing besides: no machine was started for it");
     } else {
         line("cost", "nothing: no machine was started");
     }
@@ -257,6 +267,7 @@ mod tests {
             region: "cn-hangzhou".to_owned(),
             zone: Some("cn-hangzhou-b".to_owned()),
             instance_type: Some("ecs.e-c1m2.large".to_owned()),
+            cluster: None,
             seconds: Some(3725),
             hourly: total("0.267 CNY"),
             cost: total("0.276271 CNY"),
@@ -310,6 +321,11 @@ mod tests {
     fn what_never_had_a_machine_cost_nothing() {
         let never = Receipt { result: Result::Interrupted, exit_code: None, seconds: None, ..sample() };
         assert!(receipt(&never, &Style::plain(80)).contains("cost     nothing: no machine was started"));
+        let in_cluster = Receipt { cluster: Some("c1".to_owned()), ..sample() };
+        let text = receipt(&in_cluster, &Style::plain(80));
+        assert!(text.contains("where    cluster c1 on ecs.e-c1m2.large in cn-hangzhou-b") && text.contains("cluster  lived"), "{text}");
+        let text = receipt(&Receipt { zone: None, ..in_cluster }, &Style::plain(80));
+        assert!(text.contains("cluster c1 in cn-hangzhou, which was there before") && text.contains("nothing besides"), "{text}");
         assert_eq!((words(0), words(7260), seconds(SignedDuration::from_millis(1001))), ("0s".to_owned(), "2h 1m".to_owned(), 2));
     }
 }

@@ -63,6 +63,7 @@ fn prices(priced: &Priced) -> Cost {
         }
         Priced::Eip => vec![tariff::idle_address("cn-hangzhou"), tariff::internet_traffic("cn-hangzhou")],
         Priced::Bucket => tariff::bucket("cn-hangzhou"),
+        Priced::Cluster { nodes, .. } => nodes.iter().flat_map(|node| prices(node).lines).collect(),
     };
     Cost { lines }
 }
@@ -81,6 +82,8 @@ fn attributes(address: &Address, spec: &Json) -> Json {
             "image_id": spec["image_id"], "vswitch_id": spec["vswitch_id"], "security_group_id": spec["security_group_id"],
             "private_ip": "192.168.9.4", "public_ip": "203.0.113.7", "bandwidth": spec["bandwidth"], "started_at": "2026-11-20T08:00Z",
         }),
+        Kind::Cluster => json!({ "id": "c1f2e", "name": spec["name"], "status": "running", "vpc_id": spec["vpc_id"] }),
+        Kind::KubernetesJob => json!({ "id": id("job"), "digest": spec["digest"], "exit_code": 0, "ended_at": null, "outputs": null }),
         Kind::Eip => json!({
             "id": id("eip"), "public_ip": "203.0.113.8", "instance_id": spec["instance_id"], "bandwidth": spec["bandwidth"],
             "name": spec["name"], "status": "InUse",

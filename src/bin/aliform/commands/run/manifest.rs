@@ -105,7 +105,7 @@ fn text(path: &str, script: &Script) -> String {
         let needs = if script.cpu.is_some() { "" } else { "    needs:\n" };
         text += &format!("{needs}      memory: {}\n", quoted(memory));
     }
-    for (key, value) in [("timeout", &script.timeout), ("product", &script.product)] {
+    for (key, value) in [("timeout", &script.timeout), ("product", &script.product), ("image", &script.image)] {
         if let Some(value) = value {
             text += &format!("    {key}: {}\n", quoted(value));
         }

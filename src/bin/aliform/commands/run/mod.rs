@@ -130,7 +130,7 @@ fn payer(plan: &Plan, run: &Address) -> Address {
         let change = plan.changes.iter().find(|change| change.address == *address);
         change.and_then(|change| change.cost_after.hourly().sums.first().map(|sum| sum.amount)).unwrap_or_default()
     };
-    let kept = plan.wanted.keys().filter(|address| address.kind == Kind::Instance);
+    let kept = plan.wanted.keys().filter(|address| matches!(address.kind, Kind::Instance | Kind::Cluster));
     let passing = plan.released.keys().chain(kept).chain([run]);
     passing.max_by_key(|address| cost(address)).unwrap_or(run).clone()
 }

@@ -1,0 +1,245 @@
+//! One run of a job's script in a Kubernetes cluster: a Job that runs once, its log, its exit code, its outputs. It goes on
+//! in the cluster when this program ends; whoever looks next finds it by its name. It must never put a secret anywhere but
+//! in a Secret of its own, which goes with it.
+
+mod follow;
+mod objects;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use self::follow::Follower;
+use self::objects::Place;
+use super::error::ResourceError;
+use super::kind::{Artifacts, Context, ReadContext, ResourceKind, needed};
+use super::secrets::{self, Hiding};
+use crate::cloud::call::Link;
+use crate::cloud::kubernetes::{Kubernetes, connect};
+use crate::cloud::oss;
+use crate::model::address::{Address, Kind};
+use crate::model::change::Effect;
+use crate::model::event::Event;
+use crate::model::secret::{SecretSource, Secrets};
+use crate::model::value::Value;
+
+/// How long a link to its files is good for, in seconds: a pod may have to wait for a node.
+const BUNDLE_SECONDS: u64 = 3600;
+/// How long any link can be good for.
+const LONGEST_LINK: u64 = 7 * 86_400;
+/// How much longer than its script a Job may live: a node, an image, its files, its outputs.
+const SLACK: u64 = 1800;
+/// What `timeout` exits with.
+const OUT_OF_TIME: i64 = 124;
+
+/// What is wanted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KubernetesJobSpec {
+    /// The job.
+    pub job: String,
+    /// What tells this run from others: another command, other files, another environment run anew.
+    pub digest: String,
+    /// The cluster it runs in.
+    pub cluster_id: Value<String>,
+    /// The namespace it runs in.
+    pub namespace: String,
+    /// The image of its container.
+    pub image: String,
+    /// What it asks of a node, in the words of Kubernetes: `cpu`, `memory`.
+    pub requests: BTreeMap<String, String>,
+    /// The label and the value of the nodes it runs on; any, if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<(String, String)>,
+    /// The bucket of its files and outputs.
+    pub bucket: Value<String>,
+    /// The key of its files.
+    pub bundle_key: Value<String>,
+    /// How long it may run, in seconds.
+    pub limit: u64,
+    /// The secrets it is given: name and source, never the value.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// What it brings back.
+    pub outputs: Vec<String>,
+    /// Fetches its files, runs it, sends its outputs.
+    pub script: String,
+}
+
+/// What came of it; of one that may still go on, nothing but that it was begun.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KubernetesJobAttributes {
+    /// Cluster, namespace and name of the Job, with slashes between.
+    pub id: String,
+    /// The digest of what ran.
+    pub digest: Option<String>,
+    /// Its exit code.
+    pub exit_code: Option<i64>,
+    /// When it was over.
+    pub ended_at: Option<String>,
+    /// Where its outputs are now; null if it brought none.
+    pub outputs: Option<String>,
+}
+
+/// The kind.
+pub struct KubernetesJobKind;
+
+/// Where its outputs lie until they are fetched.
+fn outputs_key(spec: &KubernetesJobSpec) -> String {
+    format!("outputs/{}/{}.tar.gz", spec.job, spec.digest)
+}
+
+/// For how long the way into the cluster is needed.
+fn life(spec: &KubernetesJobSpec) -> Duration {
+    Duration::from_secs(spec.limit + SLACK)
+}
+
+/// The addresses it fetches its files from and sends its outputs to. Whoever has them may do that, so they are secrets.
+async fn links(context: &Context<'_>, spec: &KubernetesJobSpec) -> Result<BTreeMap<String, String>, ResourceError> {
+    let bucket = needed(&spec.bucket)?;
+    let link = async |method, key: &str, seconds: u64| {
+        let seconds = seconds.min(LONGEST_LINK);
+        context.cloud.presign(&Link { method, region: context.region, bucket, key, seconds }).await
+    };
+    let mut links = BTreeMap::new();
+    links.insert(objects::BUNDLE.to_owned(), link(http::Method::GET, needed(&spec.bundle_key)?, BUNDLE_SECONDS).await?);
+    if !spec.outputs.is_empty() {
+        links.insert(objects::OUTPUTS.to_owned(), link(http::Method::PUT, &outputs_key(spec), spec.limit + 2 * SLACK).await?);
+    }
+    Ok(links)
+}
+
+/// Makes the Job, unless it is there: one that an earlier attempt made is the same.
+async fn start(context: &Context<'_>, api: &dyn Kubernetes, place: &Place<'_>, spec: &KubernetesJobSpec) -> Result<(), ResourceError> {
+    if api.job(place.namespace, place.name).await?.is_some() {
+        return Ok(());
+    }
+    let secrets = secrets::read(context, &spec.secrets)?;
+    let secret = objects::secret(context, place, &links(context, spec).await?, &secrets)?;
+    api.put_secret(place.namespace, place.name, &secret).await?;
+    Ok(api.create_job(place.namespace, &objects::job(context, place, spec, spec.limit + SLACK)?).await?)
+}
+
+/// Takes away what is in the cluster.
+async fn clear(api: &dyn Kubernetes, place: &Place<'_>) -> Result<(), ResourceError> {
+    api.delete_job(place.namespace, place.name).await?;
+    Ok(api.delete_secret(place.namespace, place.name).await?)
+}
+
+/// Brings the outputs home before anything goes.
+async fn deliver(context: &Context<'_>, spec: &KubernetesJobSpec) -> Result<Option<String>, ResourceError> {
+    let (bucket, key) = (needed(&spec.bucket)?, outputs_key(spec));
+    if spec.outputs.is_empty() || oss::object_size(context.cloud, context.region, bucket, &key).await?.is_none() {
+        return Ok(None);
+    }
+    let archive = oss::get_object(context.cloud, context.region, bucket, &key).await?;
+    let place = context.artifacts.receive(&spec.job, &archive).map_err(ResourceError::InTheWay)?;
+    oss::delete_object(context.cloud, context.region, bucket, &key).await?;
+    Ok(Some(place))
+}
+
+/// Runs it to its end.
+async fn run(context: &Context<'_>, place: &Place<'_>, spec: &KubernetesJobSpec) -> Result<(i64, Option<String>), ResourceError> {
+    let api = connect(context.cloud, context.region, place.cluster, life(spec)).await?;
+    start(context, &*api, place, spec).await?;
+    let mut follower = Follower::new(context, place, api, life(spec));
+    match follower.follow().await {
+        Ok(exit_code) => {
+            // What a failed run leaves behind may be what tells why.
+            let outputs = deliver(context, spec).await?;
+            // Its Job stays for a day, so that whoever goes on after a crash finds how it ended; its secrets go now.
+            follower.api().delete_secret(place.namespace, place.name).await?;
+            Ok((exit_code, outputs))
+        }
+        Err(error @ ResourceError::Stuck { .. }) => {
+            // It would try for ever. The reason is what counts, should this fail too: the Job has a deadline.
+            if let Err(also) = clear(follower.api(), place).await {
+                let status = format!("{also}; the cluster ends the Job by itself");
+                context.events.emit(Event::StepWaiting { address: context.address.clone(), status });
+            }
+            Err(error)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+#[async_trait(?Send)]
+impl ResourceKind for KubernetesJobKind {
+    const KIND: Kind = Kind::KubernetesJob;
+    const GOES_WITH: Option<Kind> = Some(Kind::Cluster);
+    const ENDS: bool = true;
+    type Spec = KubernetesJobSpec;
+    type Attributes = KubernetesJobAttributes;
+
+    fn effect(_path: &str, _before: &Json, _after: &Json) -> Effect {
+        Effect::ForcesReplace
+    }
+
+    fn failure(attributes: &KubernetesJobAttributes) -> Option<String> {
+        match attributes.exit_code? {
+            0 => None,
+            OUT_OF_TIME => Some("its time was up".to_owned()),
+            code => Some(format!("exit code {code}")),
+        }
+    }
+
+    fn at_hand(
+        address: &Address,
+        spec: &KubernetesJobSpec,
+        secrets: &dyn Secrets,
+        _artifacts: &dyn Artifacts,
+    ) -> Result<(), ResourceError> {
+        secrets::at_hand(address, &spec.secrets, secrets)
+    }
+
+    fn observed(spec: KubernetesJobSpec, attributes: &KubernetesJobAttributes) -> KubernetesJobSpec {
+        KubernetesJobSpec { digest: attributes.digest.clone().unwrap_or(spec.digest), ..spec }
+    }
+
+    /// A run that is over is history. One that is not may still go on: following it tells, by its identifier.
+    async fn read_many(
+        _context: &ReadContext<'_>,
+        known: &[(Address, String, Json)],
+    ) -> Result<BTreeMap<String, KubernetesJobAttributes>, ResourceError> {
+        let begun = |id: &String| KubernetesJobAttributes { id: id.clone(), digest: None, exit_code: None, ended_at: None, outputs: None };
+        let of = |id, attributes| KubernetesJobAttributes::deserialize(attributes).unwrap_or_else(|_| begun(id));
+        Ok(known.iter().map(|(_, id, attributes)| (id.clone(), of(id, attributes))).collect())
+    }
+
+    async fn create(context: &Context<'_>, spec: &KubernetesJobSpec) -> Result<String, ResourceError> {
+        // Whoever goes on after a crash keeps the identifier and finds this Job; a new one has a token of its own.
+        let this: String = context.token.to_ascii_lowercase().chars().filter(char::is_ascii_alphanumeric).take(10).collect();
+        let job: String = spec.job.chars().take(30).collect();
+        Ok(format!("{}/{}/aliform-{}-{this}", needed(&spec.cluster_id)?, spec.namespace, job.trim_end_matches('-')))
+    }
+
+    async fn converge(context: &Context<'_>, id: &str, spec: &KubernetesJobSpec) -> Result<KubernetesJobAttributes, ResourceError> {
+        let place = Place::of(id)?;
+        let hiding = Hiding::of(context, &spec.secrets);
+        let context = &Context { events: &hiding, ..*context };
+        let (exit_code, outputs) = run(context, &place, spec).await.map_err(|error| hiding.hide_in(error))?;
+        let ended_at = Some(context.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+        Ok(KubernetesJobAttributes { id: id.to_owned(), digest: Some(spec.digest.clone()), exit_code: Some(exit_code), ended_at, outputs })
+    }
+
+    /// A cluster that stays would go on with it.
+    async fn stop(context: &Context<'_>, id: &str, spec: &KubernetesJobSpec) -> Result<(), ResourceError> {
+        Self::delete(context, id, spec).await
+    }
+
+    /// What ran can't be taken away, but what is left of it in the cluster.
+    async fn delete(context: &Context<'_>, id: &str, _spec: &KubernetesJobSpec) -> Result<(), ResourceError> {
+        let place = Place::of(id)?;
+        match connect(context.cloud, context.region, place.cluster, Duration::ZERO).await {
+            Ok(api) => clear(&*api, &place).await,
+            // Nothing of it is left in a cluster that is gone.
+            Err(crate::cloud::kubernetes::KubernetesError::Cloud(error)) if error.is_not_found() => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn find(_context: &Context<'_>, _spec: &KubernetesJobSpec) -> Result<Option<String>, ResourceError> {
+        Ok(None)
+    }
+}
