@@ -30,11 +30,15 @@ pub enum Kind {
     Run,
     /// One run of a job's script in a Kubernetes cluster.
     KubernetesJob,
+    /// A function (Function Compute).
+    Function,
+    /// One run of a job's script by a function.
+    Invocation,
 }
 
 impl Kind {
     /// Every kind, in creation order.
-    pub const ALL: [Kind; 12] = [
+    pub const ALL: [Kind; 14] = [
         Kind::Vpc,
         Kind::VSwitch,
         Kind::SecurityGroup,
@@ -47,6 +51,8 @@ impl Kind {
         Kind::Release,
         Kind::Run,
         Kind::KubernetesJob,
+        Kind::Function,
+        Kind::Invocation,
     ];
 
     /// The word used in addresses and machine output, `security_group`.
@@ -64,6 +70,8 @@ impl Kind {
             Kind::Release => "release",
             Kind::Run => "run",
             Kind::KubernetesJob => "kubernetes_job",
+            Kind::Function => "function",
+            Kind::Invocation => "invocation",
         }
     }
 }

@@ -46,37 +46,34 @@ async fn quote(lookup: &dyn Lookup, region: &str, priced: &Priced) -> Cost {
             lines.retain(|line| matches!(line.charge, Charge::Hourly { .. }) || seen.insert(line.item.clone()));
             Cost { lines }
         }
+        Priced::Function { cpu, memory, disk } => Cost { lines: tariff::function(region, *cpu, *memory, *disk) },
         Priced::Instance { .. } => Cost { lines: instance(lookup, region, priced).await },
     }
 }
 
 /// What an instance costs; nothing for what is none.
 async fn instance(lookup: &dyn Lookup, region: &str, priced: &Priced) -> Vec<CostLine> {
-    match priced {
-        Priced::Eip | Priced::Bucket | Priced::Cluster { .. } => Vec::new(),
-        Priced::Instance { instance_type, zone, disk_category, disk_level, disk_size, bandwidth } => {
-            let region = region_of(zone).unwrap_or(region);
-            let wanted = InstancePrice {
-                instance_type: instance_type.clone(),
-                zone: zone.clone(),
-                disk_category: disk_category.clone(),
-                disk_level: disk_level.clone(),
-                disk_size: *disk_size,
-                bandwidth: *bandwidth,
-            };
-            let mut lines = match lookup.price(region, &wanted).await {
-                Ok(parts) => parts
-                    .into_iter()
-                    .map(|part| CostLine { item: part.item, charge: Charge::Hourly { price: part.price, source: PriceSource::Quoted } })
-                    .collect(),
-                Err(error) => vec![CostLine { item: instance_type.clone(), charge: Charge::Unknown { because: error.to_string() } }],
-            };
-            if *bandwidth > 0 {
-                lines.push(tariff::internet_traffic(region));
-            }
-            lines
-        }
+    let Priced::Instance { instance_type, zone, disk_category, disk_level, disk_size, bandwidth } = priced else { return Vec::new() };
+    let region = region_of(zone).unwrap_or(region);
+    let wanted = InstancePrice {
+        instance_type: instance_type.clone(),
+        zone: zone.clone(),
+        disk_category: disk_category.clone(),
+        disk_level: disk_level.clone(),
+        disk_size: *disk_size,
+        bandwidth: *bandwidth,
+    };
+    let mut lines = match lookup.price(region, &wanted).await {
+        Ok(parts) => parts
+            .into_iter()
+            .map(|part| CostLine { item: part.item, charge: Charge::Hourly { price: part.price, source: PriceSource::Quoted } })
+            .collect(),
+        Err(error) => vec![CostLine { item: instance_type.clone(), charge: Charge::Unknown { because: error.to_string() } }],
+    };
+    if *bandwidth > 0 {
+        lines.push(tariff::internet_traffic(region));
     }
+    lines
 }
 
 #[cfg(test)]

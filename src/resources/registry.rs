@@ -1,7 +1,9 @@
 //! Finds the kind that belongs to an address.
 
 use super::kind::{AnyKind, Erased};
-use super::{bucket, bundle, cluster, command, eip, instance, kubernetes_job, release, run, security_group, vpc, vswitch};
+use super::{
+    bucket, bundle, cluster, command, eip, function, instance, invocation, kubernetes_job, release, run, security_group, vpc, vswitch,
+};
 use crate::model::address::Kind;
 
 /// The kind behind the word.
@@ -19,6 +21,8 @@ pub fn kind(kind: Kind) -> &'static dyn AnyKind {
         Kind::Release => &const { Erased::<release::ReleaseKind>::new() },
         Kind::Run => &const { Erased::<run::RunKind>::new() },
         Kind::KubernetesJob => &const { Erased::<kubernetes_job::KubernetesJobKind>::new() },
+        Kind::Function => &const { Erased::<function::FunctionKind>::new() },
+        Kind::Invocation => &const { Erased::<invocation::InvocationKind>::new() },
     }
 }
 

@@ -7,6 +7,7 @@ mod drift;
 mod golden;
 mod job;
 mod job_ack;
+mod job_fc;
 mod life;
 mod plain;
 mod run;

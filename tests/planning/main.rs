@@ -8,6 +8,7 @@ mod drift;
 mod fresh;
 mod job;
 mod job_ack;
+mod job_fc;
 mod money;
 mod network;
 mod stage;

@@ -313,9 +313,13 @@ fn attributes(address: &Address, spec: &Json) -> Json {
         Kind::Command => json!({ "id": "t-1", "instance_id": spec["instance_id"] }),
         Kind::Release => json!({ "id": id, "digest": spec["digest"] }),
         Kind::Cluster => json!({ "id": id, "name": spec["name"], "status": "running", "vpc_id": spec["vpc_id"] }),
-        Kind::Run | Kind::KubernetesJob => {
+        Kind::Run | Kind::KubernetesJob | Kind::Invocation => {
             json!({ "id": id, "digest": spec["digest"], "exit_code": 0, "ended_at": "2026-01-02T03:04:05Z", "outputs": null })
         }
+        Kind::Function => json!({
+            "id": spec["name"], "runtime": spec["runtime"], "handler": spec["handler"], "cpu": spec["cpu"], "memory": spec["memory"],
+            "timeout": spec["timeout"], "checksum": spec["checksum"],
+        }),
     };
     let copied = ["name", "cidr", "vpc_id", "zone", "rules", "instance_type", "image_id", "vswitch_id", "security_group_id", "bandwidth"];
     for field in copied {

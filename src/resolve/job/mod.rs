@@ -3,6 +3,7 @@
 
 mod ack;
 mod ecs;
+mod fc;
 
 use std::collections::BTreeMap;
 
@@ -156,6 +157,7 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: Task<'_>
     match task.job.product.as_ref().map(|product| (product.value, &product.location)) {
         None | Some((Product::Ecs, _)) => ecs::add(draft, network, &task).await,
         Some((Product::Ack, _)) => ack::add(draft, network, &task).await,
+        Some((Product::Fc, _)) => fc::add(draft, &task),
         Some((_, location)) => Err(ResolveError::JobsNotPlanned { location: location.clone(), job: task.job.name.value.clone() }),
     }
 }

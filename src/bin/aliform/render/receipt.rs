@@ -56,6 +56,9 @@ pub(crate) struct Receipt {
     pub(crate) instance_type: Option<String>,
     /// The cluster it ran in, if it ran in one.
     pub(crate) cluster: Option<String>,
+    /// What the function has, where it was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) function: Option<String>,
     /// How long the machine was there, in whole seconds; null if there was none.
     pub(crate) seconds: Option<u64>,
     /// What the machine costs an hour.
@@ -146,6 +149,7 @@ impl Receipt {
             zone: part("zone"),
             instance_type: part("instance_type"),
             cluster: after.resources.get(&run).and_then(|run| run.spec["cluster_id"].as_str()).map(str::to_owned),
+            function: spec.filter(|_| payer.kind == Kind::Invocation).and_then(function),
             seconds,
             cost: Total { sums: cost.sums.iter().map(|money| money.rounded(6)).collect(), ..cost },
             hourly,
@@ -156,6 +160,12 @@ impl Receipt {
             left,
         }
     }
+}
+
+/// What a function has, in words.
+fn function(spec: &Json) -> Option<String> {
+    let memory = Decimal::from(spec["memory"].as_u64()?) / Decimal::from(1024);
+    Some(format!("{} vCPU, {} GiB", spec["cpu"].as_str()?, memory.normalize()))
 }
 
 /// What some resources of a plan cost an hour.
@@ -205,6 +215,10 @@ pub(crate) fn receipt(receipt: &Receipt, style: &Style) -> String {
     } else if let Some(cluster) = &receipt.cluster {
         line("where", &format!("cluster {cluster} in {}, which was there before and stays as it is", receipt.region));
         line("cost", "nothing besides: no machine was started for it");
+    } else if let (Some(seconds), Some(function)) = (receipt.seconds, &receipt.function) {
+        line("where", &format!("function of {function} in {}", receipt.region));
+        line("took", &words(seconds));
+        line("cost", &cost(receipt, seconds));
     } else {
         line("cost", "nothing: no machine was started");
     }
@@ -268,6 +282,7 @@ mod tests {
             zone: Some("cn-hangzhou-b".to_owned()),
             instance_type: Some("ecs.e-c1m2.large".to_owned()),
             cluster: None,
+            function: None,
             seconds: Some(3725),
             hourly: total("0.267 CNY"),
             cost: total("0.276271 CNY"),
@@ -290,6 +305,14 @@ mod tests {
           outputs  outputs/train
           left     nothing: no resource of it is in the state any more
         ");
+    }
+
+    #[test]
+    fn what_a_function_ran_says_what_it_had() {
+        let spec = serde_json::json!({ "cpu": "0.5", "memory": 1536 });
+        let ran = Receipt { zone: None, instance_type: None, function: function(&spec), ..sample() };
+        let text = receipt(&ran, &Style::plain(80));
+        assert!(text.contains("  where    function of 0.5 vCPU, 1.5 GiB in cn-hangzhou\n  took     1h 2m 5s\n"), "{text}");
     }
 
     #[test]
