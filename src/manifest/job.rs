@@ -1,7 +1,7 @@
 //! One job.
 
 use super::files::Wanted;
-use super::reader::Value;
+use super::reader::{Fields, Value};
 use super::{Job, Located, Needs, Product, Work, app, document};
 
 /// The longest that Function Compute runs anything; its limits page, "asynchronous invocation".
@@ -14,6 +14,8 @@ pub(super) fn read(name: Located<String>, value: &Value<'_>) -> Option<Job> {
     let run = fields.get("run").map(Value::text);
     let product = fields.get("product").and_then(Value::word).and_then(product);
     let needs = fields.get("needs").and_then(Value::table).map_or_else(Needs::default, |needs| app::needs(&needs));
+    let image = fields.get("image").and_then(Value::text);
+    let workers = fields.get("workers").and_then(Value::integer).map_or(1, |workers| workers.value);
     let budget = document::budget(&fields);
     let timeout = fields.get("timeout").and_then(Value::parsed);
     let keep = fields.get("keep").and_then(Value::flag).unwrap_or(false);
@@ -27,6 +29,8 @@ pub(super) fn read(name: Located<String>, value: &Value<'_>) -> Option<Job> {
         },
         product,
         needs,
+        image,
+        workers,
         budget,
         timeout,
         keep,
@@ -34,6 +38,7 @@ pub(super) fn read(name: Located<String>, value: &Value<'_>) -> Option<Job> {
         env,
     };
     check_function(value, &job);
+    check_workers(&fields, &job);
     Some(job)
 }
 
@@ -57,6 +62,15 @@ fn product(word: Located<&'static str>) -> Option<Located<Product>> {
         _ => return None,
     };
     Some(Located { value, location: word.location })
+}
+
+/// Complains about several workers where nothing but PAI has any.
+fn check_workers(fields: &Fields<'_>, job: &Job) {
+    let elsewhere = job.product.as_ref().is_some_and(|product| product.value != Product::Pai);
+    if let Some(value) = fields.get("workers").filter(|_| elsewhere && job.workers > 1) {
+        let hint = "remove `workers`, or write `product: pai`".to_owned();
+        value.complain("conflict", "only a training job has several workers", Some(hint));
+    }
 }
 
 /// Complains about what Function Compute can't do, where it is the product by name.

@@ -354,6 +354,8 @@ static JOB: Table = Table {
             )
             .default("\"auto\""),
             field("needs", Shape::Table(&NEEDS), "What it needs.").also(&["instance", "resources"]),
+            field("image", Shape::Text(&formats::CONTAINER_IMAGE), "The container image it runs in; left out, one is chosen."),
+            field("workers", Shape::Integer { least: 1, most: 100 }, "How many pods of a training job run at once.").default("1"),
             field("budget", Shape::Table(&BUDGET), "What it may cost."),
             field("timeout", Shape::Text(&formats::TIMEOUT), "When it is ended at the latest."),
             field("keep", Shape::Flag, "Whether what it ran on stays when it ends.").default("false"),

@@ -272,6 +272,10 @@ pub struct Job {
     pub product: Option<Located<Product>>,
     /// What it needs.
     pub needs: Needs,
+    /// The container image that it runs in; `None` leaves it to be chosen.
+    pub image: Option<Located<String>>,
+    /// How many pods of it run at once, 1 to 100.
+    pub workers: u32,
     /// What it may cost.
     pub budget: Budget,
     /// When it is ended at the latest.

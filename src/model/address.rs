@@ -20,17 +20,21 @@ pub enum Kind {
     Bucket,
     /// The packed source of an application: one object in a bucket.
     Bundle,
+    /// Where training jobs live (PAI).
+    Workspace,
     /// A script run once on an instance through Cloud Assistant.
     Command,
     /// A version of an application running on an instance.
     Release,
     /// One run of a job's script on an instance.
     Run,
+    /// One run of a job's script as a training job (PAI-DLC).
+    TrainingJob,
 }
 
 impl Kind {
     /// Every kind, in creation order.
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 12] = [
         Kind::Vpc,
         Kind::VSwitch,
         Kind::SecurityGroup,
@@ -38,9 +42,11 @@ impl Kind {
         Kind::Eip,
         Kind::Bucket,
         Kind::Bundle,
+        Kind::Workspace,
         Kind::Command,
         Kind::Release,
         Kind::Run,
+        Kind::TrainingJob,
     ];
 
     /// The word used in addresses and machine output, `security_group`.
@@ -53,9 +59,11 @@ impl Kind {
             Kind::Eip => "eip",
             Kind::Bucket => "bucket",
             Kind::Bundle => "bundle",
+            Kind::Workspace => "workspace",
             Kind::Command => "command",
             Kind::Release => "release",
             Kind::Run => "run",
+            Kind::TrainingJob => "training_job",
         }
     }
 }

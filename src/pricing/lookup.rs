@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use rust_decimal::Decimal;
 
 use super::existing::{self, Existing};
+use super::training::Training;
 use crate::cloud::api::ask;
 use crate::cloud::bss::QueryAccountBalance;
 use crate::cloud::call::Cloud;
@@ -78,7 +79,7 @@ pub struct LookupError(#[from] ApiError);
 
 /// Asks the cloud.
 #[async_trait]
-pub trait Lookup: Send + Sync {
+pub trait Lookup: Training + Send + Sync {
     /// Types of exactly that shape (vCPU, GiB) in stock, cheapest first by the cloud's own order.
     async fn offers(&self, region: &str, vcpu: u32, memory: Decimal) -> Result<Vec<Offer>, LookupError>;
     /// Every x86 shape with at least so much.
@@ -99,7 +100,7 @@ pub trait Lookup: Send + Sync {
 
 /// The lookup that really asks, each price once.
 pub struct CloudLookup<'a> {
-    cloud: &'a dyn Cloud,
+    pub(super) cloud: &'a dyn Cloud,
     prices: Mutex<BTreeMap<(String, InstancePrice), Vec<PricePart>>>,
 }
 

@@ -5,3 +5,4 @@ pub mod existing;
 pub mod lookup;
 pub mod quote;
 pub mod tariff;
+pub mod training;

@@ -127,6 +127,13 @@ pub enum Priced {
         /// Mbit/s; 0 for no public address.
         bandwidth: u32,
     },
+    /// A training job: so many pods of a type, each at the price of an instance of it.
+    Training {
+        /// `ecs.g7.large`.
+        instance_type: String,
+        /// How many pods.
+        workers: u32,
+    },
     /// An elastic address: traffic by use.
     Eip,
     /// A bucket: storage and requests by use.

@@ -1,7 +1,7 @@
 //! Finds the kind that belongs to an address.
 
 use super::kind::{AnyKind, Erased};
-use super::{bucket, bundle, command, eip, instance, release, run, security_group, vpc, vswitch};
+use super::{bucket, bundle, command, eip, instance, release, run, security_group, training_job, vpc, vswitch, workspace};
 use crate::model::address::Kind;
 
 /// The kind behind the word.
@@ -14,9 +14,11 @@ pub fn kind(kind: Kind) -> &'static dyn AnyKind {
         Kind::Eip => &const { Erased::<eip::EipKind>::new() },
         Kind::Bucket => &const { Erased::<bucket::BucketKind>::new() },
         Kind::Bundle => &const { Erased::<bundle::BundleKind>::new() },
+        Kind::Workspace => &const { Erased::<workspace::WorkspaceKind>::new() },
         Kind::Command => &const { Erased::<command::CommandKind>::new() },
         Kind::Release => &const { Erased::<release::ReleaseKind>::new() },
         Kind::Run => &const { Erased::<run::RunKind>::new() },
+        Kind::TrainingJob => &const { Erased::<training_job::TrainingJobKind>::new() },
     }
 }
 

@@ -3,6 +3,10 @@
 //! What they expect from whoever sends them: `start` is preceded by `RUN` (which run this is), `BUNDLE_URL` and
 //! `BUNDLE_SHA256`, `look` by `OFFSET` and `MOST` (bytes), `deliver` by `OUTPUT_URL`. `ALIFORM_ROOT` in the environment
 //! goes before every path.
+//!
+//! A training job has one script instead, `train`, and no machine that could be looked at: what it needs stands in its
+//! environment (`ALIFORM_BUNDLE_URL`, `ALIFORM_OUTPUT_URL`), and what it has to say in its log, on lines that begin with
+//! `aliform-` and its digest. Its secrets are in its environment too.
 
 use std::collections::BTreeMap;
 
@@ -40,26 +44,52 @@ pub struct JobScripts {
     pub deliver: String,
 }
 
+const UNPACK: &str = include_str!("job_unpack.sh");
+const DELIVER: &str = include_str!("job_deliver.sh");
+
+fn head(settings: &JobSettings) -> String {
+    format!(
+        "set -u\nsay() {{ printf 'aliform: %s\\n' \"$*\"; }}\nfail() {{ say \"$*\"; exit 1; }}\nROOT=\"${{ALIFORM_ROOT:-}}\"\n\
+         STACK={}\nJOB={}\nDIGEST={}\n",
+        quote(&settings.stack),
+        quote(&settings.job),
+        quote(&settings.digest),
+    )
+}
+
+fn outputs(settings: &JobSettings) -> String {
+    settings.outputs.iter().map(|output| quote(output)).collect::<Vec<_>>().join(" ")
+}
+
 /// The scripts of a job.
 pub fn job_scripts(settings: &JobSettings) -> JobScripts {
-    let head = |settings: &JobSettings| {
-        format!(
-            "set -u\nsay() {{ printf 'aliform: %s\\n' \"$*\"; }}\nfail() {{ say \"$*\"; exit 1; }}\nROOT=\"${{ALIFORM_ROOT:-}}\"\n\
-             STACK={}\nJOB={}\nDIGEST={}\n",
-            quote(&settings.stack),
-            quote(&settings.job),
-            quote(&settings.digest),
-        )
-    };
-    let start = format!("{}\n{DOWNLOAD}\n{}\n{}", head(settings), write_run(settings), include_str!("job_start.sh"));
-    let look = format!("{}\n{}", head(settings), include_str!("job_look.sh"));
-    let outputs: Vec<String> = settings.outputs.iter().map(|output| quote(output)).collect();
-    let deliver = format!("{}set -- {}\n{}", head(settings), outputs.join(" "), include_str!("job_deliver.sh"));
+    let (head, run) = (head(settings), write_run(settings, ""));
+    let start = [include_str!("job_started.sh"), UNPACK, include_str!("job_start.sh")].concat();
+    let start = format!("{head}\n{DOWNLOAD}\n{run}\n{start}");
+    let look = format!("{head}\n{}", include_str!("job_look.sh"));
+    let deliver = format!("{head}set -- {}\n{DELIVER}", outputs(settings));
     JobScripts { start, look, deliver }
 }
 
-/// The function that writes the script which runs the job.
-fn write_run(settings: &JobSettings) -> String {
+/// What begins the lines of a log that [`training_script`] writes for whoever follows it.
+pub fn mark(digest: &str) -> String {
+    format!("aliform-{digest} ")
+}
+
+/// The script that each pod of a training job runs. Its settings name no secrets: those are in its environment.
+pub fn training_script(settings: &JobSettings) -> String {
+    // Its image is chosen for the frameworks that are in it.
+    let run = write_run(settings, "VENV_OPTIONS=--system-site-packages\n");
+    let (head, outputs) = (head(settings), outputs(settings));
+    let take = "BUNDLE_URL=${ALIFORM_BUNDLE_URL:-} OUTPUT_URL=${ALIFORM_OUTPUT_URL:-} BUNDLE_SHA256=${ALIFORM_BUNDLE_SHA256:-}\n\
+                unset ALIFORM_BUNDLE_URL ALIFORM_OUTPUT_URL ALIFORM_BUNDLE_SHA256\n\
+                BASE=\"$ROOT/opt/aliform/$STACK/jobs/$JOB\"\n";
+    let train = include_str!("job_train.sh");
+    format!("{head}{take}\n{DOWNLOAD}\n{run}\ndeliver() (\n{DELIVER})\n\nset -- {outputs}\n{UNPACK}{train}")
+}
+
+/// The function that writes the script which runs the job, after what else it is told.
+fn write_run(settings: &JobSettings, told: &str) -> String {
     let mut run = format!(
         "ROOT=\"${{ALIFORM_ROOT:-}}\"\nSTACK={}\nAPP={}\nBASE=\"$ROOT/opt/aliform/{}/jobs/{}\"\nLIMIT={}\nCOMMAND={}\n",
         quote(&settings.stack),
@@ -73,6 +103,7 @@ fn write_run(settings: &JobSettings) -> String {
         run += &format!("export {name}={}\n", quote(value));
     }
     run += "export PYTHONUNBUFFERED=1\n";
+    run += told;
     if settings.secrets {
         run += include_str!("secrets.sh");
     }
@@ -101,6 +132,8 @@ mod tests {
         let scripts = job_scripts(&settings);
         assert!(scripts.start.contains("COMMAND='echo \"it'\\''s $HOME\"'\n"), "{}", scripts.start);
         assert!(scripts.start.contains("export A='b'\\''c\nd'\n"), "{}", scripts.start);
+        let train = training_script(&settings);
+        assert!(train.contains("COMMAND='echo \"it'\\''s $HOME\"'\n") && train.contains("set -- 'my model/'\n"), "{train}");
         assert!(!scripts.start.contains("secrets.env") && scripts.deliver.contains("set -- 'my model/'\n"));
     }
 }

@@ -2,6 +2,8 @@
 //! for each product.
 
 mod ecs;
+mod framework;
+mod pai;
 
 use std::collections::BTreeMap;
 
@@ -118,6 +120,12 @@ fn digest(job: &Job, command: &str, bundle: &str, limit: u64) -> String {
         });
     }
     job.outputs.iter().for_each(|output| add(&output.value));
+    if let Some(image) = &job.image {
+        add(&image.value);
+    }
+    if job.workers > 1 {
+        add(&job.workers.to_string());
+    }
     hex::encode(sum.finalize())
 }
 
@@ -153,6 +161,7 @@ impl Task<'_> {
 pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: Task<'_>) -> Result<(), ResolveError> {
     match task.job.product.as_ref().map(|product| (product.value, &product.location)) {
         None | Some((Product::Ecs, _)) => ecs::add(draft, network, &task).await,
+        Some((Product::Pai, _)) => pai::add(draft, &task).await,
         Some((_, location)) => Err(ResolveError::JobsNotPlanned { location: location.clone(), job: task.job.name.value.clone() }),
     }
 }
