@@ -312,7 +312,7 @@ impl ResourceKind for TrainingJobKind {
         let tags: BTreeMap<String, String> = context.tags().into_iter().map(|tag| (tag.key, tag.value)).collect();
         let query = ListJobs {
             workspace_id: spec.workspace_id.known().cloned(),
-            tags: Some(Json::from_iter(tags.into_iter()).to_string()),
+            tags: Some(Json::from_iter(tags).to_string()),
             page_number: 1,
             page_size: 10,
             ..Default::default()

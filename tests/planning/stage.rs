@@ -19,6 +19,7 @@ use aliform::plan::saved::{Basis, Plan};
 use aliform::pricing::existing::Existing;
 use aliform::pricing::lookup::{ImageFound, InstancePrice, Lookup, LookupError, Offer, PricePart, Shape};
 use aliform::pricing::quote::quote_all;
+use aliform::pricing::training::{Spec, Training, TrainingImage};
 use aliform::resolve::error::ResolveError;
 use aliform::resolve::{Resolved, Surroundings, resolve};
 use aliform::resources::desired::Desired;
@@ -36,6 +37,10 @@ pub(crate) struct FakeLookup {
     pub currency: Currency,
     pub existing: BTreeMap<&'static str, Existing>,
     pub balance: Option<Money>,
+    /// Workspaces of PAI: name and identifier.
+    pub workspaces: BTreeMap<&'static str, &'static str>,
+    /// What training jobs can run on: type, vCPU, GiB, accelerators, their model, whether there is any.
+    pub specs: Vec<(&'static str, u32, u32, u32, &'static str, bool)>,
     /// Every question, to see which were not asked.
     pub asked: Mutex<Vec<String>>,
 }
@@ -58,6 +63,17 @@ impl Default for FakeLookup {
             currency: Currency::Cny,
             existing: BTreeMap::new(),
             balance: Some(Money::cny(1000.into())),
+            workspaces: BTreeMap::new(),
+            specs: vec![
+                ("ecs.c7.large", 2, 4, 0, "", true),
+                ("ecs.g7.large", 2, 8, 0, "", true),
+                ("ecs.g8i.large", 2, 8, 0, "", false),
+                ("ecs.r7.large", 2, 16, 0, "", true),
+                ("ecs.c7.xlarge", 4, 8, 0, "", true),
+                ("ecs.gn6i-c4g1.xlarge", 4, 15, 1, "NVIDIA T4", true),
+                ("ecs.gn6v-c8g1.2xlarge", 8, 32, 1, "NVIDIA V100", true),
+                ("ecs.gn7e-c16g1.4xlarge", 16, 125, 1, "NVIDIA A100", true),
+            ],
             asked: Mutex::default(),
         }
     }
@@ -125,6 +141,37 @@ impl Lookup for FakeLookup {
 
     async fn balance(&self, _region: &str) -> Result<Money, LookupError> {
         self.balance.ok_or_else(|| ApiError::Unreadable { action: "QueryAccountBalance", reason: "no balance".to_owned() }.into())
+    }
+}
+
+#[async_trait]
+impl Training for FakeLookup {
+    async fn workspace(&self, _region: &str, name: &str) -> Result<Option<String>, LookupError> {
+        self.ask("workspace");
+        Ok(self.workspaces.get(name).map(|id| (*id).to_owned()))
+    }
+
+    async fn training_specs(&self, _region: &str, gpu: bool) -> Result<Vec<Spec>, LookupError> {
+        self.ask("specs");
+        let spec = |&(name, vcpu, memory, gpus, gpu, available): &(&str, u32, u32, u32, &str, bool)| Spec {
+            instance_type: name.to_owned(),
+            vcpu,
+            memory,
+            gpus,
+            gpu: gpu.to_owned(),
+            available,
+        };
+        Ok(self.specs.iter().filter(|spec| (spec.3 > 0) == gpu).map(spec).collect())
+    }
+
+    async fn training_images(&self, region: &str, gpu: bool) -> Result<Vec<TrainingImage>, LookupError> {
+        let chip = if gpu { "gpu" } else { "cpu" };
+        let image = |(framework, version): (&str, &str)| TrainingImage {
+            name: format!("{}:{version}-{chip}", framework.to_lowercase()),
+            uri: format!("registry.{region}/pai/{}:{version}-{chip}", framework.to_lowercase()),
+            framework: format!("{framework} {version}"),
+        };
+        Ok([("PyTorch", "2.8.0"), ("PyTorch", "2.10.0"), ("TensorFlow", "2.11"), ("Python", "3.10")].map(image).into())
     }
 }
 
@@ -299,8 +346,16 @@ fn attributes(address: &Address, spec: &Json) -> Json {
         Kind::Bundle => json!({ "id": id, "key": format!("bundles/{}", spec["digest"].as_str().unwrap()), "digest": spec["digest"] }),
         Kind::Command => json!({ "id": "t-1", "instance_id": spec["instance_id"] }),
         Kind::Release => json!({ "id": id, "digest": spec["digest"] }),
+        Kind::Workspace => json!({ "id": "1234", "name": "lab_0123", "status": "ENABLED" }),
+        Kind::TrainingJob => {
+            let ended = "2026-01-02T03:04:05Z";
+            json!({ "id": id, "digest": spec["digest"], "exit_code": 0, "ended_at": ended, "outputs": null, "because": null })
+        }
         Kind::Run => json!({ "id": id, "digest": spec["digest"], "exit_code": 0, "ended_at": "2026-01-02T03:04:05Z", "outputs": null }),
     };
+    if matches!(address.kind, Kind::Workspace | Kind::TrainingJob) {
+        return said;
+    }
     let copied = ["name", "cidr", "vpc_id", "zone", "rules", "instance_type", "image_id", "vswitch_id", "security_group_id", "bandwidth"];
     for field in copied {
         if !spec[field].is_null() && !matches!(address.kind, Kind::Bucket | Kind::Bundle | Kind::Command | Kind::Release) {

@@ -50,7 +50,11 @@ pub(crate) struct Receipt {
     pub(crate) failed: Vec<Failure>,
     /// The region.
     pub(crate) region: String,
-    /// The zone of the machine.
+    /// What it ran on.
+    pub(crate) product: &'static str,
+    /// How many machines of its type there were.
+    pub(crate) machines: u64,
+    /// The zone of the machine; null where the product knows none.
     pub(crate) zone: Option<String>,
     /// The type of the machine.
     pub(crate) instance_type: Option<String>,
@@ -139,6 +143,8 @@ impl Receipt {
                 .map(|(address, error)| Failure { address: address.clone(), error: error.clone() })
                 .collect(),
             region: plan.region.clone(),
+            product: if payer.kind == Kind::TrainingJob { "pai" } else { "ecs" },
+            machines: spec.and_then(|spec| spec["workers"].as_u64()).unwrap_or(1),
             zone: part("zone"),
             instance_type: part("instance_type"),
             seconds,
@@ -191,8 +197,11 @@ pub(crate) fn receipt(receipt: &Receipt, style: &Style) -> String {
     let mut line = |name: &str, what: &str| text += &format!("  {}  {what}\n", style.paint(Role::Dim, &format!("{name:<7}")));
     line("ran", &one_line(&receipt.command));
     let stays = receipt.left.iter().any(|left| left.address.kind == Kind::Instance);
-    if let (Some(seconds), Some(zone), Some(kind)) = (receipt.seconds, &receipt.zone, &receipt.instance_type) {
-        line("where", &format!("{kind} in {zone}, {}", receipt.region));
+    if let (Some(seconds), Some(kind)) = (receipt.seconds, &receipt.instance_type) {
+        match &receipt.zone {
+            Some(zone) => line("where", &format!("{kind} in {zone}, {}", receipt.region)),
+            None => line("where", &format!("{} x {kind} on {} in {}", receipt.machines, receipt.product.to_uppercase(), receipt.region)),
+        }
         line("machine", &format!("lived {}{}", words(seconds), if stays { " so far" } else { "" }));
         line("cost", &cost(receipt, seconds));
     } else {
@@ -255,6 +264,8 @@ mod tests {
             exit_code: Some(0),
             failed: Vec::new(),
             region: "cn-hangzhou".to_owned(),
+            product: "ecs",
+            machines: 1,
             zone: Some("cn-hangzhou-b".to_owned()),
             instance_type: Some("ecs.e-c1m2.large".to_owned()),
             seconds: Some(3725),
@@ -304,6 +315,13 @@ mod tests {
                    the cloud ends the machine itself at 2026-11-21T12:00Z, about
                    release it with: aliform run --release run-train
         ");
+    }
+
+    #[test]
+    fn a_training_job_says_how_many_machines_it_had() {
+        let trained = Receipt { product: "pai", machines: 2, zone: None, ..sample() };
+        let shown = receipt(&trained, &Style::plain(80));
+        assert!(shown.contains("where    2 x ecs.e-c1m2.large on PAI in cn-hangzhou\n"), "{shown}");
     }
 
     #[test]
