@@ -111,7 +111,7 @@ fn the_image_follows_what_the_script_imports() {
     }
     let plan = staged("import os\nimport torch", "").plan();
     let decision = &plan.decisions["jobs.train.image[PyTorch, CPU]"];
-    assert_eq!(decision.because, "train.py:2 uses `torch`; the newest official image with PyTorch for CPU");
+    assert_eq!(decision.because, "train.py:2 uses `torch`; the newest official image with PyTorch for CPUs");
     assert_eq!(decision.rejected[0].because, "PyTorch 2.8.0 is not newer");
     let named = staged("import torch", "image: mine.example.com/torch:1").plan();
     assert_eq!(spec(&named, "image"), "mine.example.com/torch:1");
