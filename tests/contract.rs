@@ -52,6 +52,7 @@ macro_rules! for_every_call {
             dlc::ListEcsSpecs,
             dlc::GetPodLogs,
             dlc::GetPodEvents,
+            dlc::GetJobEvents,
             fc::CreateFunction,
             fc::GetFunction,
             fc::UpdateFunction,

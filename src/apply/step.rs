@@ -70,22 +70,30 @@ async fn fail(world: &World<'_>, address: &Address, error: ResourceError) -> Ste
     }
 }
 
-/// Leaves a run that the user stopped. Where it would go on by itself, it is told to end.
+/// Leaves a run that the user stopped, and ends what it started in the cloud.
 pub(super) async fn abandon(world: &World<'_>, address: &Address) -> Result<(), StepError> {
-    let under_way = world.store.look(|state| {
-        let intent = state.open.get(address)?.clone();
-        let id = intent.id.clone().or_else(|| Some(state.resources.get(address)?.id.clone()))?;
-        Some((intent, id))
-    });
-    if let Some((intent, id)) = under_way {
-        let context = world.context(address, &intent.region, &intent.token);
-        if let Err(error) = registry::kind(address.kind).stop(&context, &id, &intent.spec).await {
-            let status = format!("it could not be told to end: {error}");
-            world.events.emit(Event::StepWaiting { address: address.clone(), status });
-        }
+    let Some(intent) = world.store.look(|state| state.open.get(address).cloned()) else { return Err(ResourceError::Stopped.into()) };
+    let kind = registry::kind(address.kind);
+    let context = world.context(address, &intent.region, &intent.token);
+    let known = intent.id.or_else(|| world.store.look(|state| Some(state.resources.get(address)?.id.clone())));
+    let id = match known {
+        Some(id) => Some(id),
+        None => kind.find(&context, &intent.spec).await?,
+    };
+    let inside = kind.goes_with().is_some();
+    match id {
+        Some(id) => match kind.delete(&context, &id, &intent.spec).await {
+            Ok(()) if inside => Err(fail(world, address, ResourceError::Stopped).await),
+            Ok(()) => {
+                world.store.append(Record::Removed { address: address.clone() }).await?;
+                Err(ResourceError::Stopped.into())
+            }
+            Err(error) => Err(fail(world, address, error).await),
+        },
+        // The call that makes it may be on its way: the intent stays open, and the next run looks what became of it.
+        None if !inside => Err(ResourceError::Stopped.into()),
+        None => Err(fail(world, address, ResourceError::Stopped).await),
     }
-    let error = ResourceError::Stopped;
-    if world.store.look(|state| state.open.contains_key(address)) { Err(fail(world, address, error).await) } else { Err(error.into()) }
 }
 
 /// What is done and did not end well: it is remembered as it ended.

@@ -18,6 +18,7 @@ roa! {
     ListEcsSpecs => ListEcsSpecsResponse, Dlc, Safe, "GET /api/v1/ecsspecs";
     GetPodLogs => GetPodLogsResponse, Dlc, Safe, "GET /api/v1/jobs/{job_id}/pods/{pod_id}/logs";
     GetPodEvents => GetPodEventsResponse, Dlc, Safe, "GET /api/v1/jobs/{job_id}/pods/{pod_id}/events";
+    GetJobEvents => GetJobEventsResponse, Dlc, Safe, "GET /api/v1/jobs/{job_id}/events";
 }
 
 /// Starts a job. Without a token: before it is sent again it has to be looked for by its tags.
@@ -231,6 +232,7 @@ pub struct GetPodLogs {
     pub pod_id: String,
     pub max_lines: u32,
     pub start_time: Option<String>,
+    pub end_time: Option<String>,
 }
 
 /// The lines.
@@ -256,6 +258,23 @@ pub struct GetPodEvents {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct GetPodEventsResponse {
+    #[serde(default, deserialize_with = "list")]
+    pub events: Vec<String>,
+}
+
+/// Asks for what happened to a job as a whole; while it waits for its place it has no pods.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct GetJobEvents {
+    #[serde(rename = "job_id")]
+    pub job_id: String,
+    pub max_events_num: u32,
+}
+
+/// The events, a text each.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct GetJobEventsResponse {
     #[serde(default, deserialize_with = "list")]
     pub events: Vec<String>,
 }

@@ -16,6 +16,7 @@ pub(super) fn read(name: Located<String>, value: &Value<'_>) -> Option<Job> {
     let image = fields.get("image").and_then(Value::text);
     let cluster = fields.get("cluster").map_or(ClusterChoice::Own { pro: false }, cluster);
     let needs = fields.get("needs").and_then(Value::table).map_or_else(Needs::default, |needs| app::needs(&needs));
+    let workers = fields.get("workers").and_then(Value::integer).map_or(1, |workers| workers.value);
     let budget = document::budget(&fields);
     let timeout = fields.get("timeout").and_then(Value::parsed);
     let keep = fields.get("keep").and_then(Value::flag).unwrap_or(false);
@@ -31,6 +32,7 @@ pub(super) fn read(name: Located<String>, value: &Value<'_>) -> Option<Job> {
         image,
         cluster,
         needs,
+        workers,
         budget,
         timeout,
         keep,
@@ -39,6 +41,7 @@ pub(super) fn read(name: Located<String>, value: &Value<'_>) -> Option<Job> {
     };
     check_function(value, &job);
     check_cluster(&fields, &job);
+    check_workers(&fields, &job);
     Some(job)
 }
 
@@ -69,6 +72,15 @@ fn product(word: Located<&'static str>) -> Option<Located<Product>> {
         _ => return None,
     };
     Some(Located { value, location: word.location })
+}
+
+/// Complains about several workers where nothing but PAI has any.
+fn check_workers(fields: &Fields<'_>, job: &Job) {
+    let elsewhere = job.product.as_ref().is_some_and(|product| product.value != Product::Pai);
+    if let Some(value) = fields.get("workers").filter(|_| elsewhere && job.workers > 1) {
+        let hint = "remove `workers`, or write `product: pai`".to_owned();
+        value.complain("conflict", "only a training job has several workers", Some(hint));
+    }
 }
 
 /// Complains about what Function Compute can't do, where it is the product by name.

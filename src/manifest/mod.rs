@@ -276,6 +276,8 @@ pub struct Job {
     pub cluster: ClusterChoice,
     /// What it needs.
     pub needs: Needs,
+    /// How many pods of it run at once, 1 to 100.
+    pub workers: u32,
     /// What it may cost.
     pub budget: Budget,
     /// When it is ended at the latest.

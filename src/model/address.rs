@@ -22,6 +22,8 @@ pub enum Kind {
     Bucket,
     /// The packed source of an application: one object in a bucket.
     Bundle,
+    /// Where training jobs live (PAI).
+    Workspace,
     /// A script run once on an instance through Cloud Assistant.
     Command,
     /// A version of an application running on an instance.
@@ -34,11 +36,13 @@ pub enum Kind {
     Function,
     /// One run of a job's script by a function.
     Invocation,
+    /// One run of a job's script as a training job (PAI-DLC).
+    TrainingJob,
 }
 
 impl Kind {
     /// Every kind, in creation order.
-    pub const ALL: [Kind; 14] = [
+    pub const ALL: [Kind; 16] = [
         Kind::Vpc,
         Kind::VSwitch,
         Kind::SecurityGroup,
@@ -47,12 +51,14 @@ impl Kind {
         Kind::Eip,
         Kind::Bucket,
         Kind::Bundle,
+        Kind::Workspace,
         Kind::Command,
         Kind::Release,
         Kind::Run,
         Kind::KubernetesJob,
         Kind::Function,
         Kind::Invocation,
+        Kind::TrainingJob,
     ];
 
     /// The word used in addresses and machine output, `security_group`.
@@ -66,12 +72,14 @@ impl Kind {
             Kind::Eip => "eip",
             Kind::Bucket => "bucket",
             Kind::Bundle => "bundle",
+            Kind::Workspace => "workspace",
             Kind::Command => "command",
             Kind::Release => "release",
             Kind::Run => "run",
             Kind::KubernetesJob => "kubernetes_job",
             Kind::Function => "function",
             Kind::Invocation => "invocation",
+            Kind::TrainingJob => "training_job",
         }
     }
 }

@@ -9,6 +9,7 @@ use rust_decimal::Decimal;
 
 use super::clusters::{self, ClusterFound, Readiness};
 use super::existing::{self, Existing};
+use super::training::Training;
 use crate::cloud::api::ask;
 use crate::cloud::bss::QueryAccountBalance;
 use crate::cloud::call::Cloud;
@@ -85,7 +86,7 @@ pub enum LookupError {
 
 /// Asks the cloud.
 #[async_trait]
-pub trait Lookup: Send + Sync {
+pub trait Lookup: Training + Send + Sync {
     /// Types of exactly that shape (vCPU, GiB) in stock, cheapest first by the cloud's own order.
     async fn offers(&self, region: &str, vcpu: u32, memory: Decimal) -> Result<Vec<Offer>, LookupError>;
     /// Every x86 shape with at least so much.
@@ -110,7 +111,7 @@ pub trait Lookup: Send + Sync {
 
 /// The lookup that really asks, each price once.
 pub struct CloudLookup<'a> {
-    cloud: &'a dyn Cloud,
+    pub(super) cloud: &'a dyn Cloud,
     prices: Mutex<BTreeMap<(String, InstancePrice), Vec<PricePart>>>,
 }
 

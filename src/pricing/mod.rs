@@ -6,3 +6,4 @@ pub mod existing;
 pub mod lookup;
 pub mod quote;
 pub mod tariff;
+pub mod training;

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use rust_decimal::Decimal;
 
 use super::lookup::{InstancePrice, Lookup};
-use super::tariff;
+use super::{tariff, training};
 use crate::model::cost::{Charge, Cost, CostLine, PriceSource};
+use crate::model::money::Money;
 use crate::model::region;
 use crate::resources::kind::Priced;
 
@@ -34,6 +36,7 @@ fn region_of(zone: &str) -> Option<&'static str> {
 /// The cost of one thing. A price that can't be had becomes an unknown line with the reason.
 async fn quote(lookup: &dyn Lookup, region: &str, priced: &Priced) -> Cost {
     match priced {
+        Priced::Training { instance_type, workers } => training(lookup, region, instance_type, *workers).await,
         Priced::Eip => Cost { lines: vec![tariff::idle_address(region), tariff::internet_traffic(region)] },
         Priced::Bucket => Cost { lines: tariff::bucket(region) },
         Priced::Cluster { pro, nodes } => {
@@ -74,6 +77,20 @@ async fn instance(lookup: &dyn Lookup, region: &str, priced: &Priced) -> Vec<Cos
         lines.push(tariff::internet_traffic(region));
     }
     lines
+}
+
+/// The cost of a training job: what an instance of the type costs, for each of its pods; their disks are part of
+/// the service.
+async fn training(lookup: &dyn Lookup, region: &str, instance_type: &str, workers: u32) -> Cost {
+    let item = format!("{workers} x {instance_type} for training");
+    let charge = match training::price(lookup, region, instance_type).await {
+        Ok(price) => {
+            let price = Money { amount: price.amount * Decimal::from(workers), ..price };
+            Charge::Hourly { price, source: PriceSource::Quoted }
+        }
+        Err(because) => Charge::Unknown { because },
+    };
+    Cost { lines: vec![CostLine { item, charge }] }
 }
 
 #[cfg(test)]

@@ -41,14 +41,6 @@ pub enum ResolveError {
         /// What to do.
         hint: String,
     },
-    /// Jobs are checked, not planned yet.
-    #[error("job `{job}` can't be planned by this version: only `apps` can")]
-    JobsNotPlanned {
-        /// Where it stands.
-        location: Location,
-        /// The job.
-        job: String,
-    },
 }
 
 impl ResolveError {
@@ -56,10 +48,9 @@ impl ResolveError {
     pub fn location(&self) -> Option<&Location> {
         match self {
             ResolveError::Lookup(_) => None,
-            ResolveError::Detect { location, .. }
-            | ResolveError::Pack { location, .. }
-            | ResolveError::Impossible { location, .. }
-            | ResolveError::JobsNotPlanned { location, .. } => Some(location),
+            ResolveError::Detect { location, .. } | ResolveError::Pack { location, .. } | ResolveError::Impossible { location, .. } => {
+                Some(location)
+            }
         }
     }
 
@@ -70,7 +61,6 @@ impl ResolveError {
             ResolveError::Detect { .. } => "source-not-understood",
             ResolveError::Pack { .. } => "source-not-packed",
             ResolveError::Impossible { .. } => "cannot-be-had",
-            ResolveError::JobsNotPlanned { .. } => "jobs-not-planned",
         }
     }
 
@@ -79,9 +69,6 @@ impl ResolveError {
         match self {
             ResolveError::Impossible { hint, .. } => Some(hint.clone()),
             ResolveError::Detect { .. } => Some("name `runtime:` or `start:` in the manifest".to_owned()),
-            ResolveError::JobsNotPlanned { .. } => {
-                Some("`aliform validate` checks it; keep it in a manifest of its own until jobs are planned".to_owned())
-            }
             _ => None,
         }
     }

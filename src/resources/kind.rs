@@ -139,6 +139,13 @@ pub enum Priced {
         /// Its nodes, each an instance.
         nodes: Vec<Priced>,
     },
+    /// A training job: so many pods of a type, each at the price of an instance of it.
+    Training {
+        /// `ecs.g7.large`.
+        instance_type: String,
+        /// How many pods.
+        workers: u32,
+    },
     /// An elastic address: traffic by use.
     Eip,
     /// A bucket: storage and requests by use.
@@ -224,11 +231,6 @@ pub trait ResourceKind: Send + Sync + 'static {
     /// finishes a creation, carries out an update and mends after a crash alike.
     async fn converge(context: &Context<'_>, id: &str, spec: &Self::Spec) -> Result<Self::Attributes, ResourceError>;
 
-    /// Ends what goes on by itself, since its user stopped it and what it runs on may stay.
-    async fn stop(_context: &Context<'_>, _id: &str, _spec: &Self::Spec) -> Result<(), ResourceError> {
-        Ok(())
-    }
-
     /// Takes it away and waits until it is gone. One that is gone already is no error.
     async fn delete(context: &Context<'_>, id: &str, spec: &Self::Spec) -> Result<(), ResourceError>;
 
@@ -259,7 +261,6 @@ pub trait AnyKind: Send + Sync {
     ) -> Result<BTreeMap<String, Json>, ResourceError>;
     async fn create(&self, context: &Context<'_>, spec: &Json) -> Result<String, ResourceError>;
     async fn converge(&self, context: &Context<'_>, id: &str, spec: &Json) -> Result<Json, ResourceError>;
-    async fn stop(&self, context: &Context<'_>, id: &str, spec: &Json) -> Result<(), ResourceError>;
     async fn delete(&self, context: &Context<'_>, id: &str, spec: &Json) -> Result<(), ResourceError>;
     async fn find(&self, context: &Context<'_>, spec: &Json) -> Result<Option<String>, ResourceError>;
 }
@@ -362,10 +363,6 @@ impl<K: ResourceKind> AnyKind for Erased<K> {
     async fn converge(&self, context: &Context<'_>, id: &str, spec: &Json) -> Result<Json, ResourceError> {
         let attributes = K::converge(context, id, &typed("spec", context.address, spec)?).await?;
         json("attributes", context.address, &attributes)
-    }
-
-    async fn stop(&self, context: &Context<'_>, id: &str, spec: &Json) -> Result<(), ResourceError> {
-        K::stop(context, id, &typed("spec", context.address, spec)?).await
     }
 
     async fn delete(&self, context: &Context<'_>, id: &str, spec: &Json) -> Result<(), ResourceError> {

@@ -2,7 +2,8 @@
 
 use super::kind::{AnyKind, Erased};
 use super::{
-    bucket, bundle, cluster, command, eip, function, instance, invocation, kubernetes_job, release, run, security_group, vpc, vswitch,
+    bucket, bundle, cluster, command, eip, function, instance, invocation, kubernetes_job, release, run, security_group, training_job, vpc,
+    vswitch, workspace,
 };
 use crate::model::address::Kind;
 
@@ -17,12 +18,14 @@ pub fn kind(kind: Kind) -> &'static dyn AnyKind {
         Kind::Eip => &const { Erased::<eip::EipKind>::new() },
         Kind::Bucket => &const { Erased::<bucket::BucketKind>::new() },
         Kind::Bundle => &const { Erased::<bundle::BundleKind>::new() },
+        Kind::Workspace => &const { Erased::<workspace::WorkspaceKind>::new() },
         Kind::Command => &const { Erased::<command::CommandKind>::new() },
         Kind::Release => &const { Erased::<release::ReleaseKind>::new() },
         Kind::Run => &const { Erased::<run::RunKind>::new() },
         Kind::KubernetesJob => &const { Erased::<kubernetes_job::KubernetesJobKind>::new() },
         Kind::Function => &const { Erased::<function::FunctionKind>::new() },
         Kind::Invocation => &const { Erased::<invocation::InvocationKind>::new() },
+        Kind::TrainingJob => &const { Erased::<training_job::TrainingJobKind>::new() },
     }
 }
 

@@ -60,6 +60,12 @@ fn secret(secrets: &dyn Secrets, source: &SecretSource, address: &Address) -> Re
     secrets.read(source).ok_or_else(missing)
 }
 
+/// The secrets by name, for an environment that is handed over as such.
+pub(super) fn values(context: &Context<'_>, sources: &BTreeMap<String, SecretSource>) -> Result<BTreeMap<String, String>, ResourceError> {
+    let read = |source| secret(context.secrets, source, context.address);
+    sources.iter().map(|(name, source)| Ok((name.clone(), read(source)?.reveal().to_owned()))).collect()
+}
+
 /// Writes the secrets of an application or a job where its script finds them: `NAME=` and Base64, a line each.
 pub(super) async fn send(
     context: &Context<'_>,

@@ -8,6 +8,7 @@ mod golden;
 mod job;
 mod job_ack;
 mod job_fc;
+mod job_pai;
 mod life;
 mod plain;
 mod run;

@@ -20,6 +20,7 @@ use aliform::pricing::clusters::{ClusterFound, Readiness};
 use aliform::pricing::existing::Existing;
 use aliform::pricing::lookup::{ImageFound, InstancePrice, Lookup, LookupError, Offer, PricePart, Shape};
 use aliform::pricing::quote::quote_all;
+use aliform::pricing::training::{Spec, Training, TrainingImage};
 use aliform::resolve::error::ResolveError;
 use aliform::resolve::{Resolved, Surroundings, resolve};
 use aliform::resources::desired::Desired;
@@ -39,6 +40,10 @@ pub(crate) struct FakeLookup {
     /// Clusters that exist, and what can be done there.
     pub clusters: Vec<(ClusterFound, Readiness)>,
     pub balance: Option<Money>,
+    /// Workspaces of PAI: name and identifier.
+    pub workspaces: BTreeMap<&'static str, &'static str>,
+    /// What training jobs can run on: type, vCPU, GiB, accelerators, their model, whether there is any.
+    pub specs: Vec<(&'static str, u32, u32, u32, &'static str, bool)>,
     /// Every question, to see which were not asked.
     pub asked: Mutex<Vec<String>>,
 }
@@ -62,6 +67,17 @@ impl Default for FakeLookup {
             existing: BTreeMap::new(),
             clusters: Vec::new(),
             balance: Some(Money::cny(1000.into())),
+            workspaces: BTreeMap::new(),
+            specs: vec![
+                ("ecs.c7.large", 2, 4, 0, "", true),
+                ("ecs.g7.large", 2, 8, 0, "", true),
+                ("ecs.g8i.large", 2, 8, 0, "", false),
+                ("ecs.r7.large", 2, 16, 0, "", true),
+                ("ecs.c7.xlarge", 4, 8, 0, "", true),
+                ("ecs.gn6i-c4g1.xlarge", 4, 15, 1, "NVIDIA T4", true),
+                ("ecs.gn6v-c8g1.2xlarge", 8, 32, 1, "NVIDIA V100", true),
+                ("ecs.gn7e-c16g1.4xlarge", 16, 125, 1, "NVIDIA A100", true),
+            ],
             asked: Mutex::default(),
         }
     }
@@ -138,6 +154,37 @@ impl Lookup for FakeLookup {
 
     async fn balance(&self, _region: &str) -> Result<Money, LookupError> {
         self.balance.ok_or_else(|| ApiError::Unreadable { action: "QueryAccountBalance", reason: "no balance".to_owned() }.into())
+    }
+}
+
+#[async_trait]
+impl Training for FakeLookup {
+    async fn workspace(&self, _region: &str, name: &str) -> Result<Option<String>, LookupError> {
+        self.ask("workspace");
+        Ok(self.workspaces.get(name).map(|id| (*id).to_owned()))
+    }
+
+    async fn training_specs(&self, _region: &str, gpu: bool) -> Result<Vec<Spec>, LookupError> {
+        self.ask("specs");
+        let spec = |&(name, vcpu, memory, gpus, gpu, available): &(&str, u32, u32, u32, &str, bool)| Spec {
+            instance_type: name.to_owned(),
+            vcpu,
+            memory,
+            gpus,
+            gpu: gpu.to_owned(),
+            available,
+        };
+        Ok(self.specs.iter().filter(|spec| (spec.3 > 0) == gpu).map(spec).collect())
+    }
+
+    async fn training_images(&self, region: &str, gpu: bool) -> Result<Vec<TrainingImage>, LookupError> {
+        let chip = if gpu { "gpu" } else { "cpu" };
+        let image = |(framework, version): (&str, &str)| TrainingImage {
+            name: format!("{}:{version}-{chip}", framework.to_lowercase()),
+            uri: format!("registry.{region}/pai/{}:{version}-{chip}", framework.to_lowercase()),
+            framework: format!("{framework} {version}"),
+        };
+        Ok([("PyTorch", "2.8.0"), ("PyTorch", "2.10.0"), ("TensorFlow", "2.11"), ("Python", "3.10")].map(image).into())
     }
 }
 
@@ -320,7 +367,15 @@ fn attributes(address: &Address, spec: &Json) -> Json {
             "id": spec["name"], "runtime": spec["runtime"], "handler": spec["handler"], "cpu": spec["cpu"], "memory": spec["memory"],
             "timeout": spec["timeout"], "checksum": spec["checksum"],
         }),
+        Kind::Workspace => json!({ "id": "1234", "name": "lab_0123", "status": "ENABLED" }),
+        Kind::TrainingJob => {
+            let ended = "2026-01-02T03:04:05Z";
+            json!({ "id": id, "digest": spec["digest"], "exit_code": 0, "ended_at": ended, "outputs": null, "because": null })
+        }
     };
+    if matches!(address.kind, Kind::Workspace | Kind::TrainingJob) {
+        return said;
+    }
     let copied = ["name", "cidr", "vpc_id", "zone", "rules", "instance_type", "image_id", "vswitch_id", "security_group_id", "bandwidth"];
     for field in copied {
         if !spec[field].is_null() && !matches!(address.kind, Kind::Bucket | Kind::Bundle | Kind::Command | Kind::Release) {

@@ -193,7 +193,7 @@ pub(crate) struct Script {
     /// The container image it runs in, where it runs in one
     #[arg(long, value_name = "IMAGE")]
     pub(crate) image: Option<String>,
-    /// The product that runs it: `ecs`, `fc`, `ack`
+    /// The product that runs it: `ecs`, `fc`, `ack`, `pai`
     #[arg(long, value_name = "PRODUCT")]
     pub(crate) product: Option<String>,
     /// A name, to tell runs of the same script apart

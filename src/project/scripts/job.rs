@@ -1,5 +1,5 @@
-//! The scripts that a job needs on its machine: start, look, deliver; or the one that does it all in a pod. Texts for
-//! `sh`, the same for the same settings.
+//! The scripts that a job needs on its machine: start, look, deliver; or the one that does it all in a pod or for a
+//! training job. Texts for `sh`, the same for the same settings.
 //!
 //! What they expect from whoever sends them: `start` is preceded by `RUN` (which run this is), `BUNDLE_URL` and
 //! `BUNDLE_SHA256`, `look` by `OFFSET` and `MOST` (bytes), `deliver` by `OUTPUT_URL`. `ALIFORM_ROOT` in the environment
@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 use super::{DOWNLOAD, quote};
 
+/// Fetches the files.
+const UNPACK: &str = include_str!("job_unpack.sh");
 /// Runs the command.
 const WORK: &str = include_str!("job_work.sh");
 /// Sends the outputs.
@@ -72,7 +74,7 @@ fn environment(settings: &JobSettings) -> String {
 /// The scripts of a job.
 pub fn job_scripts(settings: &JobSettings) -> JobScripts {
     let head = head(settings);
-    let start = format!("{head}\n{DOWNLOAD}\n{}\n{}", write_run(settings), include_str!("job_start.sh"));
+    let start = format!("{head}\n{DOWNLOAD}\n{UNPACK}\n{}\n{}", write_run(settings, ""), include_str!("job_start.sh"));
     let look = format!("{head}\n{}", include_str!("job_look.sh"));
     let deliver = format!("{head}{}{OUTPUTS}{}", outputs(settings), include_str!("job_deliver.sh"));
     JobScripts { start, look, deliver }
@@ -82,7 +84,7 @@ pub fn job_scripts(settings: &JobSettings) -> JobScripts {
 /// `ALIFORM_BUNDLE_URL` and, where there are outputs, `ALIFORM_OUTPUT_URL`.
 pub fn pod_script(settings: &JobSettings, bundle_digest: &str) -> String {
     format!(
-        "{}BUNDLE_SHA256={}\nLIMIT={}\nCOMMAND={}\n{}environment() {{\n{}}}\n{DOWNLOAD}\n{WORK}\n{OUTPUTS}\n{}",
+        "{}BUNDLE_SHA256={}\nLIMIT={}\nCOMMAND={}\n{}environment() {{\n{}}}\n{DOWNLOAD}\n{UNPACK}\n{WORK}\n{OUTPUTS}\n{}",
         head(settings),
         quote(bundle_digest),
         settings.limit,
@@ -93,8 +95,25 @@ pub fn pod_script(settings: &JobSettings, bundle_digest: &str) -> String {
     )
 }
 
-/// The function that writes the script which runs the job.
-fn write_run(settings: &JobSettings) -> String {
+/// What begins the lines of a log that [`training_script`] writes for whoever follows it.
+pub fn mark(digest: &str) -> String {
+    format!("aliform-{digest} ")
+}
+
+/// The script that each pod of a training job runs. Its settings name no secrets: those are in its environment.
+pub fn training_script(settings: &JobSettings) -> String {
+    // Its image is chosen for the frameworks that are in it.
+    let run = write_run(settings, "VENV_OPTIONS=--system-site-packages\n");
+    let (head, outputs) = (head(settings), outputs(settings));
+    let take = "BUNDLE_URL=${ALIFORM_BUNDLE_URL:-} OUTPUT_URL=${ALIFORM_OUTPUT_URL:-} BUNDLE_SHA256=${ALIFORM_BUNDLE_SHA256:-}\n\
+                unset ALIFORM_BUNDLE_URL ALIFORM_OUTPUT_URL ALIFORM_BUNDLE_SHA256\n\
+                BASE=\"$ROOT/opt/aliform/$STACK/jobs/$JOB\"\n";
+    let (deliver, train) = (include_str!("job_deliver.sh"), include_str!("job_train.sh"));
+    format!("{head}{take}\n{DOWNLOAD}\n{UNPACK}\n{run}\n{OUTPUTS}\ndeliver() (\n{deliver})\n\n{outputs}{train}")
+}
+
+/// The function that writes the script which runs the job, after what else it is told.
+fn write_run(settings: &JobSettings, told: &str) -> String {
     let mut run = format!(
         "ROOT=\"${{ALIFORM_ROOT:-}}\"\nSTACK={}\nAPP={}\nBASE=\"$ROOT/opt/aliform/{}/jobs/{}\"\nLIMIT={}\nCOMMAND={}\n",
         quote(&settings.stack),
@@ -105,6 +124,7 @@ fn write_run(settings: &JobSettings) -> String {
         quote(&settings.command),
     );
     run += &environment(settings);
+    run += told;
     if settings.secrets {
         run += include_str!("secrets.sh");
     }
@@ -135,7 +155,8 @@ mod tests {
         assert!(scripts.start.contains("COMMAND='echo \"it'\\''s $HOME\"'\n"), "{}", scripts.start);
         assert!(scripts.start.contains("export A='b'\\''c\nd'\n"), "{}", scripts.start);
         assert!(!scripts.start.contains("secrets.env") && scripts.deliver.contains("set -- 'my model/'\n"));
-        let pod = pod_script(&settings, "0a");
-        assert!(pod.contains("COMMAND='echo \"it'\\''s $HOME\"'\n") && pod.contains("set -- 'my model/'\n"), "{pod}");
+        for script in [pod_script(&settings, "0a"), training_script(&settings)] {
+            assert!(script.contains("COMMAND='echo \"it'\\''s $HOME\"'\n") && script.contains("set -- 'my model/'\n"), "{script}");
+        }
     }
 }

@@ -3,13 +3,7 @@ BUNDLE_URL=${ALIFORM_BUNDLE_URL:?} OUTPUT_URL=${ALIFORM_OUTPUT_URL:-}
 # Whoever has these links may do what they are for; the job needs neither.
 unset ALIFORM_BUNDLE_URL ALIFORM_OUTPUT_URL
 BASE="$ROOT/tmp/aliform/$STACK/$JOB"
-rm -rf "$BASE"
-mkdir -p "$BASE/work" || fail 'there is no place for the files of the job'
-download "$BUNDLE_URL" "$BASE/bundle" || fail 'the files of the job could not be downloaded'
-found=$(digest_of "$BASE/bundle")
-[ "$found" = "$BUNDLE_SHA256" ] || fail "the files are not those that were packed: their digest is $found and not $BUNDLE_SHA256"
-tar -xmzf "$BASE/bundle" -C "$BASE/work" || fail 'the files of the job could not be unpacked'
-rm "$BASE/bundle"
+unpack
 cd "$BASE/work" || exit 1
 (
   environment

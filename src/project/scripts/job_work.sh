@@ -4,7 +4,7 @@ work() (
   : "${HOME:=/root}"
   export HOME
   if [ -f requirements.txt ]; then
-    python3 -m venv .venv
+    python3 -m venv ${VENV_OPTIONS:-} .venv
     .venv/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
   fi
   if [ -d .venv ]; then

@@ -4,6 +4,8 @@
 mod ack;
 mod ecs;
 mod fc;
+mod framework;
+mod pai;
 
 use std::collections::BTreeMap;
 
@@ -121,6 +123,9 @@ fn digest(job: &Job, command: &str, bundle: &str, limit: u64) -> String {
     }
     job.outputs.iter().for_each(|output| add(&output.value));
     job.image.iter().for_each(|image| add(&image.value));
+    if job.workers > 1 {
+        add(&job.workers.to_string());
+    }
     hex::encode(sum.finalize())
 }
 
@@ -154,10 +159,10 @@ impl Task<'_> {
 
 /// Adds the resources of one job.
 pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: Task<'_>) -> Result<(), ResolveError> {
-    match task.job.product.as_ref().map(|product| (product.value, &product.location)) {
-        None | Some((Product::Ecs, _)) => ecs::add(draft, network, &task).await,
-        Some((Product::Ack, _)) => ack::add(draft, network, &task).await,
-        Some((Product::Fc, _)) => fc::add(draft, &task),
-        Some((_, location)) => Err(ResolveError::JobsNotPlanned { location: location.clone(), job: task.job.name.value.clone() }),
+    match task.job.product.as_ref().map_or(Product::Ecs, |product| product.value) {
+        Product::Ecs => ecs::add(draft, network, &task).await,
+        Product::Fc => fc::add(draft, &task),
+        Product::Ack => ack::add(draft, network, &task).await,
+        Product::Pai => pai::add(draft, &task).await,
     }
 }

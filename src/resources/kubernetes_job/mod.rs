@@ -224,10 +224,6 @@ impl ResourceKind for KubernetesJobKind {
     }
 
     /// A cluster that stays would go on with it.
-    async fn stop(context: &Context<'_>, id: &str, spec: &KubernetesJobSpec) -> Result<(), ResourceError> {
-        Self::delete(context, id, spec).await
-    }
-
     /// What ran can't be taken away, but what is left of it in the cluster.
     async fn delete(context: &Context<'_>, id: &str, _spec: &KubernetesJobSpec) -> Result<(), ResourceError> {
         let place = Place::of(id)?;

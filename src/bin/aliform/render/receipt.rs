@@ -50,7 +50,11 @@ pub(crate) struct Receipt {
     pub(crate) failed: Vec<Failure>,
     /// The region.
     pub(crate) region: String,
-    /// The zone of the machine.
+    /// What it ran on.
+    pub(crate) product: &'static str,
+    /// How many machines of its type there were.
+    pub(crate) machines: u64,
+    /// The zone of the machine; null where the product knows none.
     pub(crate) zone: Option<String>,
     /// The type of the machine.
     pub(crate) instance_type: Option<String>,
@@ -146,6 +150,13 @@ impl Receipt {
                 .map(|(address, error)| Failure { address: address.clone(), error: error.clone() })
                 .collect(),
             region: plan.region.clone(),
+            product: match run.kind {
+                Kind::Invocation => "fc",
+                Kind::KubernetesJob => "ack",
+                Kind::TrainingJob => "pai",
+                _ => "ecs",
+            },
+            machines: spec.and_then(|spec| spec["workers"].as_u64()).unwrap_or(1),
             zone: part("zone"),
             instance_type: part("instance_type"),
             cluster: after.resources.get(&run).and_then(|run| run.spec["cluster_id"].as_str()).map(str::to_owned),
@@ -206,21 +217,14 @@ pub(crate) fn receipt(receipt: &Receipt, style: &Style) -> String {
     let mut line = |name: &str, what: &str| text += &format!("  {}  {what}\n", style.paint(Role::Dim, &format!("{name:<7}")));
     line("ran", &one_line(&receipt.command));
     let stays = receipt.left.iter().any(|left| matches!(left.address.kind, Kind::Instance | Kind::Cluster));
-    if let (Some(seconds), Some(zone), Some(kind)) = (receipt.seconds, &receipt.zone, &receipt.instance_type) {
-        let cluster = receipt.cluster.as_ref().map(|cluster| format!("cluster {cluster} on ")).unwrap_or_default();
-        line("where", &format!("{cluster}{kind} in {zone}, {}", receipt.region));
-        let what = if receipt.cluster.is_some() { "cluster" } else { "machine" };
-        line(what, &format!("lived {}{}", words(seconds), if stays { " so far" } else { "" }));
-        line("cost", &cost(receipt, seconds));
-    } else if let Some(cluster) = &receipt.cluster {
-        line("where", &format!("cluster {cluster} in {}, which was there before and stays as it is", receipt.region));
-        line("cost", "nothing besides: no machine was started for it");
-    } else if let (Some(seconds), Some(function)) = (receipt.seconds, &receipt.function) {
-        line("where", &format!("function of {function} in {}", receipt.region));
-        line("took", &words(seconds));
-        line("cost", &cost(receipt, seconds));
-    } else {
-        line("cost", "nothing: no machine was started");
+    match (place(receipt), receipt.seconds) {
+        (Some((what, place)), Some(seconds)) => {
+            line("where", &place);
+            let lived = if what == "took" { "" } else { "lived " };
+            line(what, &format!("{lived}{}{}", words(seconds), if stays { " so far" } else { "" }));
+            line("cost", &cost(receipt, seconds));
+        }
+        _ => line("cost", "nothing: no machine was started"),
     }
     if let Some(outputs) = &receipt.outputs {
         line("outputs", &one_line(outputs));
@@ -239,6 +243,20 @@ pub(crate) fn receipt(receipt: &Receipt, style: &Style) -> String {
         line("", &format!("release it with: {}", style.paint(Role::Hint, release)));
     }
     text
+}
+
+/// Where it ran, and the word for what it ran on.
+fn place(receipt: &Receipt) -> Option<(&'static str, String)> {
+    let region = &receipt.region;
+    let machine = receipt.instance_type.as_ref().zip(receipt.zone.as_ref()).map(|(kind, zone)| format!("{kind} in {zone}"));
+    Some(match (&receipt.cluster, &receipt.function, machine, &receipt.instance_type) {
+        (Some(cluster), _, Some(machine), _) => ("cluster", format!("cluster {cluster} on {machine}, {region}")),
+        (Some(cluster), ..) => ("took", format!("cluster {cluster} in {region}, which was there before and stays as it is")),
+        (None, Some(function), ..) => ("took", format!("function of {function} in {region}")),
+        (None, None, Some(machine), _) => ("machine", format!("{machine}, {region}")),
+        (None, None, None, Some(kind)) => ("took", format!("{} x {kind} on PAI in {region}", receipt.machines)),
+        (None, None, None, None) => return None,
+    })
 }
 
 fn heading(receipt: &Receipt, style: &Style) -> String {
@@ -279,6 +297,8 @@ mod tests {
             exit_code: Some(0),
             failed: Vec::new(),
             region: "cn-hangzhou".to_owned(),
+            product: "ecs",
+            machines: 1,
             zone: Some("cn-hangzhou-b".to_owned()),
             instance_type: Some("ecs.e-c1m2.large".to_owned()),
             cluster: None,
@@ -338,6 +358,13 @@ mod tests {
                    the cloud ends the machine itself at 2026-11-21T12:00Z, about
                    release it with: aliform run --release run-train
         ");
+    }
+
+    #[test]
+    fn a_training_job_says_how_many_machines_it_had() {
+        let trained = Receipt { product: "pai", machines: 2, zone: None, ..sample() };
+        let shown = receipt(&trained, &Style::plain(80));
+        assert!(shown.contains("where    2 x ecs.e-c1m2.large on PAI in cn-hangzhou\n"), "{shown}");
     }
 
     #[test]

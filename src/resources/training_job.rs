@@ -1,0 +1,343 @@
+//! One run of a job's script as a training job of PAI-DLC. It goes on without this program and is found again by its
+//! identifier, or by its tags as long as nobody was told that. The service knows no token for a creation.
+//!
+//! Its secrets, and the links to its files, are handed over in the environment of the job and nowhere else: they are in
+//! no spec, state, plan or log. The service shows the environment of a job to whoever may read the workspace, so the
+//! job is deleted as soon as it is over; how it ended lies in the bucket before that.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::error::ResourceError;
+use super::kind::{Artifacts, Context, Priced, ReadContext, ResourceKind, needed};
+use super::secrets::{self, Hiding};
+use super::training_watch::{self as watch, Ended};
+use super::wait::{self, Look};
+use crate::cloud::api::ask;
+use crate::cloud::call::Link;
+use crate::cloud::dlc::{CreateJob, DeleteJob, GetJob, Job, JobSpec, ListJobs, Settings, StopJob};
+use crate::cloud::oss;
+use crate::model::address::{Address, Kind};
+use crate::model::change::Effect;
+use crate::model::secret::{SecretSource, Secrets};
+use crate::model::value::Value;
+
+/// The most bytes of all parameters of a creation together; CreateJob, "limits".
+const LARGEST: usize = 65_536;
+/// How long stopping may take.
+const STOP_LIMIT: Duration = Duration::from_secs(300);
+/// Pauses between looks for a job whose creation was not answered.
+const PAUSES: &[Duration] = &[Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+/// What `timeout` exits with.
+const OUT_OF_TIME: i64 = 124;
+
+/// What is wanted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TrainingJobSpec {
+    /// The job.
+    pub job: String,
+    /// What tells this run from others.
+    pub digest: String,
+    /// The workspace it lives in.
+    pub workspace_id: Value<String>,
+    /// `PyTorchJob`, `TFJob`: how its pods are told of each other.
+    pub job_type: String,
+    /// The image of its pods.
+    pub image: String,
+    /// What each pod runs on.
+    pub instance_type: String,
+    /// How many pods.
+    pub workers: u32,
+    /// How long its command may run, in seconds.
+    pub limit: u64,
+    /// When the cloud itself ends it, in minutes from when it runs.
+    pub max_minutes: u32,
+    /// The bucket of its files and outputs.
+    pub bucket: Value<String>,
+    /// The key of its files.
+    pub bundle_key: Value<String>,
+    /// The digest of its files.
+    pub bundle_digest: String,
+    /// The secrets it is given: name and source, never the value.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// What it brings back.
+    pub outputs: Vec<String>,
+    /// What each pod runs.
+    pub script: String,
+}
+
+/// What came of it; of one that may still go on, nothing but that it was begun.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TrainingJobAttributes {
+    /// `dlc...`
+    pub id: String,
+    /// The digest of what ran.
+    pub digest: Option<String>,
+    /// Its exit code, as far as it came to one.
+    pub exit_code: Option<i64>,
+    /// When it was over.
+    pub ended_at: Option<String>,
+    /// Where its outputs are now; null if it brought none.
+    pub outputs: Option<String>,
+    /// Why it did not end well, where that is not its exit code.
+    pub because: Option<String>,
+}
+
+/// The kind.
+pub struct TrainingJobKind;
+
+fn begun(id: &str) -> TrainingJobAttributes {
+    TrainingJobAttributes { id: id.to_owned(), digest: None, exit_code: None, ended_at: None, outputs: None, because: None }
+}
+
+fn outputs_prefix(spec: &TrainingJobSpec) -> String {
+    format!("outputs/{}/", spec.job)
+}
+
+fn outputs_key(spec: &TrainingJobSpec) -> String {
+    format!("{}{}.tar.gz", outputs_prefix(spec), spec.digest)
+}
+
+/// Where lies how a job ended, until the next run of it.
+fn record_key(spec: &TrainingJobSpec, id: &str) -> String {
+    format!("{}{id}.json", outputs_prefix(spec))
+}
+
+/// The environment of the job: its secrets and the links.
+async fn environment(context: &Context<'_>, spec: &TrainingJobSpec) -> Result<BTreeMap<String, String>, ResourceError> {
+    let mut all = secrets::values(context, &spec.secrets)?;
+    let (bucket, key) = (needed(&spec.bucket)?, needed(&spec.bundle_key)?);
+    let waits = watch::START_LIMIT.as_secs();
+    let link = Link { method: http::Method::GET, region: context.region, bucket, key, seconds: waits };
+    all.insert("ALIFORM_BUNDLE_URL".to_owned(), context.cloud.presign(&link).await?);
+    all.insert("ALIFORM_BUNDLE_SHA256".to_owned(), spec.bundle_digest.clone());
+    if !spec.outputs.is_empty() {
+        let seconds = waits + u64::from(spec.max_minutes) * 60;
+        let link = Link { method: http::Method::PUT, region: context.region, bucket, key: &outputs_key(spec), seconds };
+        all.insert("ALIFORM_OUTPUT_URL".to_owned(), context.cloud.presign(&link).await?);
+    }
+    Ok(all)
+}
+
+async fn look(context: &Context<'_>, id: &str) -> Result<Option<Job>, ResourceError> {
+    match ask(context.cloud, context.region, &GetJob { job_id: id.to_owned(), need_detail: true }).await {
+        Ok(job) => Ok(Some(job)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Stops the job if it is not over, and deletes it.
+async fn end(context: &Context<'_>, id: &str) -> Result<(), ResourceError> {
+    let job_id = id.to_owned();
+    wait::until(context, "the training job to stop", STOP_LIMIT, async || {
+        let Some(job) = look(context, id).await? else { return Ok(Look::Ready(())) };
+        if watch::is_over(&job) {
+            return match ask(context.cloud, context.region, &DeleteJob { job_id: job_id.clone() }).await {
+                Err(error) if !error.is_not_found() => Err(error.into()),
+                _ => Ok(Look::Ready(())),
+            };
+        }
+        if job.status != "Stopping"
+            && let Err(error) = ask(context.cloud, context.region, &StopJob { job_id: job_id.clone() }).await
+            && look(context, id).await?.is_some_and(|job| !watch::is_over(&job))
+        {
+            return Err(error.into());
+        }
+        Ok(Look::NotYet(job.status))
+    })
+    .await
+}
+
+/// Brings the outputs home.
+async fn deliver(context: &Context<'_>, spec: &TrainingJobSpec) -> Result<String, ResourceError> {
+    let (bucket, key) = (needed(&spec.bucket)?, outputs_key(spec));
+    let archive = oss::get_object(context.cloud, context.region, bucket, &key).await?;
+    context.artifacts.receive(&spec.job, &archive).map_err(ResourceError::InTheWay)
+}
+
+/// How a job ended that is gone, as far as anyone wrote it down.
+async fn recorded(context: &Context<'_>, id: &str, spec: &TrainingJobSpec) -> Result<TrainingJobAttributes, ResourceError> {
+    let (bucket, key) = (needed(&spec.bucket)?, record_key(spec, id));
+    let found = match oss::get_object(context.cloud, context.region, bucket, &key).await {
+        Err(error) if error.is_not_found() => None,
+        other => serde_json::from_slice(&other?).ok(),
+    };
+    Ok(found.unwrap_or_else(|| {
+        let because = Some(format!("the training job `{id}` is gone: it was deleted before it was over"));
+        TrainingJobAttributes { digest: Some(spec.digest.clone()), ended_at: Some(now(context)), because, ..begun(id) }
+    }))
+}
+
+fn now(context: &Context<'_>) -> String {
+    context.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Follows the job to its end and takes it away.
+async fn finish(context: &Context<'_>, id: &str, spec: &TrainingJobSpec) -> Result<TrainingJobAttributes, ResourceError> {
+    let ended = match watch::follow(context, id, &spec.digest, spec.workers).await {
+        Ok(Some(ended)) => ended,
+        Ok(None) => return recorded(context, id, spec).await,
+        Err(error) => {
+            // Nobody follows it any more, so it must not go on and cost money.
+            end(context, id).await?;
+            Ended { because: Some(error.to_string()), ..Ended::default() }
+        }
+    };
+    let mut attributes = TrainingJobAttributes {
+        digest: Some(spec.digest.clone()),
+        exit_code: ended.exit_code,
+        ended_at: Some(now(context)),
+        because: ended.because,
+        ..begun(id)
+    };
+    if ended.delivered {
+        match deliver(context, spec).await {
+            Ok(place) => attributes.outputs = Some(place),
+            Err(error) => attributes.because = Some(format!("its outputs can't be fetched: {error}")),
+        }
+    }
+    let bucket = needed(&spec.bucket)?;
+    // First written down, then deleted: a crash between the two forgets nothing.
+    let record = serde_json::to_vec(&attributes).unwrap_or_default();
+    oss::put_object(context.cloud, context.region, bucket, &record_key(spec, id), record.into()).await?;
+    end(context, id).await?;
+    if attributes.outputs.is_some() {
+        oss::delete_object(context.cloud, context.region, bucket, &outputs_key(spec)).await?;
+    }
+    Ok(attributes)
+}
+
+#[async_trait(?Send)]
+impl ResourceKind for TrainingJobKind {
+    const KIND: Kind = Kind::TrainingJob;
+    const ENDS: bool = true;
+    type Spec = TrainingJobSpec;
+    type Attributes = TrainingJobAttributes;
+
+    fn effect(_path: &str, _before: &Json, _after: &Json) -> Effect {
+        Effect::ForcesReplace
+    }
+
+    fn failure(attributes: &TrainingJobAttributes) -> Option<String> {
+        match (&attributes.because, attributes.exit_code) {
+            (Some(because), _) => Some(because.clone()),
+            (None, Some(OUT_OF_TIME)) => Some("its time was up".to_owned()),
+            (None, Some(code)) if code != 0 => Some(format!("exit code {code}")),
+            _ => None,
+        }
+    }
+
+    fn at_hand(address: &Address, spec: &TrainingJobSpec, secrets: &dyn Secrets, _: &dyn Artifacts) -> Result<(), ResourceError> {
+        secrets::at_hand(address, &spec.secrets, secrets)
+    }
+
+    fn observed(spec: TrainingJobSpec, attributes: &TrainingJobAttributes) -> TrainingJobSpec {
+        TrainingJobSpec { digest: attributes.digest.clone().unwrap_or(spec.digest), ..spec }
+    }
+
+    fn priced(spec: &TrainingJobSpec) -> Option<Priced> {
+        Some(Priced::Training { instance_type: spec.instance_type.clone(), workers: spec.workers })
+    }
+
+    /// A run that is over is history. One that is not may still go on: following it tells, by its identifier.
+    async fn read_many(
+        _context: &ReadContext<'_>,
+        known: &[(Address, String, Json)],
+    ) -> Result<BTreeMap<String, TrainingJobAttributes>, ResourceError> {
+        let of = |id: &String, attributes| TrainingJobAttributes::deserialize(attributes).unwrap_or_else(|_| begun(id));
+        Ok(known.iter().map(|(_, id, attributes)| (id.clone(), of(id, attributes))).collect())
+    }
+
+    async fn create(context: &Context<'_>, spec: &TrainingJobSpec) -> Result<String, ResourceError> {
+        let bucket = needed(&spec.bucket)?;
+        for object in oss::list_objects(context.cloud, context.region, bucket, &outputs_prefix(spec)).await? {
+            oss::delete_object(context.cloud, context.region, bucket, &object.key).await?;
+        }
+        let attempt: String = context.token.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
+        let role = JobSpec {
+            role: "Worker".to_owned(),
+            image: spec.image.clone(),
+            pod_count: spec.workers,
+            ecs_spec: spec.instance_type.clone(),
+            restart_policy: Some("Never".to_owned()),
+        };
+        let call = CreateJob {
+            workspace_id: needed(&spec.workspace_id)?.clone(),
+            display_name: format!("{}-{attempt}", super::name::of(&context.identity.stack, context.address)),
+            job_type: spec.job_type.clone(),
+            job_specs: vec![role],
+            user_command: spec.script.clone(),
+            envs: environment(context, spec).await?,
+            data_sources: Vec::new(),
+            job_max_running_time_minutes: spec.max_minutes,
+            settings: Settings { tags: context.tags().into_iter().map(|tag| (tag.key, tag.value)).collect() },
+        };
+        let size = serde_json::to_vec(&call).map_or(0, |body| body.len());
+        if size > LARGEST {
+            let message = format!("the command and the environment of the job are {size} bytes together, and PAI takes {LARGEST}");
+            return Err(ResourceError::InTheWay(message));
+        }
+        let error = match ask(context.cloud, context.region, &call).await {
+            Ok(answer) => return Ok(answer.job_id),
+            Err(error) => ResourceError::from(error),
+        };
+        for pause in PAUSES.iter().filter(|_| error.is_uncertain()) {
+            tokio::time::sleep(*pause).await;
+            if let Ok(Some(id)) = Self::find(context, spec).await {
+                return Ok(id);
+            }
+        }
+        Err(error)
+    }
+
+    async fn converge(context: &Context<'_>, id: &str, spec: &TrainingJobSpec) -> Result<TrainingJobAttributes, ResourceError> {
+        let hiding = Hiding::of(context, &spec.secrets);
+        let context = &Context { events: &hiding, ..*context };
+        let mut attributes = finish(context, id, spec).await.map_err(|error| hiding.hide_in(error))?;
+        attributes.because = attributes.because.map(|because| hiding.hide(because));
+        Ok(attributes)
+    }
+
+    /// What still runs is stopped: nobody waits for it.
+    async fn delete(context: &Context<'_>, id: &str, _spec: &TrainingJobSpec) -> Result<(), ResourceError> {
+        end(context, id).await
+    }
+
+    async fn find(context: &Context<'_>, spec: &TrainingJobSpec) -> Result<Option<String>, ResourceError> {
+        let tags: BTreeMap<String, String> = context.tags().into_iter().map(|tag| (tag.key, tag.value)).collect();
+        let query = ListJobs {
+            workspace_id: spec.workspace_id.known().cloned(),
+            tags: Some(Json::from_iter(tags).to_string()),
+            page_number: 1,
+            page_size: 10,
+            ..Default::default()
+        };
+        Ok(ask(context.cloud, context.region, &query).await?.jobs.into_iter().next().map(|job| job.job_id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_over_and_ended_badly_is_a_failure() {
+        let over = |exit_code, because: Option<&str>| TrainingJobAttributes {
+            exit_code,
+            because: because.map(str::to_owned),
+            ended_at: Some(String::new()),
+            ..begun("dlc1")
+        };
+        let failure = |attributes| TrainingJobKind::failure(&attributes);
+        assert_eq!(failure(begun("dlc1")), None);
+        assert_eq!(failure(over(Some(0), None)), None);
+        assert_eq!(failure(over(Some(3), None)).as_deref(), Some("exit code 3"));
+        assert_eq!(failure(over(Some(124), None)).as_deref(), Some("its time was up"));
+        assert_eq!(failure(over(None, Some("evicted"))).as_deref(), Some("evicted"));
+    }
+}
