@@ -60,6 +60,7 @@ macro_rules! for_every_call {
             fc::PutAsyncInvokeConfig,
             fc::DeleteAsyncInvokeConfig,
             fc::GetAsyncTask,
+            fc::ListAsyncTasks,
             fc::StopAsyncTask,
             instance::RunInstances,
             instance::DescribeInstances,

@@ -22,6 +22,7 @@ roa! {
     PutAsyncInvokeConfig => AsyncConfig, Fc, Safe, "PUT /2023-03-30/functions/{function_name}/async-invoke-config";
     DeleteAsyncInvokeConfig => Done, Fc, Safe, "DELETE /2023-03-30/functions/{function_name}/async-invoke-config";
     GetAsyncTask => AsyncTask, Fc, Safe, "GET /2023-03-30/functions/{function_name}/async-tasks/{task_id}";
+    ListAsyncTasks => ListAsyncTasksResponse, Fc, Safe, "GET /2023-03-30/functions/{function_name}/async-tasks";
     StopAsyncTask => Done, Fc, Safe, "PUT /2023-03-30/functions/{function_name}/async-tasks/{task_id}/stop";
 }
 
@@ -213,6 +214,25 @@ pub struct GetAsyncTask {
     pub task_id: String,
 }
 
+/// Lists a function's tasks.
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+pub struct ListAsyncTasks {
+    pub function_name: String,
+    #[serde(rename = "nextToken")]
+    pub next_token: Option<String>,
+    pub limit: u32,
+}
+
+/// A page of tasks.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ListAsyncTasksResponse {
+    #[serde(default, deserialize_with = "list")]
+    pub tasks: Vec<AsyncTask>,
+    #[serde(default)]
+    pub next_token: String,
+}
+
 /// Stops a task.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct StopAsyncTask {
@@ -240,6 +260,16 @@ pub struct AsyncTask {
     #[serde(default)]
     pub request_id: String,
 }
+
+impl AsyncTask {
+    /// Whether nothing more will happen to it.
+    pub fn is_over(&self) -> bool {
+        matches!(self.status.as_str(), "Succeeded" | "Failed" | "Stopped" | "Expired" | "Invalid")
+    }
+}
+
+/// The longest that a synchronous invocation takes. Source: Function Compute, limits.
+pub const LONGEST_CALL: std::time::Duration = std::time::Duration::from_secs(600);
 
 /// How a function is invoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

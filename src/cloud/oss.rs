@@ -81,6 +81,18 @@ pub async fn get_object(cloud: &dyn Cloud, region: &str, bucket: &str, key: &str
     Ok(cloud.send(call("GetObject", http::Method::GET, region, bucket, key)).await?.body)
 }
 
+/// Reads an object from byte `from` on, at most `most` of it. Nothing lies beyond its end.
+pub async fn read_object(cloud: &dyn Cloud, region: &str, bucket: &str, key: &str, from: u64, most: u64) -> Result<Bytes, ApiError> {
+    let mut call = call("GetObject", http::Method::GET, region, bucket, key);
+    call.headers.push(("range".to_owned(), format!("bytes={from}-{}", from.saturating_add(most.max(1)) - 1)));
+    call.headers.push(("x-oss-range-behavior".to_owned(), "standard".to_owned()));
+    match cloud.send(call).await {
+        Ok(answer) => Ok(answer.body),
+        Err(error) if error.is(&["InvalidRange"]) => Ok(Bytes::new()),
+        Err(error) => Err(error),
+    }
+}
+
 /// The size of an object in bytes, or `None` if there is none.
 pub async fn object_size(cloud: &dyn Cloud, region: &str, bucket: &str, key: &str) -> Result<Option<u64>, ApiError> {
     match cloud.send(call("HeadObject", http::Method::HEAD, region, bucket, key)).await {

@@ -26,11 +26,15 @@ pub enum Kind {
     Release,
     /// One run of a job's script on an instance.
     Run,
+    /// A function (Function Compute).
+    Function,
+    /// One run of a job's script by a function.
+    Invocation,
 }
 
 impl Kind {
     /// Every kind, in creation order.
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 12] = [
         Kind::Vpc,
         Kind::VSwitch,
         Kind::SecurityGroup,
@@ -41,6 +45,8 @@ impl Kind {
         Kind::Command,
         Kind::Release,
         Kind::Run,
+        Kind::Function,
+        Kind::Invocation,
     ];
 
     /// The word used in addresses and machine output, `security_group`.
@@ -56,6 +62,8 @@ impl Kind {
             Kind::Command => "command",
             Kind::Release => "release",
             Kind::Run => "run",
+            Kind::Function => "function",
+            Kind::Invocation => "invocation",
         }
     }
 }

@@ -36,6 +36,7 @@ async fn quote(lookup: &dyn Lookup, region: &str, priced: &Priced) -> Cost {
     match priced {
         Priced::Eip => Cost { lines: vec![tariff::idle_address(region), tariff::internet_traffic(region)] },
         Priced::Bucket => Cost { lines: tariff::bucket(region) },
+        Priced::Function { cpu, memory, disk } => Cost { lines: tariff::function(region, *cpu, *memory, *disk) },
         Priced::Instance { instance_type, zone, disk_category, disk_level, disk_size, bandwidth } => {
             let region = region_of(zone).unwrap_or(region);
             let wanted = InstancePrice {

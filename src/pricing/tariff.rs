@@ -54,6 +54,38 @@ pub fn bucket(region: &str) -> Vec<CostLine> {
     vec![usage("storage", storage, "GB-month", region), usage("requests", requests, "10,000 requests", region)]
 }
 
+/// One CU of Function Compute in the first of the monthly steps, CNY; and how many of them a second of one vCPU, of one GB
+/// of memory and of one GB of disk is, and ten thousand calls are. Source: Function Compute, pay-as-you-go, read 2026-11.
+const CU: Decimal = Decimal::from_parts(11, 0, 0, false, 5);
+const CU_MEMORY: Decimal = Decimal::from_parts(15, 0, 0, false, 2);
+const CU_DISK: Decimal = Decimal::from_parts(5, 0, 0, false, 2);
+const CU_CALLS: Decimal = Decimal::from_parts(75, 0, 0, false, 0);
+/// What an hour in which a function ran costs at least, CNY. Source: as above.
+const FUNCTION_LEAST: Decimal = Decimal::from_parts(1, 0, 0, false, 2);
+/// The disk that every function has for nothing, MiB.
+const FREE_DISK: u32 = 512;
+
+/// What a function costs while it runs, `memory` and `disk` in MiB. By the millisecond, so an hour is only a measure.
+pub fn function(region: &str, cpu: Decimal, memory: u32, disk: u32) -> Vec<CostLine> {
+    let gigabytes = |mib: u32| Decimal::from(mib) / Decimal::from(1024);
+    let disk = if disk > FREE_DISK { gigabytes(disk) } else { Decimal::ZERO };
+    let mut item = format!("function of {} vCPU, {} GiB", cpu.normalize(), gigabytes(memory).normalize());
+    if !disk.is_zero() {
+        item += &format!(", {} GiB of disk", disk.normalize());
+    }
+    if !is_mainland(region) {
+        return vec![CostLine { item, charge: Charge::Unknown { because: format!("no tariff for `{region}` is known") } }];
+    }
+    let units = (cpu + gigabytes(memory) * CU_MEMORY + disk * CU_DISK) * Decimal::from(3600);
+    let price = Money::cny((units * CU).normalize());
+    vec![
+        CostLine { item, charge: Charge::Hourly { price, source: PriceSource::Tariff } },
+        usage("calls", Some(Money::cny((CU_CALLS * CU).normalize())), "10,000 calls", region),
+        usage("least bill of a function", Some(Money::cny(FUNCTION_LEAST)), "hour in which it ran", region),
+        internet_traffic(region),
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,5 +100,20 @@ mod tests {
         assert_eq!(price("cn-hangzhou"), "0.80 CNY");
         assert_eq!(price("us-east-1"), "0.076 USD");
         assert_eq!(price("cn-hongkong"), "no tariff for `cn-hongkong` is known");
+    }
+    #[test]
+    fn a_function_costs_what_it_has_while_it_runs_and_elsewhere_that_is_not_known() {
+        let hourly = |region, cpu, memory, disk| {
+            let lines = function(region, Decimal::new(cpu, 2), memory, disk);
+            match &lines[0].charge {
+                Charge::Hourly { price, .. } => format!("{}: {price}", lines[0].item),
+                Charge::Unknown { because } => because.clone(),
+                Charge::Usage { .. } => "usage".to_owned(),
+            }
+        };
+        // (1 + 2 x 0.15) CU a second, 0.00011 CNY each.
+        assert_eq!(hourly("cn-hangzhou", 100, 2048, 512), "function of 1 vCPU, 2 GiB: 0.5148 CNY");
+        assert_eq!(hourly("cn-hangzhou", 35, 512, 10_240), "function of 0.35 vCPU, 0.5 GiB, 10 GiB of disk: 0.3663 CNY");
+        assert_eq!(hourly("ap-southeast-1", 100, 2048, 512), "no tariff for `ap-southeast-1` is known");
     }
 }

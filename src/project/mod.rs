@@ -6,6 +6,7 @@
 pub mod bundle;
 pub mod detect;
 pub mod failure;
+pub mod function;
 pub mod outputs;
 pub mod scripts;
 mod walk;

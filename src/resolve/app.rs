@@ -292,12 +292,18 @@ async fn existing_host(draft: &mut Draft<'_>, app: &App, id: &str) -> Result<Hos
     Ok(Host { id: Value::Known(id.to_owned()), started: Value::Known(started_at), depends_on: BTreeSet::new() })
 }
 
-pub(super) fn add_bundle(draft: &mut Draft<'_>, name: &str, packed: &Bundle) -> (Address, Address) {
+/// The stack's bucket, as a resource wanted.
+pub(super) fn add_bucket(draft: &mut Draft<'_>) -> Address {
     let bucket = Address::new(Kind::Bucket, "main");
     let suffix: String = draft.around.lineage.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
     let stack: String = draft.manifest.stack.value.chars().take(40).collect();
     let spec = BucketSpec { name: format!("aliform-{stack}-{suffix}") };
     draft.desired.nodes.entry(bucket.clone()).or_insert_with(|| Node { spec: json(&spec), depends_on: BTreeSet::new() });
+    bucket
+}
+
+pub(super) fn add_bundle(draft: &mut Draft<'_>, name: &str, packed: &Bundle) -> (Address, Address) {
+    let bucket = add_bucket(draft);
     let bundle = Address::new(Kind::Bundle, name);
     let spec = BundleSpec {
         bucket: Value::Pending(Reference::new(bucket.clone(), "id")),

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use rust_decimal::Decimal;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
@@ -131,6 +132,15 @@ pub enum Priced {
     Eip,
     /// A bucket: storage and requests by use.
     Bucket,
+    /// A function while it runs: by what it has.
+    Function {
+        /// vCPU.
+        cpu: Decimal,
+        /// MiB.
+        memory: u32,
+        /// MiB of disk.
+        disk: u32,
+    },
 }
 
 /// A kind of resource. `Spec` is what is wanted, `Attributes` what the cloud says.

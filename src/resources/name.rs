@@ -1,4 +1,4 @@
-//! Names that resources carry in the cloud's own console.
+//! Names that resources carry in the cloud's own console, and keys of a bucket that more than one kind knows.
 
 use crate::model::address::Address;
 
@@ -9,4 +9,9 @@ pub fn of(stack: &str, address: &Address) -> String {
     // A host name must not end with one.
     name.truncate(name.trim_end_matches('-').len());
     name
+}
+
+/// Below which keys of a bucket the invocations of a job write.
+pub fn runs(job: &str) -> String {
+    format!("runs/{job}/")
 }

@@ -1,7 +1,7 @@
 //! Finds the kind that belongs to an address.
 
 use super::kind::{AnyKind, Erased};
-use super::{bucket, bundle, command, eip, instance, release, run, security_group, vpc, vswitch};
+use super::{bucket, bundle, command, eip, function, instance, invocation, release, run, security_group, vpc, vswitch};
 use crate::model::address::Kind;
 
 /// The kind behind the word.
@@ -17,6 +17,8 @@ pub fn kind(kind: Kind) -> &'static dyn AnyKind {
         Kind::Command => &const { Erased::<command::CommandKind>::new() },
         Kind::Release => &const { Erased::<release::ReleaseKind>::new() },
         Kind::Run => &const { Erased::<run::RunKind>::new() },
+        Kind::Function => &const { Erased::<function::FunctionKind>::new() },
+        Kind::Invocation => &const { Erased::<invocation::InvocationKind>::new() },
     }
 }
 

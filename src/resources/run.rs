@@ -14,6 +14,7 @@ use super::error::ResourceError;
 use super::kind::{Artifacts, Context, ReadContext, ResourceKind, needed};
 use super::script::{self, Script};
 use super::secrets::{self, Hiding};
+use super::teller::Teller;
 use crate::cloud::call::Link;
 use crate::cloud::oss;
 use crate::model::address::{Address, Kind};
@@ -101,25 +102,6 @@ fn read(answer: &str) -> Option<(State, Vec<u8>)> {
         None => return None,
     };
     Some((state, STANDARD.decode(rest.trim()).ok()?))
-}
-
-/// Tells what a job writes, whole lines only, so that a view never shows half of one.
-#[derive(Default)]
-struct Teller {
-    /// The beginning of a line that has not come to its end.
-    open: Vec<u8>,
-}
-
-impl Teller {
-    fn tell(&mut self, context: &Context<'_>, bytes: &[u8], last: bool) {
-        self.open.extend_from_slice(bytes);
-        let end = if last { self.open.len() } else { self.open.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1) };
-        let whole: Vec<u8> = self.open.drain(..end).collect();
-        if !whole.is_empty() {
-            let text = String::from_utf8_lossy(&whole).into_owned();
-            context.events.emit(Event::StepOutput { address: context.address.clone(), text });
-        }
-    }
 }
 
 async fn start(context: &Context<'_>, id: &str, spec: &RunSpec, instance: &str) -> Result<(), ResourceError> {

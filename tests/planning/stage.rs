@@ -299,7 +299,13 @@ fn attributes(address: &Address, spec: &Json) -> Json {
         Kind::Bundle => json!({ "id": id, "key": format!("bundles/{}", spec["digest"].as_str().unwrap()), "digest": spec["digest"] }),
         Kind::Command => json!({ "id": "t-1", "instance_id": spec["instance_id"] }),
         Kind::Release => json!({ "id": id, "digest": spec["digest"] }),
-        Kind::Run => json!({ "id": id, "digest": spec["digest"], "exit_code": 0, "ended_at": "2026-01-02T03:04:05Z", "outputs": null }),
+        Kind::Run | Kind::Invocation => {
+            json!({ "id": id, "digest": spec["digest"], "exit_code": 0, "ended_at": "2026-01-02T03:04:05Z", "outputs": null })
+        }
+        Kind::Function => json!({
+            "id": spec["name"], "runtime": spec["runtime"], "handler": spec["handler"], "cpu": spec["cpu"], "memory": spec["memory"],
+            "timeout": spec["timeout"], "checksum": spec["checksum"],
+        }),
     };
     let copied = ["name", "cidr", "vpc_id", "zone", "rules", "instance_type", "image_id", "vswitch_id", "security_group_id", "bandwidth"];
     for field in copied {

@@ -190,7 +190,7 @@ pub(crate) struct Script {
     /// A file or folder to bring back; may be given several times
     #[arg(long, value_name = "PATH")]
     pub(crate) fetch: Vec<String>,
-    /// The product that runs it: `ecs`
+    /// The product that runs it: `ecs`, `fc`
     #[arg(long, value_name = "PRODUCT")]
     pub(crate) product: Option<String>,
     /// A name, to tell runs of the same script apart

@@ -12,6 +12,7 @@ use super::call::{Answer, Call, Cloud, Link, Product};
 use super::credentials::{CredentialSource, Credentials};
 use super::endpoint::{Endpoint, Location, billing_host, internal_host, is_mainland_site};
 use super::error::ApiError;
+use super::fc::LONGEST_CALL;
 use super::sign::nonce::{Nonces, RandomNonces};
 use super::sign::{Parts, acs3, encode_path, encode_query, oss_v4, sha256_hex};
 use crate::model::clock::Clock;
@@ -98,7 +99,9 @@ impl HttpCloud {
             Ok(request) => request,
             Err(reason) => return lost(reason, false),
         };
-        let response = match self.exchange.exchange(request, self.limit).await {
+        // A function answers when it is done.
+        let limit = if call.action == "InvokeFunction" { self.limit.max(LONGEST_CALL) } else { self.limit };
+        let response = match self.exchange.exchange(request, limit).await {
             Ok(response) => response,
             Err(failure) => return lost(failure.reason, failure.sent),
         };

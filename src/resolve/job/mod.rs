@@ -2,6 +2,7 @@
 //! for each product.
 
 mod ecs;
+mod fc;
 
 use std::collections::BTreeMap;
 
@@ -153,6 +154,7 @@ impl Task<'_> {
 pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: Task<'_>) -> Result<(), ResolveError> {
     match task.job.product.as_ref().map(|product| (product.value, &product.location)) {
         None | Some((Product::Ecs, _)) => ecs::add(draft, network, &task).await,
+        Some((Product::Fc, _)) => fc::add(draft, &task),
         Some((_, location)) => Err(ResolveError::JobsNotPlanned { location: location.clone(), job: task.job.name.value.clone() }),
     }
 }

@@ -54,6 +54,9 @@ pub(crate) struct Receipt {
     pub(crate) zone: Option<String>,
     /// The type of the machine.
     pub(crate) instance_type: Option<String>,
+    /// What the function has, where it was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) function: Option<String>,
     /// How long the machine was there, in whole seconds; null if there was none.
     pub(crate) seconds: Option<u64>,
     /// What the machine costs an hour.
@@ -141,6 +144,7 @@ impl Receipt {
             region: plan.region.clone(),
             zone: part("zone"),
             instance_type: part("instance_type"),
+            function: spec.filter(|_| payer.kind == Kind::Invocation).and_then(function),
             seconds,
             cost: Total { sums: cost.sums.iter().map(|money| money.rounded(6)).collect(), ..cost },
             hourly,
@@ -151,6 +155,12 @@ impl Receipt {
             left,
         }
     }
+}
+
+/// What a function has, in words.
+fn function(spec: &Json) -> Option<String> {
+    let memory = Decimal::from(spec["memory"].as_u64()?) / Decimal::from(1024);
+    Some(format!("{} vCPU, {} GiB", spec["cpu"].as_str()?, memory.normalize()))
 }
 
 /// What some resources of a plan cost an hour.
@@ -194,6 +204,10 @@ pub(crate) fn receipt(receipt: &Receipt, style: &Style) -> String {
     if let (Some(seconds), Some(zone), Some(kind)) = (receipt.seconds, &receipt.zone, &receipt.instance_type) {
         line("where", &format!("{kind} in {zone}, {}", receipt.region));
         line("machine", &format!("lived {}{}", words(seconds), if stays { " so far" } else { "" }));
+        line("cost", &cost(receipt, seconds));
+    } else if let (Some(seconds), Some(function)) = (receipt.seconds, &receipt.function) {
+        line("where", &format!("function of {function} in {}", receipt.region));
+        line("took", &words(seconds));
         line("cost", &cost(receipt, seconds));
     } else {
         line("cost", "nothing: no machine was started");
@@ -257,6 +271,7 @@ mod tests {
             region: "cn-hangzhou".to_owned(),
             zone: Some("cn-hangzhou-b".to_owned()),
             instance_type: Some("ecs.e-c1m2.large".to_owned()),
+            function: None,
             seconds: Some(3725),
             hourly: total("0.267 CNY"),
             cost: total("0.276271 CNY"),
@@ -279,6 +294,14 @@ mod tests {
           outputs  outputs/train
           left     nothing: no resource of it is in the state any more
         ");
+    }
+
+    #[test]
+    fn what_a_function_ran_says_what_it_had() {
+        let spec = serde_json::json!({ "cpu": "0.5", "memory": 1536 });
+        let ran = Receipt { zone: None, instance_type: None, function: function(&spec), ..sample() };
+        let text = receipt(&ran, &Style::plain(80));
+        assert!(text.contains("  where    function of 0.5 vCPU, 1.5 GiB in cn-hangzhou\n  took     1h 2m 5s\n"), "{text}");
     }
 
     #[test]

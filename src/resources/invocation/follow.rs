@@ -1,0 +1,356 @@
+//! Begins an invocation and follows it to its end, or finds the one that an earlier program began.
+//!
+//! A task has a name that is taken once. A call has none, so a program that does not know whether an earlier one's call
+//! came through writes down that from now on its own counts (the ticket), and only then looks whether a call has begun.
+//! A call says first that it has begun, and only then looks whether it is still the one that counts. So at least one of
+//! the two sees the other, and the job never runs twice at once.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::InvocationSpec;
+use super::event::{self, BEGUN, GONE, LOG, Place, RESULT, TICKET};
+use crate::cloud::api::ask;
+use crate::cloud::call::Answer;
+use crate::cloud::error::ApiError;
+use crate::cloud::fc::{self, AsyncTask, GetAsyncTask, Invocation};
+use crate::cloud::oss;
+use crate::resources::error::ResourceError;
+use crate::resources::kind::Context;
+use crate::resources::teller::Teller;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long a task that was accepted may not be found. Source: GetAsyncTask.
+const LISTED_WITHIN: Duration = Duration::from_secs(60);
+/// How long after its time an invocation is waited for that nobody answers for.
+const FAREWELL: Duration = Duration::from_secs(60);
+/// The most bytes of the log of one read.
+const PIECE: u64 = 1024 * 1024;
+
+/// How an invocation ended, as it says itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(super) struct Outcome {
+    pub(super) exit: i64,
+    /// Outputs that were not there.
+    pub(super) missing: Vec<String>,
+    /// Whether the others are in the bucket.
+    pub(super) delivered: bool,
+    /// What could not be sent, and why.
+    pub(super) trouble: Vec<String>,
+}
+
+/// How an invocation ended.
+enum Ending {
+    /// By itself.
+    Over(Outcome),
+    /// The cloud ended it: why, and the end of what the function wrote.
+    Broken { because: String, tail: String },
+}
+
+/// What its folder shows.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Bytes of the log.
+    log: u64,
+    result: bool,
+    /// Attempts that began and may go on.
+    live: Vec<String>,
+    /// How many attempts came to nothing.
+    gone: usize,
+}
+
+async fn look(context: &Context<'_>, place: &Place<'_>) -> Result<Seen, ApiError> {
+    let objects = oss::list_objects(context.cloud, context.region, place.bucket, &place.prefix).await?;
+    let mut seen = Seen::default();
+    let (mut begun, mut gone) = (BTreeSet::new(), BTreeSet::new());
+    for object in &objects {
+        match object.key.strip_prefix(&place.prefix) {
+            Some(LOG) => seen.log = object.size,
+            Some(RESULT) => seen.result = true,
+            Some(name) => {
+                begun.extend(name.strip_prefix(BEGUN));
+                gone.extend(name.strip_prefix(GONE));
+            }
+            None => {}
+        }
+    }
+    seen.live = begun.difference(&gone).map(|attempt| (*attempt).to_owned()).collect();
+    seen.gone = gone.len();
+    Ok(seen)
+}
+
+/// The log as far as it was told.
+#[derive(Default)]
+struct Log {
+    told: u64,
+    teller: Teller,
+}
+
+impl Log {
+    /// Tells what is new up to byte `size`. Gives back whether there was anything.
+    async fn tell(&mut self, context: &Context<'_>, place: &Place<'_>, size: u64) -> Result<bool, ApiError> {
+        let new = size > self.told;
+        while size > self.told {
+            let most = PIECE.min(size - self.told);
+            let bytes = oss::read_object(context.cloud, context.region, place.bucket, &place.key(LOG), self.told, most).await?;
+            if bytes.is_empty() {
+                break;
+            }
+            self.told += bytes.len() as u64;
+            self.teller.tell(context, &bytes, false);
+        }
+        Ok(new)
+    }
+}
+
+type Answering<'a> = Pin<Box<dyn Future<Output = Result<Answer, ApiError>> + 'a>>;
+
+/// How it is known how the invocation is.
+enum Way<'a> {
+    /// By its task.
+    Task { name: String, since: Instant },
+    /// By the answer of the call.
+    Call { answering: Answering<'a> },
+    Answered(Result<Answer, ApiError>),
+    /// By what it leaves in its folder: somebody else's call.
+    Traces { until: Instant },
+}
+
+/// Runs the job, or finds its run.
+pub(super) async fn to_its_end(context: &Context<'_>, spec: &InvocationSpec, place: &Place<'_>) -> Result<Outcome, ResourceError> {
+    let seen = look(context, place).await?;
+    if seen.result {
+        // It came to its end while nobody looked.
+        let mut log = Log::default();
+        finish(context, place, &mut log).await?;
+        return result(context, place).await;
+    }
+    let way = if spec.asynchronous { task(context, spec, place, seen.gone).await? } else { call(context, spec, place, seen).await? };
+    let mut log = Log::default();
+    let ending = follow(context, spec, place, &mut log, way).await?;
+    finish(context, place, &mut log).await?;
+    match ending {
+        Ending::Over(outcome) => Ok(outcome),
+        Ending::Broken { because, tail } => {
+            give_up(context, spec, place).await?;
+            Err(ResourceError::Script {
+                what: "the invocation of the job".to_owned(),
+                instance: place.function.to_owned(),
+                ending: because,
+                // What was told already is not told again.
+                output: if log.told == 0 { tail } else { String::new() },
+            })
+        }
+    }
+}
+
+/// Writes down that what was begun does nothing any more, so that the next one does not wait for it.
+async fn give_up(context: &Context<'_>, spec: &InvocationSpec, place: &Place<'_>) -> Result<(), ApiError> {
+    let seen = look(context, place).await?;
+    let attempts = if spec.asynchronous { vec![format!("task-{}", seen.gone)] } else { seen.live };
+    for attempt in attempts {
+        let key = place.key(&format!("{GONE}{attempt}"));
+        oss::put_object(context.cloud, context.region, place.bucket, &key, Bytes::from_static(b"gone")).await?;
+    }
+    Ok(())
+}
+
+/// Tells the rest of the log.
+async fn finish(context: &Context<'_>, place: &Place<'_>, log: &mut Log) -> Result<(), ApiError> {
+    let size = oss::object_size(context.cloud, context.region, place.bucket, &place.key(LOG)).await?.unwrap_or_default();
+    log.tell(context, place, size).await?;
+    log.teller.tell(context, &[], true);
+    Ok(())
+}
+
+/// Begins a task, once however often it is begun. One that comes after others that came to nothing has another name.
+async fn task<'a>(context: &Context<'a>, spec: &InvocationSpec, place: &Place<'a>, gone: usize) -> Result<Way<'a>, ResourceError> {
+    let event = event::event(context, spec, place, None).await?;
+    let name = if gone == 0 { place.run.to_owned() } else { format!("{}-{gone}", place.run) };
+    match fc::invoke(context.cloud, context.region, place.function, event, Invocation::Task(&name)).await {
+        Ok(_) => {}
+        // Its name is taken: an earlier program began it.
+        Err(ApiError::Refused { status: 409, .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(Way::Task { name, since: Instant::now() })
+}
+
+/// Begins a call, unless one of an earlier program has begun.
+async fn call<'a>(context: &Context<'a>, spec: &InvocationSpec, place: &'a Place<'a>, seen: Seen) -> Result<Way<'a>, ResourceError> {
+    let traces = || Way::Traces { until: Instant::now() + Duration::from_secs(spec.timeout.into()) + FAREWELL };
+    if !seen.live.is_empty() {
+        return Ok(traces());
+    }
+    let attempt: String = context.token.chars().filter(char::is_ascii_alphanumeric).take(24).collect();
+    let ticket = Bytes::from(attempt.clone());
+    oss::put_object(context.cloud, context.region, place.bucket, &place.key(TICKET), ticket).await?;
+    if !look(context, place).await?.live.is_empty() {
+        return Ok(traces());
+    }
+    let event = event::event(context, spec, place, Some(&attempt)).await?;
+    let (cloud, region) = (context.cloud, context.region);
+    Ok(Way::Call { answering: Box::pin(fc::invoke(cloud, region, place.function, event, Invocation::Sync)) })
+}
+
+async fn follow(
+    context: &Context<'_>,
+    spec: &InvocationSpec,
+    place: &Place<'_>,
+    log: &mut Log,
+    mut way: Way<'_>,
+) -> Result<Ending, ResourceError> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let seen = look(context, place).await?;
+        if let Some(ending) = ending(context, spec, place, &seen, &mut way).await? {
+            return Ok(ending);
+        }
+        pause = if log.tell(context, place, seen.log).await? { FIRST_PAUSE } else { (pause * 3 / 2).min(LONGEST_PAUSE) };
+        let answer = match &mut way {
+            Way::Call { answering } => tokio::select! {
+                answer = answering => Some(answer),
+                () = tokio::time::sleep(pause) => None,
+            },
+            _ => {
+                tokio::time::sleep(pause).await;
+                None
+            }
+        };
+        if let Some(answer) = answer {
+            way = Way::Answered(answer);
+        }
+    }
+}
+
+async fn ending(
+    context: &Context<'_>,
+    spec: &InvocationSpec,
+    place: &Place<'_>,
+    seen: &Seen,
+    way: &mut Way<'_>,
+) -> Result<Option<Ending>, ResourceError> {
+    match way {
+        Way::Task { name, since } => of_task(context, place, name, *since).await,
+        Way::Call { .. } => Ok(None),
+        Way::Answered(Ok(answer)) => Ok(Some(of_answer(answer))),
+        Way::Answered(Err(error)) => {
+            let error = ResourceError::from(error.clone());
+            if !(error.is_uncertain() && (seen.result || !seen.live.is_empty())) {
+                return Err(error);
+            }
+            // It runs, and only its answer is lost.
+            *way = Way::Traces { until: Instant::now() + Duration::from_secs(spec.timeout.into()) + FAREWELL };
+            Ok(None)
+        }
+        Way::Traces { .. } if seen.result => Ok(Some(Ending::Over(result(context, place).await?))),
+        Way::Traces { until } if Instant::now() >= *until => {
+            let because = format!("it left no result, and the cloud ended it after {} s at the latest", spec.timeout);
+            Ok(Some(Ending::Broken { because, tail: String::new() }))
+        }
+        Way::Traces { .. } => Ok(None),
+    }
+}
+
+async fn of_task(context: &Context<'_>, place: &Place<'_>, name: &str, since: Instant) -> Result<Option<Ending>, ResourceError> {
+    let query = GetAsyncTask { function_name: place.function.to_owned(), task_id: name.to_owned() };
+    let task = match ask(context.cloud, context.region, &query).await {
+        Err(error) if error.is_not_found() && since.elapsed() < LISTED_WITHIN => return Ok(None),
+        other => other?,
+    };
+    Ok(match task.status.as_str() {
+        "Succeeded" => Some(parsed(task.return_payload.as_bytes())),
+        _ if task.is_over() => Some(Ending::Broken { because: reason(&task), tail: String::new() }),
+        _ => None,
+    })
+}
+
+fn reason(task: &AsyncTask) -> String {
+    let said = message(task.task_error_message.as_bytes()).unwrap_or_else(|| task.task_error_message.clone());
+    match (task.status.as_str(), said.as_str()) {
+        ("Failed", said) if !said.is_empty() => said.to_owned(),
+        (status, "") => format!("its task is `{status}`"),
+        (status, said) => format!("its task is `{status}`: {said}"),
+    }
+}
+
+/// What an error of a function says: `{"errorMessage": "..."}`.
+fn message(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Said {
+        #[serde(rename = "errorMessage")]
+        message: String,
+    }
+    serde_json::from_slice::<Said>(body).ok().map(|said| said.message)
+}
+
+fn of_answer(answer: &Answer) -> Ending {
+    let Some(kind) = answer.header("x-fc-error-type") else { return parsed(&answer.body) };
+    let tail = answer.header("x-fc-log-result").and_then(|log| STANDARD.decode(log).ok()).unwrap_or_default();
+    Ending::Broken {
+        because: message(&answer.body).unwrap_or_else(|| kind.to_owned()),
+        tail: String::from_utf8_lossy(&tail).into_owned(),
+    }
+}
+
+fn parsed(body: &[u8]) -> Ending {
+    match serde_json::from_slice(body) {
+        Ok(outcome) => Ending::Over(outcome),
+        Err(error) => Ending::Broken { because: format!("its answer can't be read: {error}"), tail: String::new() },
+    }
+}
+
+/// What it left as its result.
+async fn result(context: &Context<'_>, place: &Place<'_>) -> Result<Outcome, ResourceError> {
+    let body = oss::get_object(context.cloud, context.region, place.bucket, &place.key(RESULT)).await?;
+    serde_json::from_slice(&body).map_err(|error| ResourceError::InTheWay(format!("the result of `{}` can't be read: {error}", place.run)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn because(ending: Ending) -> String {
+        match ending {
+            Ending::Over(outcome) => format!("exit {}", outcome.exit),
+            Ending::Broken { because, tail } => format!("{because} / {tail}"),
+        }
+    }
+
+    #[test]
+    fn an_answer_is_a_result_or_says_why_there_is_none() {
+        let answer = |headers: &[(&str, &str)], body: &'static str| Answer {
+            status: 200,
+            headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            body: Bytes::from_static(body.as_bytes()),
+        };
+        let result = r#"{"exit":3,"missing":["model/"],"delivered":false,"trouble":[]}"#;
+        assert_eq!(because(of_answer(&answer(&[], result))), "exit 3");
+        let failed = [("x-fc-error-type", "UnhandledInvocationError"), ("x-fc-log-result", "dGhlIGxvZw==")];
+        let body = r#"{"errorMessage":"Function timed out after 3 seconds"}"#;
+        assert_eq!(because(of_answer(&answer(&failed, body))), "Function timed out after 3 seconds / the log");
+        assert_eq!(because(of_answer(&answer(&failed, "no JSON"))), "UnhandledInvocationError / the log");
+        assert!(because(of_answer(&answer(&[], r#"{"superseded":true}"#))).starts_with("its answer can't be read"));
+    }
+
+    #[test]
+    fn a_task_that_ended_badly_says_why() {
+        let task = |status: &str, error: &str| {
+            let text = serde_json::json!({ "status": status, "taskErrorMessage": error });
+            reason(&serde_json::from_value(text).unwrap())
+        };
+        assert_eq!(task("Failed", r#"{"errorMessage":"Process exited"}"#), "Process exited");
+        assert_eq!(task("Failed", "FunctionNotFound: gone"), "FunctionNotFound: gone");
+        assert_eq!(task("Expired", ""), "its task is `Expired`");
+        assert_eq!(task("Failed", ""), "its task is `Failed`");
+    }
+}

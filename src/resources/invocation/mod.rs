@@ -1,0 +1,176 @@
+//! One run of a job's script by a function. A short one is a call that is waited for, a long one a task of the cloud's;
+//! either goes on when this program ends, and whoever looks next finds it.
+//!
+//! What it writes and what it brings back go through objects of the bucket, each by a link of its own. Links and secrets
+//! travel in the event of the invocation and must never stand anywhere else.
+
+mod event;
+mod follow;
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::error::ResourceError;
+use super::kind::{Artifacts, Context, Priced, ReadContext, ResourceKind, needed};
+use super::secrets::{self, Hiding};
+use crate::cloud::api::ask;
+use crate::cloud::fc::StopAsyncTask;
+use crate::cloud::oss;
+use crate::model::address::{Address, Kind};
+use crate::model::change::Effect;
+use crate::model::event::Event;
+use crate::model::secret::{SecretSource, Secrets};
+use crate::model::value::Value;
+use event::Place;
+use follow::Outcome;
+
+/// What `timeout` exits with.
+const OUT_OF_TIME: i64 = 124;
+
+/// What is wanted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InvocationSpec {
+    /// The job.
+    pub job: String,
+    /// What tells this run from others: another command, other files, another environment run anew.
+    pub digest: String,
+    /// The function.
+    pub function: Value<String>,
+    /// The bucket that it writes to.
+    pub bucket: Value<String>,
+    /// Whether it is a task, or else a call that is waited for.
+    pub asynchronous: bool,
+    /// The command for `sh`.
+    pub command: String,
+    /// How long that may run, in seconds.
+    pub limit: u64,
+    /// When the cloud itself ends the invocation, in seconds.
+    pub timeout: u32,
+    /// Its environment, as far as it is no secret.
+    pub environment: BTreeMap<String, String>,
+    /// The secrets it is given: name and source, never the value.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// What it brings back.
+    pub outputs: Vec<String>,
+    /// vCPU of the function: what it is paid by, with the next two.
+    pub cpu: Decimal,
+    /// MiB.
+    pub memory: u32,
+    /// MiB.
+    pub disk: u32,
+}
+
+/// What came of it; of one that may still go on, nothing but that it was begun.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InvocationAttributes {
+    /// The function's name, and what tells this run from an earlier one.
+    pub id: String,
+    /// The digest of what ran.
+    pub digest: Option<String>,
+    /// Its exit code.
+    pub exit_code: Option<i64>,
+    /// When it was over.
+    pub ended_at: Option<String>,
+    /// Where its outputs are now; null if it brought none.
+    pub outputs: Option<String>,
+}
+
+/// The kind.
+pub struct InvocationKind;
+
+/// Brings the outputs home.
+async fn receive(context: &Context<'_>, spec: &InvocationSpec, place: &Place<'_>, outcome: &Outcome) -> Result<Option<String>, ResourceError> {
+    let say = |text: String| context.events.emit(Event::StepOutput { address: context.address.clone(), text });
+    outcome.missing.iter().for_each(|missing| say(format!("aliform: there is no output `{missing}`\n")));
+    outcome.trouble.iter().for_each(|trouble| say(format!("aliform: {trouble}\n")));
+    if !outcome.delivered {
+        return Ok(None);
+    }
+    let archive = oss::get_object(context.cloud, context.region, place.bucket, &place.key(event::OUTPUTS)).await?;
+    context.artifacts.receive(&spec.job, &archive).map(Some).map_err(ResourceError::InTheWay)
+}
+
+#[async_trait(?Send)]
+impl ResourceKind for InvocationKind {
+    const KIND: Kind = Kind::Invocation;
+    const GOES_WITH: Option<Kind> = Some(Kind::Function);
+    const ENDS: bool = true;
+    type Spec = InvocationSpec;
+    type Attributes = InvocationAttributes;
+
+    fn effect(_path: &str, _before: &Json, _after: &Json) -> Effect {
+        Effect::ForcesReplace
+    }
+
+    fn failure(attributes: &InvocationAttributes) -> Option<String> {
+        match attributes.exit_code? {
+            0 => None,
+            OUT_OF_TIME => Some("its time was up".to_owned()),
+            code => Some(format!("exit code {code}")),
+        }
+    }
+
+    fn at_hand(address: &Address, spec: &InvocationSpec, secrets: &dyn Secrets, _artifacts: &dyn Artifacts) -> Result<(), ResourceError> {
+        secrets::at_hand(address, &spec.secrets, secrets)
+    }
+
+    fn observed(spec: InvocationSpec, attributes: &InvocationAttributes) -> InvocationSpec {
+        InvocationSpec { digest: attributes.digest.clone().unwrap_or(spec.digest), ..spec }
+    }
+
+    fn priced(spec: &InvocationSpec) -> Option<Priced> {
+        Some(Priced::Function { cpu: spec.cpu, memory: spec.memory, disk: spec.disk })
+    }
+
+    /// A run that is over is history. One that is not may still go on: following it tells, by its identifier.
+    async fn read_many(
+        _context: &ReadContext<'_>,
+        known: &[(Address, String, Json)],
+    ) -> Result<BTreeMap<String, InvocationAttributes>, ResourceError> {
+        let begun = |id: &String| InvocationAttributes { id: id.clone(), digest: None, exit_code: None, ended_at: None, outputs: None };
+        let of = |id, attributes| InvocationAttributes::deserialize(attributes).unwrap_or_else(|_| begun(id));
+        Ok(known.iter().map(|(_, id, attributes)| (id.clone(), of(id, attributes))).collect())
+    }
+
+    async fn create(context: &Context<'_>, spec: &InvocationSpec) -> Result<String, ResourceError> {
+        // Whoever goes on after a crash keeps the identifier and finds this run; a new one has a token of its own.
+        let this: String = context.token.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
+        Ok(format!("{}/run-{this}", needed(&spec.function)?))
+    }
+
+    async fn converge(context: &Context<'_>, id: &str, spec: &InvocationSpec) -> Result<InvocationAttributes, ResourceError> {
+        let hiding = Hiding::of(context, &spec.secrets);
+        let context = &Context { events: &hiding, ..*context };
+        let place = Place::of(id, spec)?;
+        let ran = async {
+            let outcome = follow::to_its_end(context, spec, &place).await?;
+            // What a failed run leaves behind may be what tells why.
+            let outputs = receive(context, spec, &place, &outcome).await?;
+            Ok((outcome.exit, outputs))
+        };
+        let (exit_code, outputs) = ran.await.map_err(|error| hiding.hide_in(error))?;
+        let ended_at = Some(context.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+        Ok(InvocationAttributes { id: id.to_owned(), digest: Some(spec.digest.clone()), exit_code: Some(exit_code), ended_at, outputs })
+    }
+
+    /// History can't be taken away. What still runs is stopped; a call that is waited for ends by its own time.
+    async fn delete(context: &Context<'_>, id: &str, spec: &InvocationSpec) -> Result<(), ResourceError> {
+        let place = Place::of(id, spec)?;
+        if !spec.asynchronous {
+            return Ok(());
+        }
+        let stop = StopAsyncTask { function_name: place.function.to_owned(), task_id: place.run.to_owned() };
+        match ask(context.cloud, context.region, &stop).await {
+            Err(error) if !error.is_not_found() && !error.is(&["PreconditionFailed"]) => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    async fn find(_context: &Context<'_>, _spec: &InvocationSpec) -> Result<Option<String>, ResourceError> {
+        Ok(None)
+    }
+}
