@@ -179,7 +179,7 @@ async fn stop_task(context: &Context<'_>, name: &str, task: &str) -> Result<(), 
     match ask(context.cloud, context.region, &stop).await {
         // It came to its end meanwhile.
         Err(error) if error.is_not_found() || error.is(&["PreconditionFailed"]) => Ok(()),
-        other => other.map(drop),
+        other => other.map(|_| ()),
     }
 }
 
@@ -276,16 +276,14 @@ impl ResourceKind for FunctionKind {
     async fn delete(context: &Context<'_>, id: &str, spec: &FunctionSpec) -> Result<(), ResourceError> {
         if spec.asynchronous {
             stop_tasks(context, id).await?;
-            match ask(context.cloud, context.region, &DeleteAsyncInvokeConfig { function_name: id.to_owned() }).await {
-                Err(error) if error.is_not_found() => {}
-                other => drop(other?),
-            }
+            let forgotten = ask(context.cloud, context.region, &DeleteAsyncInvokeConfig { function_name: id.to_owned() }).await;
+            forgotten.map(|_| ()).or_else(|error| if error.is_not_found() { Ok(()) } else { Err(error) })?;
         }
         let delete = DeleteFunction { function_name: id.to_owned() };
         wait::while_refused(context, "delete the function", BUSY, READY_LIMIT, async || {
             match ask(context.cloud, context.region, &delete).await {
                 Err(error) if error.is_not_found() => Ok(()),
-                other => other.map(drop),
+                other => other.map(|_| ()),
             }
         })
         .await?;

@@ -6,6 +6,7 @@ mod crash;
 mod drift;
 mod golden;
 mod job;
+mod job_fc;
 mod life;
 mod plain;
 mod run;

@@ -7,6 +7,7 @@ mod choice;
 mod drift;
 mod fresh;
 mod job;
+mod job_fc;
 mod money;
 mod network;
 mod stage;

@@ -7,7 +7,6 @@
 const childProcess = require('child_process');
 const fs = require('fs');
 const http = require('http');
-const https = require('https');
 const os = require('os');
 const path = require('path');
 
@@ -18,11 +17,17 @@ const ATTEMPTS = 4;
 
 const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
+// One request, through a proxy where the environment has one. Links are plain HTTP, since they never leave the region.
 function once(method, link, body) {
   return new Promise((resolve, reject) => {
-    const headers = method === 'PUT' ? { 'content-length': body.length } : {};
-    const kind = link.startsWith('https:') ? https : http;
-    const request = kind.request(link, { method, headers, agent: false, timeout: 60000 }, (answer) => {
+    const url = new URL(link);
+    const exempt = (process.env.no_proxy || '').split(',').includes(url.hostname);
+    const proxy = process.env.http_proxy && !exempt ? new URL(process.env.http_proxy) : null;
+    const { hostname, port } = proxy || url;
+    const target = link.slice(link.indexOf('/', 'http://'.length));
+    const headers = { host: url.host, ...(method === 'PUT' ? { 'content-length': body.length } : {}) };
+    const options = { hostname, port, path: proxy ? link : target, method, headers, agent: false, timeout: 60000 };
+    const request = http.request(options, (answer) => {
       const pieces = [];
       answer.on('data', (piece) => pieces.push(piece));
       answer.on('error', reject);

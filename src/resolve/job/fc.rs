@@ -159,10 +159,8 @@ fn size(draft: &mut Draft<'_>, task: &Task<'_>) -> Result<Size, ResolveError> {
         let message = format!("a function has at most 16 vCPU and 32 GiB, with 1 to 4 GiB for each vCPU, and this job needs {size}");
         return Err(refuse(task, message, "ask for less, or take `product: ecs`"));
     }
-    let wanted: Vec<String> = [needs.cpu.map(|cpu| format!("{cpu} vCPU")), needs.memory.map(|memory| memory.to_string())]
-        .into_iter()
-        .flatten()
-        .collect();
+    let wanted: Vec<String> =
+        [needs.cpu.map(|cpu| format!("{cpu} vCPU")), needs.memory.map(|memory| memory.to_string())].into_iter().flatten().collect();
     let raised = cpu.is_some_and(|cpu| cpu != size.cpu) || memory.is_some_and(|memory| memory != size.memory);
     let because = match (wanted.is_empty(), raised) {
         (true, _) => "the job does not say what it needs".to_owned(),
@@ -191,7 +189,11 @@ fn asynchronous(draft: &mut Draft<'_>, task: &Task<'_>) -> Result<bool, ResolveE
 
 fn code(task: &Task<'_>, interpreter: Interpreter) -> Result<Package, ResolveError> {
     let failed = |error: std::io::Error| {
-        impossible(task.job, format!("the files of the job can't be packed for `fc`: {error}"), "name what it does not need in `.aliformignore`")
+        impossible(
+            task.job,
+            format!("the files of the job can't be packed for `fc`: {error}"),
+            "name what it does not need in `.aliformignore`",
+        )
     };
     let package = package(&task.bundle, interpreter).map_err(failed)?;
     let size = package.archive.len() as u64;

@@ -117,12 +117,19 @@ type Answering<'a> = Pin<Box<dyn Future<Output = Result<Answer, ApiError>> + 'a>
 /// How it is known how the invocation is.
 enum Way<'a> {
     /// By its task.
-    Task { name: String, since: Instant },
+    Task {
+        name: String,
+        since: Instant,
+    },
     /// By the answer of the call.
-    Call { answering: Answering<'a> },
+    Call {
+        answering: Answering<'a>,
+    },
     Answered(Result<Answer, ApiError>),
     /// By what it leaves in its folder: somebody else's call.
-    Traces { until: Instant },
+    Traces {
+        until: Instant,
+    },
 }
 
 /// Runs the job, or finds its run.
@@ -283,23 +290,17 @@ fn reason(task: &AsyncTask) -> String {
     }
 }
 
-/// What an error of a function says: `{"errorMessage": "..."}`.
+/// What an error of a function says: `{"errorMessage": "...`. What comes after may be cut off.
 fn message(body: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Said {
-        #[serde(rename = "errorMessage")]
-        message: String,
-    }
-    serde_json::from_slice::<Said>(body).ok().map(|said| said.message)
+    let text = std::str::from_utf8(body).ok()?;
+    let (_, said) = text.split_once("\"errorMessage\":")?;
+    String::deserialize(&mut serde_json::Deserializer::from_str(said)).ok()
 }
 
 fn of_answer(answer: &Answer) -> Ending {
     let Some(kind) = answer.header("x-fc-error-type") else { return parsed(&answer.body) };
     let tail = answer.header("x-fc-log-result").and_then(|log| STANDARD.decode(log).ok()).unwrap_or_default();
-    Ending::Broken {
-        because: message(&answer.body).unwrap_or_else(|| kind.to_owned()),
-        tail: String::from_utf8_lossy(&tail).into_owned(),
-    }
+    Ending::Broken { because: message(&answer.body).unwrap_or_else(|| kind.to_owned()), tail: String::from_utf8_lossy(&tail).into_owned() }
 }
 
 fn parsed(body: &[u8]) -> Ending {
@@ -349,6 +350,7 @@ mod tests {
             reason(&serde_json::from_value(text).unwrap())
         };
         assert_eq!(task("Failed", r#"{"errorMessage":"Process exited"}"#), "Process exited");
+        assert_eq!(task("Failed", r#"{"errorMessage": "no \"room\"", "stackTrace": [["File"#), "no \"room\"");
         assert_eq!(task("Failed", "FunctionNotFound: gone"), "FunctionNotFound: gone");
         assert_eq!(task("Expired", ""), "its task is `Expired`");
         assert_eq!(task("Failed", ""), "its task is `Failed`");

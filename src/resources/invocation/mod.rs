@@ -83,7 +83,12 @@ pub struct InvocationAttributes {
 pub struct InvocationKind;
 
 /// Brings the outputs home.
-async fn receive(context: &Context<'_>, spec: &InvocationSpec, place: &Place<'_>, outcome: &Outcome) -> Result<Option<String>, ResourceError> {
+async fn receive(
+    context: &Context<'_>,
+    spec: &InvocationSpec,
+    place: &Place<'_>,
+    outcome: &Outcome,
+) -> Result<Option<String>, ResourceError> {
     let say = |text: String| context.events.emit(Event::StepOutput { address: context.address.clone(), text });
     outcome.missing.iter().for_each(|missing| say(format!("aliform: there is no output `{missing}`\n")));
     outcome.trouble.iter().for_each(|trouble| say(format!("aliform: {trouble}\n")));
