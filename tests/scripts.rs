@@ -14,6 +14,9 @@ use aliform::project::failure::known_failure;
 use aliform::project::scripts::{AppSettings, PackageManager, Scripts, scripts};
 use base64::Engine;
 
+#[path = "scripts/handler.rs"]
+mod handler;
+
 /// A machine's folders below a root of their own; what still runs there is stopped in the end.
 struct Machine {
     root: tempfile::TempDir,

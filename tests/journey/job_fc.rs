@@ -56,6 +56,13 @@ fn the_example_runs_and_leaves_its_outputs_and_nothing_else() {
     }
     assert!(fs::read_to_string(stage.file("outputs/primes/primes.txt")).unwrap().ends_with("\n99991\n"));
     nothing_is_left(&stage);
+
+    // More than a minute: a task, which has to be configured first; the configuration goes before its function.
+    let calls = stage.run(&["cloud", "calls", "--output", "json"]).expect(0).json();
+    let actions: Vec<&str> = calls.as_array().unwrap().iter().filter_map(|call| call["action"].as_str()).collect();
+    let at = |action: &str| actions.iter().position(|asked| *asked == action).unwrap_or_else(|| panic!("no {action}: {actions:?}"));
+    let order = ["CreateFunction", "PutAsyncInvokeConfig", "InvokeFunction", "GetAsyncTask", "DeleteAsyncInvokeConfig", "DeleteFunction"];
+    assert!(order.is_sorted_by_key(|action| at(action)), "{actions:?}");
 }
 
 #[test]

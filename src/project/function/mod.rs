@@ -116,13 +116,13 @@ mod tests {
         }
         std::os::unix::fs::symlink("lib/x", folder.path().join("link")).unwrap();
         let bundle = pack(folder.path()).unwrap();
-        let package = super::package(&bundle, Interpreter::Python).unwrap();
-        assert_eq!(package.digest, super::package(&bundle, Interpreter::Python).unwrap().digest);
-        assert_ne!(package.digest, super::package(&bundle, Interpreter::Node).unwrap().digest);
-        assert_eq!(package.unpacked, 3);
+        let packed = package(&bundle, Interpreter::Python).unwrap();
+        assert_eq!(packed.digest, package(&bundle, Interpreter::Python).unwrap().digest);
+        assert_ne!(packed.digest, package(&bundle, Interpreter::Node).unwrap().digest);
+        assert_eq!(packed.unpacked, 3);
 
-        let mut archive = zip::ZipArchive::new(Cursor::new(package.archive)).unwrap();
-        let mut names: Vec<String> = archive.file_names().map(str::to_owned).collect();
+        let mut archive = zip::ZipArchive::new(Cursor::new(packed.archive)).unwrap();
+        let mut names: Vec<String> = archive.file_names().map(|name| name.unwrap().into_owned()).collect();
         names.sort();
         assert_eq!(names, ["index.py", "job/index.py", "job/json.py", "job/lib/x", "job/link", "pack.sh", "run.sh"]);
         assert!(archive.by_name("job/link").unwrap().is_symlink());

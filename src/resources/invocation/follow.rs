@@ -317,42 +317,4 @@ async fn result(context: &Context<'_>, place: &Place<'_>) -> Result<Outcome, Res
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn because(ending: Ending) -> String {
-        match ending {
-            Ending::Over(outcome) => format!("exit {}", outcome.exit),
-            Ending::Broken { because, tail } => format!("{because} / {tail}"),
-        }
-    }
-
-    #[test]
-    fn an_answer_is_a_result_or_says_why_there_is_none() {
-        let answer = |headers: &[(&str, &str)], body: &'static str| Answer {
-            status: 200,
-            headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-            body: Bytes::from_static(body.as_bytes()),
-        };
-        let result = r#"{"exit":3,"missing":["model/"],"delivered":false,"trouble":[]}"#;
-        assert_eq!(because(of_answer(&answer(&[], result))), "exit 3");
-        let failed = [("x-fc-error-type", "UnhandledInvocationError"), ("x-fc-log-result", "dGhlIGxvZw==")];
-        let body = r#"{"errorMessage":"Function timed out after 3 seconds"}"#;
-        assert_eq!(because(of_answer(&answer(&failed, body))), "Function timed out after 3 seconds / the log");
-        assert_eq!(because(of_answer(&answer(&failed, "no JSON"))), "UnhandledInvocationError / the log");
-        assert!(because(of_answer(&answer(&[], r#"{"superseded":true}"#))).starts_with("its answer can't be read"));
-    }
-
-    #[test]
-    fn a_task_that_ended_badly_says_why() {
-        let task = |status: &str, error: &str| {
-            let text = serde_json::json!({ "status": status, "taskErrorMessage": error });
-            reason(&serde_json::from_value(text).unwrap())
-        };
-        assert_eq!(task("Failed", r#"{"errorMessage":"Process exited"}"#), "Process exited");
-        assert_eq!(task("Failed", r#"{"errorMessage": "no \"room\"", "stackTrace": [["File"#), "no \"room\"");
-        assert_eq!(task("Failed", "FunctionNotFound: gone"), "FunctionNotFound: gone");
-        assert_eq!(task("Expired", ""), "its task is `Expired`");
-        assert_eq!(task("Failed", ""), "its task is `Failed`");
-    }
-}
+mod tests;
