@@ -63,6 +63,7 @@ impl Size {
             (None, Some(memory)) => ((memory * 100).div_ceil(2048), memory),
             (Some(cpu), Some(memory)) => (cpu, memory),
         };
+        let memory = MEMORY.up(memory);
         let cpu = CPU.up(cpu.max((memory * 100).div_ceil(4096)));
         Size { cpu, memory: MEMORY.up(memory.max((cpu * 1024).div_ceil(100))) }
     }

@@ -1,3 +1,5 @@
+//! Invocations against a bucket in memory and a function that answers what it is told to.
+
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 

@@ -85,6 +85,8 @@ impl Viewer<'_, '_> {
         match (kind, field.path.as_str()) {
             (Kind::Instance, "power") | (Kind::Bundle, "app") => true,
             (Kind::Release, "app" | "bucket" | "bundle_key" | "instance_started") => true,
+            (Kind::Function, "asynchronous" | "bucket" | "checksum" | "size") => true,
+            (Kind::Invocation, "asynchronous" | "bucket" | "cpu" | "disk" | "function" | "job" | "memory" | "timeout") => true,
             (Kind::Instance, "bandwidth") => field.after == 0,
             (Kind::Release, "rollback") => field.after == false,
             _ => field.after.is_null(),
@@ -205,6 +207,8 @@ fn value(kind: Kind, path: &str, json: &Json) -> String {
         (Json::Number(number), "bandwidth") => format!("{number} Mbps"),
         (Json::Number(number), "system_disk.size") => format!("{number} GiB"),
         (Json::Number(number), "within" | "timeout") => format!("{number} s"),
+        (Json::Number(number), "limit") if kind == Kind::Invocation => format!("{number} s"),
+        (Json::Number(number), "disk" | "memory") if kind == Kind::Function => format!("{number} MiB"),
         (Json::Number(number), "size") if kind == Kind::Bundle => number.as_u64().map_or_else(|| number.to_string(), bytes),
         _ => one_line(&json.to_string()).into_owned(),
     }
