@@ -100,6 +100,17 @@ fn what_takes_too_long_is_ended_and_says_so() {
     nothing_is_left(&stage);
 }
 
+#[test]
+fn a_function_that_is_kept_costs_nothing_and_goes_with_all_that_it_wrote() {
+    let stage = Stage::empty();
+    stage.write("fail.sh", "echo no\nexit 2\n");
+    let ran = run(&stage, &["fail.sh", "--timeout", "30s", "--keep-on-failure"]).expect(1);
+    assert!(receipt(&ran).contains("left     bucket.main, function.fail\n           costs nothing by the hour"), "{}", receipt(&ran));
+    assert_eq!(stage.resources().get("function"), Some(&1));
+    stage.run(&["run", "--release", "run-fail", "--auto-approve"]).expect(0);
+    nothing_is_left(&stage);
+}
+
 /// Kills the runtime that it runs in, as the service does where memory runs out.
 const CRASH: &str = "import os
 print('before the crash', flush=True)

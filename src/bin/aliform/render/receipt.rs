@@ -165,7 +165,7 @@ impl Receipt {
             cost: Total { sums: cost.sums.iter().map(|money| money.rounded(6)).collect(), ..cost },
             hourly,
             outputs: after.resources.get(&run).and_then(|run| run.attributes["outputs"].as_str()).map(str::to_owned),
-            left_hourly: self::hourly(plan, |address| after.resources.contains_key(address)),
+            left_hourly: self::hourly(plan, |address| *address != run && after.resources.contains_key(address)),
             ends_at: after.resources.get(payer).and_then(|machine| ends_at(&machine.spec, facts.lived?.born)),
             release: (!left.is_empty()).then(|| format!("{} run --release {}", facts.program, plan.basis.stack)),
             left,
@@ -235,7 +235,12 @@ pub(crate) fn receipt(receipt: &Receipt, style: &Style) -> String {
     }
     let left: Vec<String> = receipt.left.iter().map(|left| left.address.to_string()).collect();
     line("left", &style.paint(Role::Warning, &left.join(", ")));
-    line("", &format!("{} an hour until it is released", money::amounts(&receipt.left_hourly, money::HOURLY)));
+    let hourly = &receipt.left_hourly;
+    if hourly.sums.is_empty() && !hourly.unknown {
+        line("", "costs nothing by the hour, only what is stored");
+    } else {
+        line("", &format!("{} an hour until it is released", money::amounts(hourly, money::HOURLY)));
+    }
     if let Some(end) = &receipt.ends_at {
         line("", &format!("the cloud ends the machine itself at {end}, about"));
     }
