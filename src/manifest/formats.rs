@@ -85,7 +85,7 @@ formats! {
     INSTANCE_TYPE: "bad-instance-type", "an instance type", "ecs.u1-c1m2.large", r"^ecs\.[a-z0-9-]+\.[a-z0-9-]+$", instance_type;
     ZONE: "bad-zone", "a zone", "cn-hangzhou-i", r"^[a-z]+-[a-z0-9-]+$", zone;
     IMAGE_FAMILY: "bad-image", "an image family", "acs:alibaba_cloud_linux_3_2104_lts_x64", r"^[A-Za-z0-9:._-]+$", image_family;
-    CONTAINER_IMAGE: "bad-image", "a container image", "python:3.12", r"\S", container_image;
+    CONTAINER_IMAGE: "bad-image", "a container image", "registry-vpc.cn-hangzhou.aliyuncs.com/lab/train:1", r"^[a-z0-9][A-Za-z0-9._:/@-]*$", container_image;
     GPU_MODEL: "bad-text", "the model of a GPU", "NVIDIA T4", r"\S", line;
     SCRIPT: "bad-text", "a shell script", "npm ci", r"\S", filled;
     HTTP_PATH: "bad-http-path", "the path of a URL", "/healthz", r"^/\S*$", http_path;
@@ -255,7 +255,8 @@ fn image_family(text: &str) -> Result<(), Wrong> {
 }
 
 fn container_image(text: &str) -> Result<(), Wrong> {
-    match !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+    let rest = |c: char| c.is_ascii_alphanumeric() || "._:/@-".contains(c);
+    match text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit()) && text.chars().all(rest) {
         true => Ok(()),
         false => Err(format!("`{text}` is not a container image").into()),
     }

@@ -353,8 +353,9 @@ static JOB: Table = Table {
                 "What runs it; a named one is locked, `auto` compares.",
             )
             .default("\"auto\""),
+            field("image", Shape::Text(&formats::CONTAINER_IMAGE), "The container image it runs in, where it runs in one.")
+                .also(&["container"]),
             field("needs", Shape::Table(&NEEDS), "What it needs.").also(&["instance", "resources"]),
-            field("image", Shape::Text(&formats::CONTAINER_IMAGE), "The container image it runs in; left out, one is chosen."),
             field("workers", Shape::Integer { least: 1, most: 100 }, "How many pods of a training job run at once.").default("1"),
             field("budget", Shape::Table(&BUDGET), "What it may cost."),
             field("timeout", Shape::Text(&formats::TIMEOUT), "When it is ended at the latest."),

@@ -272,7 +272,7 @@ pub struct Job {
     pub product: Option<Located<Product>>,
     /// What it needs.
     pub needs: Needs,
-    /// The container image that it runs in; `None` leaves it to be chosen.
+    /// The container image it runs in, where it runs in one.
     pub image: Option<Located<String>>,
     /// How many pods of it run at once, 1 to 100.
     pub workers: u32,

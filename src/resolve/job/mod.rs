@@ -120,9 +120,7 @@ fn digest(job: &Job, command: &str, bundle: &str, limit: u64) -> String {
         });
     }
     job.outputs.iter().for_each(|output| add(&output.value));
-    if let Some(image) = &job.image {
-        add(&image.value);
-    }
+    job.image.iter().for_each(|image| add(&image.value));
     if job.workers > 1 {
         add(&job.workers.to_string());
     }

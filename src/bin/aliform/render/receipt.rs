@@ -52,8 +52,8 @@ pub(crate) struct Receipt {
     pub(crate) region: String,
     /// What it ran on.
     pub(crate) product: &'static str,
-    /// How many machines of its type there were.
-    pub(crate) machines: u64,
+    /// How many workers it had.
+    pub(crate) workers: u64,
     /// The zone of the machine; null where the product knows none.
     pub(crate) zone: Option<String>,
     /// The type of the machine.
@@ -144,7 +144,7 @@ impl Receipt {
                 .collect(),
             region: plan.region.clone(),
             product: if payer.kind == Kind::TrainingJob { "pai" } else { "ecs" },
-            machines: spec.and_then(|spec| spec["workers"].as_u64()).unwrap_or(1),
+            workers: spec.and_then(|spec| spec["workers"].as_u64()).unwrap_or(1),
             zone: part("zone"),
             instance_type: part("instance_type"),
             seconds,
@@ -200,7 +200,7 @@ pub(crate) fn receipt(receipt: &Receipt, style: &Style) -> String {
     if let (Some(seconds), Some(kind)) = (receipt.seconds, &receipt.instance_type) {
         match &receipt.zone {
             Some(zone) => line("where", &format!("{kind} in {zone}, {}", receipt.region)),
-            None => line("where", &format!("{} x {kind} on {} in {}", receipt.machines, receipt.product.to_uppercase(), receipt.region)),
+            None => line("where", &format!("{} x {kind} on {} in {}", receipt.workers, receipt.product.to_uppercase(), receipt.region)),
         }
         line("machine", &format!("lived {}{}", words(seconds), if stays { " so far" } else { "" }));
         line("cost", &cost(receipt, seconds));
@@ -265,7 +265,7 @@ mod tests {
             failed: Vec::new(),
             region: "cn-hangzhou".to_owned(),
             product: "ecs",
-            machines: 1,
+            workers: 1,
             zone: Some("cn-hangzhou-b".to_owned()),
             instance_type: Some("ecs.e-c1m2.large".to_owned()),
             seconds: Some(3725),
@@ -318,8 +318,8 @@ mod tests {
     }
 
     #[test]
-    fn a_training_job_says_how_many_machines_it_had() {
-        let trained = Receipt { product: "pai", machines: 2, zone: None, ..sample() };
+    fn a_training_job_says_how_many_workers_it_had() {
+        let trained = Receipt { product: "pai", workers: 2, zone: None, ..sample() };
         let shown = receipt(&trained, &Style::plain(80));
         assert!(shown.contains("where    2 x ecs.e-c1m2.large on PAI in cn-hangzhou\n"), "{shown}");
     }

@@ -63,6 +63,7 @@ fn prices(priced: &Priced) -> Cost {
         }
         Priced::Eip => vec![tariff::idle_address("cn-hangzhou"), tariff::internet_traffic("cn-hangzhou")],
         Priced::Bucket => tariff::bucket("cn-hangzhou"),
+        Priced::Training { instance_type, .. } => vec![hourly(instance_type, "0.2475 CNY")],
     };
     Cost { lines }
 }
@@ -91,7 +92,8 @@ fn attributes(address: &Address, spec: &Json) -> Json {
             json!({ "id": format!("aliform-shop-1f2e/{app}"), "key": format!("bundles/{app}/{digest}.tar.gz"), "digest": digest })
         }
         Kind::Command => json!({ "id": id("t"), "instance_id": spec["instance_id"] }),
-        Kind::Run => {
+        Kind::Workspace => json!({ "id": "4711", "name": spec["name"], "status": "ENABLED" }),
+        Kind::Run | Kind::TrainingJob => {
             json!({ "id": id("run"), "digest": spec["digest"], "exit_code": 0, "ended_at": "2026-01-02T03:04:05Z", "outputs": null })
         }
         Kind::Release => {
