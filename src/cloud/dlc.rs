@@ -170,6 +170,7 @@ pub struct ListedJob {
     pub reason_code: String,
     #[serde(default)]
     pub reason_message: String,
+    pub job_max_running_time_minutes: Option<u32>,
 }
 
 /// Stops a job that is not over.

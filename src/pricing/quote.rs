@@ -82,7 +82,7 @@ async fn instance(lookup: &dyn Lookup, region: &str, priced: &Priced) -> Vec<Cos
 /// The cost of a training job: what an instance of the type costs, for each of its pods; their disks are part of
 /// the service.
 async fn training(lookup: &dyn Lookup, region: &str, instance_type: &str, workers: u32) -> Cost {
-    let item = format!("{workers} x {instance_type} for training");
+    let item = format!("{instance_type}, {workers} {} of training", if workers == 1 { "pod" } else { "pods" });
     let charge = match training::price(lookup, region, instance_type).await {
         Ok(price) => {
             let price = Money { amount: price.amount * Decimal::from(workers), ..price };

@@ -49,7 +49,7 @@ pub(super) struct Machine {
 }
 
 /// The digits of a family: `ecs.c8i.large` is of generation 8. Families without one are the oldest.
-fn generation(instance_type: &str) -> u32 {
+pub(in crate::resolve) fn generation(instance_type: &str) -> u32 {
     let family = instance_type.split('.').nth(1).unwrap_or_default();
     family.chars().filter(char::is_ascii_digit).take(1).collect::<String>().parse().unwrap_or(0)
 }

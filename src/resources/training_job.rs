@@ -17,7 +17,7 @@ use super::kind::{Artifacts, Context, Priced, ReadContext, ResourceKind, needed}
 use super::secrets::{self, Hiding};
 use super::training_watch::{self as watch, Ended};
 use super::wait::{self, Look};
-use crate::cloud::api::ask;
+use crate::cloud::api::{CommaList, ask};
 use crate::cloud::call::Link;
 use crate::cloud::dlc::{CreateJob, DeleteJob, GetJob, Job, JobSpec, ListJobs, Settings, StopJob};
 use crate::cloud::oss;
@@ -177,9 +177,27 @@ fn now(context: &Context<'_>) -> String {
     context.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
+/// Reads back when the cloud itself will end the job. Why it must not go on, if that is another time than it was told;
+/// a list that can't be had is no reason to end it.
+async fn endless(context: &Context<'_>, id: &str, spec: &TrainingJobSpec) -> Option<String> {
+    let query = ListJobs { job_ids: Some(CommaList(vec![id.to_owned()])), page_number: 1, page_size: 10, ..Default::default() };
+    let listed = ask(context.cloud, context.region, &query).await.ok()?.jobs.into_iter().find(|job| job.job_id == id);
+    let minutes = listed?.job_max_running_time_minutes.filter(|minutes| *minutes != spec.max_minutes)?;
+    let wanted = spec.max_minutes;
+    Some(format!("it was to be ended by the cloud after {wanted} minutes at the latest, and the cloud says {minutes}: it was stopped"))
+}
+
+/// Follows the job to its end, unless nothing would end it without us.
+async fn follow(context: &Context<'_>, id: &str, spec: &TrainingJobSpec) -> Result<Option<Ended>, ResourceError> {
+    match endless(context, id, spec).await {
+        Some(because) => Ok(Some(Ended { because: Some(because), ..Ended::default() })),
+        None => watch::follow(context, id, &spec.digest, spec.workers).await,
+    }
+}
+
 /// Follows the job to its end and takes it away.
 async fn finish(context: &Context<'_>, id: &str, spec: &TrainingJobSpec) -> Result<TrainingJobAttributes, ResourceError> {
-    let ended = match watch::follow(context, id, &spec.digest, spec.workers).await {
+    let ended = match follow(context, id, spec).await {
         Ok(Some(ended)) => ended,
         Ok(None) => return recorded(context, id, spec).await,
         Err(error) => {

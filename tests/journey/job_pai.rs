@@ -78,7 +78,7 @@ fn the_example_runs_on_two_workers_and_each_line_says_whose_it_is() {
     for worker in ["master-0", "worker-0"] {
         assert_eq!(ran.stderr.matches(&format!("{worker} | epoch 2: loss")).count(), 1, "{}", ran.stderr);
     }
-    assert!(ran.stdout.contains("2 x ecs."), "{}", ran.stdout);
+    assert!(ran.stdout.contains(", 2 pods of training"), "{}", ran.stdout);
     let model: Json = serde_json::from_str(&fs::read_to_string(stage.file("outputs/train/model/weights.json")).unwrap()).unwrap();
     assert!((model["slope"].as_f64().unwrap() - 3.0).abs() < 1.0, "{model}");
     nothing_is_left(&stage);

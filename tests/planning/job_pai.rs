@@ -58,7 +58,7 @@ fn a_workspace_of_the_stacks_name_is_used_and_never_ours() {
 fn every_worker_is_paid_for() {
     let plan = staged("print(1)", "workers: 3").plan();
     let line = &change(&plan, "training_job.train").cost_after.lines[0];
-    assert_eq!(line.item, "3 x ecs.c7.large for training");
+    assert_eq!(line.item, "ecs.c7.large, 3 pods of training");
     assert_eq!(plan.cost.once.sums[0].rounded(3).to_string(), "0.375 CNY");
 }
 

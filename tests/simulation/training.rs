@@ -257,6 +257,17 @@ async fn the_cloud_ends_what_runs_too_long() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_job_that_the_cloud_would_not_end_is_stopped() {
+    let mut lab = Lab::new(Config::default(), |_| ends(500, "", 0)).await;
+    let id = lab.create().await;
+    lab.spec.max_minutes = 30;
+    let ended = TrainingJobKind::converge(&lab.context(), &id, &lab.spec).await.unwrap();
+    let because = ended.because.unwrap();
+    assert!(because.contains("after 30 minutes at the latest, and the cloud says 40"), "{because}");
+    assert!(lab.jobs().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_worker_that_fails_is_the_end_of_all() {
     let mut lab = Lab::new(Config::default(), |environment| match &*environment["RANK"] {
         "1" => ends(5, "I am the second\n", 3),

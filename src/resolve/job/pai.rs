@@ -14,6 +14,7 @@ use crate::model::value::{Reference, Value};
 use crate::pricing::training::{self, Spec};
 use crate::project::scripts::job::{JobSettings, training_script};
 use crate::resolve::app::json;
+use crate::resolve::choose::generation;
 use crate::resolve::error::ResolveError;
 use crate::resolve::{Draft, release};
 use crate::resources::desired::Node;
@@ -135,8 +136,11 @@ async fn spec(draft: &mut Draft<'_>, task: &Task<'_>) -> Result<String, ResolveE
     fitting.truncate(PRICED);
     let prices = join_all(fitting.iter().map(|spec| training::price(lookup, &region, &spec.instance_type))).await;
     let mut priced: Vec<(Option<Money>, &Spec)> = prices.into_iter().map(Result::ok).zip(fitting).collect();
-    // What has no price comes last.
-    priced.sort_by_key(|(price, spec)| (price.is_none(), price.map(|price| price.amount), spec.instance_type.clone()));
+    // The cheapest; of equals the newer generation, then the name. What has no price comes last.
+    priced.sort_by_key(|(price, spec)| {
+        let older = u32::MAX - generation(&spec.instance_type);
+        (price.is_none(), price.map(|price| price.amount), older, spec.instance_type.clone())
+    });
     let Some((best, chosen)) = priced.first() else {
         let message =
             format!("PAI has nothing with {wanted} in `{region}`{}", if sold_out.is_empty() { "" } else { " that is not sold out" });

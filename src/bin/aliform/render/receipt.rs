@@ -52,8 +52,8 @@ pub(crate) struct Receipt {
     pub(crate) region: String,
     /// What it ran on.
     pub(crate) product: &'static str,
-    /// How many machines of its type there were.
-    pub(crate) machines: u64,
+    /// How many workers it had.
+    pub(crate) workers: u64,
     /// The zone of the machine; null where the product knows none.
     pub(crate) zone: Option<String>,
     /// The type of the machine.
@@ -156,7 +156,7 @@ impl Receipt {
                 Kind::TrainingJob => "pai",
                 _ => "ecs",
             },
-            machines: spec.and_then(|spec| spec["workers"].as_u64()).unwrap_or(1),
+            workers: spec.and_then(|spec| spec["workers"].as_u64()).unwrap_or(1),
             zone: part("zone"),
             instance_type: part("instance_type"),
             cluster: after.resources.get(&run).and_then(|run| run.spec["cluster_id"].as_str()).map(str::to_owned),
@@ -259,7 +259,7 @@ fn place(receipt: &Receipt) -> Option<(&'static str, String)> {
         (Some(cluster), ..) => ("took", format!("cluster {cluster} in {region}, which was there before and stays as it is")),
         (None, Some(function), ..) => ("took", format!("function of {function} in {region}")),
         (None, None, Some(machine), _) => ("machine", format!("{machine}, {region}")),
-        (None, None, None, Some(kind)) => ("took", format!("{} x {kind} on PAI in {region}", receipt.machines)),
+        (None, None, None, Some(kind)) => ("took", format!("{} x {kind} on PAI in {region}", receipt.workers)),
         (None, None, None, None) => return None,
     })
 }
@@ -303,7 +303,7 @@ mod tests {
             failed: Vec::new(),
             region: "cn-hangzhou".to_owned(),
             product: "ecs",
-            machines: 1,
+            workers: 1,
             zone: Some("cn-hangzhou-b".to_owned()),
             instance_type: Some("ecs.e-c1m2.large".to_owned()),
             cluster: None,
@@ -366,8 +366,8 @@ mod tests {
     }
 
     #[test]
-    fn a_training_job_says_how_many_machines_it_had() {
-        let trained = Receipt { product: "pai", machines: 2, zone: None, ..sample() };
+    fn a_training_job_says_how_many_workers_it_had() {
+        let trained = Receipt { product: "pai", workers: 2, zone: None, ..sample() };
         let shown = receipt(&trained, &Style::plain(80));
         assert!(shown.contains("where    2 x ecs.e-c1m2.large on PAI in cn-hangzhou\n"), "{shown}");
     }

@@ -63,6 +63,7 @@ fn prices(priced: &Priced) -> Cost {
         }
         Priced::Eip => vec![tariff::idle_address("cn-hangzhou"), tariff::internet_traffic("cn-hangzhou")],
         Priced::Bucket => tariff::bucket("cn-hangzhou"),
+        Priced::Training { instance_type, .. } => vec![hourly(instance_type, "0.2475 CNY")],
         Priced::Cluster { nodes, .. } => nodes.iter().flat_map(|node| prices(node).lines).collect(),
         Priced::Function { cpu, memory, disk } => tariff::function("cn-hangzhou", *cpu, *memory, *disk),
     };
@@ -96,7 +97,8 @@ fn attributes(address: &Address, spec: &Json) -> Json {
         }
         Kind::Command => json!({ "id": id("t"), "instance_id": spec["instance_id"] }),
         Kind::Function => json!({ "id": spec["name"], "runtime": spec["runtime"], "checksum": spec["checksum"] }),
-        Kind::Run | Kind::Invocation => {
+        Kind::Workspace => json!({ "id": "4711", "name": spec["name"], "status": "ENABLED" }),
+        Kind::Run | Kind::Invocation | Kind::TrainingJob => {
             json!({ "id": id("run"), "digest": spec["digest"], "exit_code": 0, "ended_at": "2026-01-02T03:04:05Z", "outputs": null })
         }
         Kind::Release => {
