@@ -103,14 +103,11 @@ fn a_script_runs_by_itself_and_its_receipt_says_where() {
     assert_eq!(stage.resources(), BTreeMap::new());
 }
 
-#[test]
-fn a_cluster_that_was_there_before_is_used_and_stays() {
+/// A stack beside a cluster of its name that it knows nothing of.
+fn beside_a_cluster() -> Stage {
     let stage = lab();
     stage.edit("aliform.yaml", "    timeout: 10m\n", "    timeout: 10m\n    keep: true\n");
     ran(&stage, &["apply", "--auto-approve"]).expect(0);
-    let before = stage.resources();
-    assert_eq!((before.get("cluster"), before.get("bucket")), (Some(&1), Some(&1)));
-    // Another stack of that name knows nothing of it.
     for entry in fs::read_dir(stage.file(".aliform")).unwrap().map(Result::unwrap) {
         if entry.file_name().to_string_lossy().starts_with("lab.") {
             fs::remove_file(entry.path()).unwrap();
@@ -119,6 +116,14 @@ fn a_cluster_that_was_there_before_is_used_and_stays() {
     stage.edit("aliform.yaml", "    keep: true\n", "");
     // Its node is not this job's alone: a part of it is enough.
     stage.edit("aliform.yaml", "{ cpu: 2, memory: 4GiB }", "{ cpu: 1, memory: 1GiB }");
+    stage
+}
+
+#[test]
+fn a_cluster_that_was_there_before_is_used_and_stays() {
+    let stage = beside_a_cluster();
+    let before = stage.resources();
+    assert_eq!((before.get("cluster"), before.get("bucket")), (Some(&1), Some(&1)));
     let done = ran(&stage, &["apply", "--auto-approve"]).expect(0);
     assert!(done.stdout.contains("never changed or deleted") && !done.stdout.contains("cluster.main"), "{}", done.stdout);
     assert!(done.stderr.contains("epoch 2"), "{}", done.stderr);
@@ -187,19 +192,17 @@ fn interrupted_it_is_stopped_and_everything_is_released() {
 
 #[test]
 fn interrupted_in_a_cluster_that_stays_the_job_ends_all_the_same() {
-    let stage = lab();
-    stage.edit("aliform.yaml", "    product: ack\n", "    product: ack\n    keep: true\n");
-    stage.edit("aliform.yaml", "EPOCHS: '3'", "EPOCHS: '1000', MARK: interrupted-but-kept");
+    let stage = beside_a_cluster();
+    let before = stage.resources();
+    stage.edit("aliform.yaml", "EPOCHS: '3'", "EPOCHS: '1000', MARK: interrupted-elsewhere");
     let (mut child, lines) = begun(&stage);
-    assert!(!processes_with("interrupted-but-kept").is_empty());
+    assert!(!processes_with("interrupted-elsewhere").is_empty());
     let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     drop(lines.map_while(Result::ok).last());
-    assert_ne!(child.wait().unwrap().code(), Some(0));
-    until("the end of the job", || processes_with("interrupted-but-kept").is_empty());
-    assert_eq!(stage.resources().get("cluster"), Some(&1));
-    ran(&stage, &["destroy", "--auto-approve"]).expect(0);
-    assert_eq!(stage.resources(), BTreeMap::new());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    until("the end of the job", || processes_with("interrupted-elsewhere").is_empty());
+    assert_eq!(stage.resources(), before);
 }
 
 #[test]
