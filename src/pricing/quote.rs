@@ -36,7 +36,7 @@ async fn quote(lookup: &dyn Lookup, region: &str, priced: &Priced) -> Cost {
     match priced {
         Priced::Eip => Cost { lines: vec![tariff::idle_address(region), tariff::internet_traffic(region)] },
         Priced::Bucket => Cost { lines: tariff::bucket(region) },
-        Priced::Instance { instance_type, zone, disk_category, disk_level, disk_size, bandwidth } => {
+        Priced::Instance { instance_type, zone, disk_category, disk_level, disk_size, bandwidth, spot } => {
             let region = region_of(zone).unwrap_or(region);
             let wanted = InstancePrice {
                 instance_type: instance_type.clone(),
@@ -45,6 +45,7 @@ async fn quote(lookup: &dyn Lookup, region: &str, priced: &Priced) -> Cost {
                 disk_level: disk_level.clone(),
                 disk_size: *disk_size,
                 bandwidth: *bandwidth,
+                spot: *spot,
             };
             let mut lines = match lookup.price(region, &wanted).await {
                 Ok(parts) => parts

@@ -376,6 +376,7 @@ fn add_instance(
         release_after: None,
     };
     draft.desired.nodes.insert(address.clone(), Node { spec: json(&spec), depends_on });
+    draft.desired.fallbacks.insert(address.clone(), machine.fallbacks.clone());
     let id = Value::Pending(Reference::new(address.clone(), "id"));
     let mut waits = BTreeSet::from([address.clone()]);
     if elastic {

@@ -307,6 +307,7 @@ impl ResourceKind for InstanceKind {
             disk_level: spec.system_disk.performance_level.clone(),
             disk_size: spec.system_disk.size,
             bandwidth: spec.bandwidth,
+            spot: false,
         })
     }
 

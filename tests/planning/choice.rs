@@ -41,7 +41,7 @@ fn what_cannot_be_had_is_said_before_anything_is_made() {
         ("instance: { type: ecs.c8y.large }", "`ecs.c8y.large` has ARM processors"),
         ("instance: { cpu: 64, memory: 512GiB }", "no instance type with 64 vCPU, 512GiB is in stock in `cn-hangzhou`"),
         ("image: no-such-family", "there is no image of family `no-such-family` in `cn-hangzhou`"),
-        ("instance: { cpu: 2, gpu: { count: 1 } }", "choosing a GPU type is not supported"),
+        ("instance: { cpu: 2, gpu: { model: NVIDIA T5 } }", "there is no instance type with a GPU `NVIDIA T5`; there are "),
         ("source: https://example.com/shop.git", "the source `https://example.com/shop.git` would have to be cloned"),
     ] {
         let lines = if lines.starts_with("source") { web("").replace("source: web", lines) } else { web(lines) };
@@ -90,4 +90,33 @@ fn a_region_once_chosen_stays() {
     stage.write("web/style.css", "p { color: blue }");
     stage.manifest(&web("port: 8080\nbuild: git clone https://github.com/a/b").replace("region: cn-hangzhou\n", ""));
     assert_eq!(stage.plan().region, "cn-hangzhou");
+}
+
+#[test]
+fn a_plan_says_what_may_be_taken_for_a_machine_that_is_sold_out() {
+    let fallbacks = |lines: &str| {
+        let plan = Stage::new(&web(lines)).plan();
+        let list = plan.fallbacks.get(&address("instance.web-1")).cloned().unwrap_or_default();
+        list.iter().map(|fallback| format!("{} {} {}", fallback.instance_type, fallback.zone, fallback.hourly)).collect::<Vec<_>>()
+    };
+    // The same type in the other zone, then what has as much, the cheapest first; ecs.g8i.large is too dear.
+    let four =
+        ["ecs.c7.large cn-hangzhou-j 0.25 CNY", "ecs.e-c1m2.large cn-hangzhou-h 0.25 CNY", "ecs.u1-c1m2.large cn-hangzhou-h 0.25 CNY"];
+    assert_eq!(fallbacks("port: 8080\ninstance: { cpu: 2, memory: 4GiB }"), four);
+    // A type that somebody named has no siblings, and one without a price nothing to be compared with.
+    assert_eq!(fallbacks("port: 8080\ninstance: { type: ecs.g7.large }"), ["ecs.g7.large cn-hangzhou-j 0.50 CNY"]);
+    assert_eq!(fallbacks("port: 8080\ninstance: { type: ecs.r7.large }"), Vec::<String>::new());
+    let vpc = web("port: 8080\ninstance: { cpu: 2, memory: 8GiB }") + "budget: { hourly: 0.52 CNY }\n";
+    let plan = Stage::new(&vpc).plan();
+    let list = &plan.fallbacks[&address("instance.web-1")];
+    assert!(list.iter().all(|fallback| fallback.instance_type == "ecs.g7.large"), "ecs.g8i.large is over the budget: {list:?}");
+}
+
+#[test]
+fn what_is_there_already_has_no_fallback() {
+    let mut stage = Stage::new(&web("port: 8080\ninstance: { cpu: 2, memory: 4GiB }"));
+    stage.applied();
+    assert!(stage.plan().fallbacks.is_empty());
+    stage.decided.clear();
+    assert!(stage.plan().fallbacks.is_empty());
 }

@@ -66,6 +66,7 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_
         release_after: (!job.keep).then_some(limit + SLACK),
     };
     draft.desired.nodes.insert(instance.clone(), Node { spec: json(&spec), depends_on });
+    draft.desired.fallbacks.insert(instance.clone(), machine.fallbacks);
 
     let scripts = job_scripts(&JobSettings {
         stack,
