@@ -1,8 +1,8 @@
 //! One job.
 
 use super::files::Wanted;
-use super::reader::Value;
-use super::{Job, Located, Needs, Product, Work, app, document};
+use super::reader::{Either, Value};
+use super::{Job, Located, Needs, Product, Spot, Work, app, document};
 
 /// The longest that Function Compute runs anything; its limits page, "asynchronous invocation".
 const FC_LONGEST_SECONDS: u64 = 86_400;
@@ -16,6 +16,7 @@ pub(super) fn read(name: Located<String>, value: &Value<'_>) -> Option<Job> {
     let needs = fields.get("needs").and_then(Value::table).map_or_else(Needs::default, |needs| app::needs(&needs));
     let budget = document::budget(&fields);
     let timeout = fields.get("timeout").and_then(Value::parsed);
+    let spot = fields.get("spot").and_then(spot);
     let keep = fields.get("keep").and_then(Value::flag).unwrap_or(false);
     let outputs = fields.get("outputs").map(Value::list).unwrap_or_default().iter().filter_map(Value::text).collect();
     let env = document::env(&fields);
@@ -29,11 +30,13 @@ pub(super) fn read(name: Located<String>, value: &Value<'_>) -> Option<Job> {
         needs,
         budget,
         timeout,
+        spot,
         keep,
         outputs,
         env,
     };
     check_function(value, &job);
+    check_spot(value, &job);
     Some(job)
 }
 
@@ -45,6 +48,25 @@ fn script(value: &Value<'_>) -> Option<Located<std::path::PathBuf>> {
             value.complain(refusal.code, refusal.message, Some(refusal.hint));
             None
         }
+    }
+}
+
+/// `true`, `false`, or a cap.
+fn spot(value: &Value<'_>) -> Option<Located<Spot>> {
+    match value.either()? {
+        Either::Table(fields) => {
+            let cap = fields.get("cap").and_then(Value::parsed)?;
+            Some(value.located(Spot { cap: Some(cap.value) }))
+        }
+        Either::Plain(text) => match text.value.as_str() {
+            "true" => Some(value.located(Spot { cap: None })),
+            "false" => None,
+            other => {
+                let hint = "write `true`, `false`, or `{ cap: 0.5 CNY }`".to_owned();
+                value.complain("wrong-type", format!("`{other}` does not say whether it may be a spot machine"), Some(hint));
+                None
+            }
+        },
     }
 }
 
@@ -69,5 +91,14 @@ fn check_function(value: &Value<'_>, job: &Job) {
     if let Some(product) = job.product.as_ref().filter(|_| is_function && job.keep) {
         let message = "`fc` has no machine that `keep` could leave running".to_owned();
         value.reader.complain_at("conflict", message, &product.location, "remove `keep`, or take another product");
+    }
+}
+
+/// Complains about a spot machine where the product has no machine to be bought.
+fn check_spot(value: &Value<'_>, job: &Job) {
+    let elsewhere = job.product.as_ref().filter(|product| product.value != Product::Ecs);
+    if let (Some(spot), Some(_)) = (&job.spot, elsewhere) {
+        let message = "spot machines are planned for jobs on `ecs`".to_owned();
+        value.reader.complain_at("conflict", message, &spot.location, "remove `spot`, or write `product: ecs`");
     }
 }

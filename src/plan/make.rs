@@ -115,6 +115,7 @@ fn plan_ahead(inputs: Inputs<'_>) -> Result<Plan, PlanError> {
         changes,
         wanted,
         released: inputs.desired.released.clone(),
+        offers: inputs.desired.offers.clone(),
         fallbacks,
         decisions: inputs.desired.decisions.clone(),
         used: inputs.desired.used.clone(),

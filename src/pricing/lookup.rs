@@ -123,6 +123,7 @@ pub struct CloudLookup<'a> {
     cloud: &'a dyn Cloud,
     types: OnceCell<Arc<Vec<Shape>>>,
     stock: Answers<(String, bool), Arc<OnceCell<Arc<Stock>>>>,
+    alike: Answers<(String, String), Vec<String>>,
     prices: Answers<(String, InstancePrice), Vec<PricePart>>,
 }
 
@@ -133,7 +134,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl<'a> CloudLookup<'a> {
     /// Asks `cloud`.
     pub fn new(cloud: &'a dyn Cloud) -> Self {
-        CloudLookup { cloud, types: OnceCell::new(), stock: Mutex::default(), prices: Mutex::default() }
+        CloudLookup { cloud, types: OnceCell::new(), stock: Mutex::default(), alike: Mutex::default(), prices: Mutex::default() }
     }
 
     async fn ask_types(&self, region: &str) -> Result<Arc<Vec<Shape>>, ApiError> {
@@ -212,6 +213,10 @@ impl Lookup for CloudLookup<'_> {
     }
 
     async fn alike(&self, region: &str, instance_type: &str) -> Result<Vec<String>, LookupError> {
+        let key = (region.to_owned(), instance_type.to_owned());
+        if let Some(names) = locked(&self.alike).get(&key) {
+            return Ok(names.clone());
+        }
         let query = DescribeRecommendInstanceType {
             region_id: region.to_owned(),
             network_type: "vpc".to_owned(),
@@ -228,6 +233,7 @@ impl Lookup for CloudLookup<'_> {
                 names.push(name);
             }
         }
+        locked(&self.alike).insert(key, names.clone());
         Ok(names)
     }
 

@@ -41,13 +41,15 @@ pub enum ResolveError {
         /// What to do.
         hint: String,
     },
-    /// Jobs are checked, not planned yet.
-    #[error("job `{job}` can't be planned by this version: only `apps` can")]
+    /// Jobs of that product are checked, not planned yet.
+    #[error("job `{job}` can't be planned by this version: it would run on `{product}`")]
     JobsNotPlanned {
         /// Where it stands.
         location: Location,
         /// The job.
         job: String,
+        /// The product that was named or chosen.
+        product: &'static str,
     },
 }
 

@@ -12,6 +12,8 @@ use super::app::add_bundle;
 use super::error::ResolveError;
 use super::network::Network;
 use super::region::Fetcher;
+use super::select::offers::word;
+use super::select::product;
 use crate::manifest::{EnvValue, Job, Manifest, Product, Work};
 use crate::model::address::Address;
 use crate::model::secret::SecretSource;
@@ -86,7 +88,7 @@ fn task<'a>(manifest: &'a Manifest, job: &'a Job) -> Result<Task<'a>, ResolveErr
         EnvValue::From(source) => Some((name.clone(), source.value.clone())),
         EnvValue::Plain(_) => None,
     });
-    let limit = job.timeout.as_ref().map_or(DEFAULT_LIMIT, |timeout| timeout.seconds());
+    let limit = limit(job);
     Ok(Task {
         digest: digest(job, &command, &packed.digest, limit),
         job,
@@ -149,10 +151,18 @@ impl Task<'_> {
     }
 }
 
+/// How long a job may run, in seconds.
+pub(super) fn limit(job: &Job) -> u64 {
+    job.timeout.as_ref().map_or(DEFAULT_LIMIT, |timeout| timeout.seconds())
+}
+
 /// Adds the resources of one job.
 pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: Task<'_>) -> Result<(), ResolveError> {
-    match task.job.product.as_ref().map(|product| (product.value, &product.location)) {
-        None | Some((Product::Ecs, _)) => ecs::add(draft, network, &task).await,
-        Some((_, location)) => Err(ResolveError::JobsNotPlanned { location: location.clone(), job: task.job.name.value.clone() }),
+    match product::choose(draft, &network.zones(draft), task.job, task.limit).await? {
+        Product::Ecs => ecs::add(draft, network, &task).await,
+        product => {
+            let named = task.job.product.as_ref().map_or(&task.job.name.location, |named| &named.location);
+            Err(ResolveError::JobsNotPlanned { location: named.clone(), job: task.job.name.value.clone(), product: word(product) })
+        }
     }
 }

@@ -77,7 +77,8 @@ fn order(candidate: &Candidate) -> (bool, Option<Decimal>, Reverse<u32>, &str) {
     (candidate.hourly.is_none(), candidate.hourly.map(|money| money.amount), Reverse(generation(name)), name)
 }
 
-/// What an hour of a type costs in a zone, its disk included; none if nobody can tell.
+/// What an hour of a type costs in a zone, its disk included; none if nobody can tell, or if the type alone costs more
+/// than the cap.
 pub(in crate::resolve) async fn hourly(lookup: &dyn Lookup, region: &str, wants: &Wants, instance_type: &str, zone: &str) -> Option<Money> {
     let wanted = InstancePrice {
         instance_type: instance_type.to_owned(),
@@ -90,6 +91,9 @@ pub(in crate::resolve) async fn hourly(lookup: &dyn Lookup, region: &str, wants:
     };
     let parts = lookup.price(region, &wanted).await.ok()?;
     let first = parts.first()?.price;
+    if wants.cap.is_some_and(|cap| cap.currency != first.currency || first.amount > cap.amount) {
+        return None;
+    }
     Some(Money { amount: parts.iter().map(|part| part.price.amount).sum(), currency: first.currency })
 }
 

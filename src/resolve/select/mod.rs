@@ -3,6 +3,11 @@
 //! [`Lookup`](crate::pricing::lookup::Lookup) alone, in parallel and in batches, and creates nothing. Every ranking is a
 //! pure function of the answers.
 
+pub mod classify;
 pub mod fallback;
 pub mod machine;
+pub mod offers;
+pub mod product;
+pub mod quote;
+pub mod rank;
 pub mod wants;

@@ -3,6 +3,7 @@
 use rust_decimal::Decimal;
 
 use crate::manifest::Needs;
+use crate::model::money::Money;
 use crate::pricing::lookup::Shape;
 
 /// The processors of what nobody said anything about.
@@ -44,6 +45,10 @@ pub struct Wants {
     pub architecture: &'static str,
     /// Whether it may be taken back at any time, for less money.
     pub spot: bool,
+    /// What an hour of it may cost at most on the market, its disk aside.
+    pub cap: Option<Money>,
+    /// The one type it may be, where somebody named it.
+    pub named: Option<String>,
     /// The zones it may stand in; empty for any.
     pub zones: Vec<String>,
     /// The size of its disk in GiB.
@@ -59,11 +64,14 @@ impl Wants {
         let vcpu = needs.cpu.unwrap_or(if gpu.is_some() { 1 } else { VCPU });
         let usual = if gpu.is_some() && needs.cpu.is_none() { 1 } else { vcpu * 2 };
         let memory = needs.memory.map_or_else(|| Decimal::from(usual), |memory| memory.gibibytes());
-        Wants { vcpu, memory, gpu, architecture, spot: false, zones: Vec::new(), disk }
+        Wants { vcpu, memory, gpu, architecture, spot: false, cap: None, named: None, zones: Vec::new(), disk }
     }
 
     /// Whether the type has what is needed.
     pub fn fit(&self, shape: &Shape) -> bool {
+        if let Some(named) = &self.named {
+            return shape.instance_type == *named;
+        }
         let accelerated = match &self.gpu {
             None => shape.gpus == 0,
             Some(gpu) => shape.gpus >= gpu.count && gpu.is_model(&shape.gpu),
@@ -78,6 +86,9 @@ impl Wants {
 
     /// In words: `2 vCPU, 4GiB`.
     pub fn words(&self) -> String {
+        if let Some(named) = &self.named {
+            return named.clone();
+        }
         let mut words = format!("{} vCPU, {}GiB", self.vcpu, self.memory.normalize());
         if let Some(gpu) = &self.gpu {
             words += &format!(", {} x {}", gpu.count, gpu.model.as_deref().unwrap_or("any GPU"));
