@@ -343,7 +343,7 @@ fn the_schema_on_disk_is_the_schema_of_the_code() {
 }
 
 /// Every table of the schema, with the YAML that leads to it around `{}`.
-const TABLES: [(&str, &str); 17] = [
+const TABLES: [(&str, &str); 18] = [
     ("", "{}"),
     ("Budget", "budget: {}"),
     ("Network", "network: {}"),
@@ -359,6 +359,7 @@ const TABLES: [(&str, &str); 17] = [
     ("Job", "jobs: { x: {} }"),
     ("Needs", "jobs: { x: { needs: {} } }"),
     ("Gpu", "jobs: { x: { needs: { gpu: {} } } }"),
+    ("Spot", "jobs: { x: { spot: {} } }"),
     ("Budget", "jobs: { x: { budget: {} } }"),
     ("Secret", "jobs: { x: { env: { A: {} } } }"),
 ];

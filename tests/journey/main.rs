@@ -8,6 +8,7 @@ mod golden;
 mod job;
 mod life;
 mod plain;
+mod quote;
 mod run;
 mod secret;
 mod stage;

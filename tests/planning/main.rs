@@ -9,4 +9,5 @@ mod fresh;
 mod job;
 mod money;
 mod network;
+mod selection;
 mod stage;

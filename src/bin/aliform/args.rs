@@ -193,8 +193,8 @@ pub(crate) struct Script {
     /// Processors: `x86` or `arm`
     #[arg(long, value_name = "ARCH")]
     pub(crate) arch: Option<String>,
-    /// A machine that may be taken back at any time, for less money; with a cap on its price: `--spot "0.5 CNY"`
-    #[arg(long, value_name = "CAP", num_args = 0..=1, default_missing_value = "true")]
+    /// A machine that may be taken back at any time, for less money; with a cap on its price: `--spot="0.5 CNY"`
+    #[arg(long, value_name = "CAP", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) spot: Option<String>,
     /// When it is ended at the latest; 1h unless told otherwise
     #[arg(long, value_name = "DURATION")]

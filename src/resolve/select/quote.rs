@@ -9,11 +9,12 @@ use super::offers::{self, Subject};
 use super::product::{considered, excluded, subject};
 use super::rank::rank;
 use super::wants::{Wants, X86};
-use crate::manifest::{App, InstanceChoice, Manifest, Needs, Product};
+use crate::manifest::{App, InstanceChoice, Manifest, Needs, Product, Region};
 use crate::model::offer::Comparison;
 use crate::resolve::choose::{DISK_SIZE, whole_disk};
 use crate::resolve::error::ResolveError;
-use crate::resolve::{Surroundings, begin, job};
+use crate::resolve::job::limit;
+use crate::resolve::{Surroundings, begin};
 
 /// How many types of a product are priced in a region: with the stock of it and what is cheap there, four questions.
 const PRICED: usize = 2;
@@ -35,16 +36,19 @@ pub async fn quote(
     regions: &[String],
     around: &Surroundings<'_>,
 ) -> Result<BTreeMap<String, Comparison>, ResolveError> {
-    let (draft, _, tasks) = begin(manifest, around)?;
-    let own = [draft.desired.region.clone()];
-    let regions = if regions.is_empty() { &own } else { regions };
+    let own = match &manifest.region {
+        _ if !regions.is_empty() => Vec::new(),
+        Region::Named(named) => vec![named.value.clone()],
+        // Which one follows from what is fetched.
+        Region::Auto => vec![begin(manifest, around)?.0.desired.region],
+    };
+    let regions = if regions.is_empty() { own.as_slice() } else { regions };
     let mut wanted: BTreeMap<String, (Vec<Product>, Subject, Comparison)> = BTreeMap::new();
-    for task in &tasks {
-        let (products, verdict) = considered(task.job, &manifest.base);
-        let excluded = excluded(task.job, &products, verdict.class);
+    for (name, job) in &manifest.jobs {
+        let (products, verdict) = considered(job, &manifest.base);
+        let excluded = excluded(job, &products, verdict.class);
         let comparison = Comparison { because: verdict.because, offers: Vec::new(), excluded };
-        let subject = subject(task.job, &[], job::limit(task.job));
-        wanted.insert(format!("jobs.{}", task.job.name.value), (products, subject, comparison));
+        wanted.insert(format!("jobs.{name}"), (products, subject(job, &[], limit(job)), comparison));
     }
     for (name, app) in &manifest.apps {
         let because = "an application runs on machines of its own".to_owned();

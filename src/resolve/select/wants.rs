@@ -13,6 +13,14 @@ pub const ARM: &str = "ARM";
 /// vCPUs of a machine that nobody named any for.
 const VCPU: u32 = 2;
 
+/// Families whose instances share a card between them, each with a slice of it; the page of GPU-accelerated families.
+const SLICED: [&str; 2] = ["ecs.vgn", "ecs.sgn"];
+
+/// Whether its accelerators are its own, and not slices of one.
+fn has_whole_cards(shape: &Shape) -> bool {
+    !SLICED.iter().any(|family| shape.instance_type.starts_with(family))
+}
+
 /// Accelerators that are needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accelerators {
@@ -74,7 +82,7 @@ impl Wants {
         }
         let accelerated = match &self.gpu {
             None => shape.gpus == 0,
-            Some(gpu) => shape.gpus >= gpu.count && gpu.is_model(&shape.gpu),
+            Some(gpu) => shape.gpus >= gpu.count && gpu.is_model(&shape.gpu) && has_whole_cards(shape),
         };
         accelerated && shape.vcpu >= self.vcpu && shape.memory >= self.memory && shape.architecture == self.architecture
     }

@@ -107,7 +107,9 @@ fn needs(script: &Script) -> String {
 /// Anything with those needs, as a manifest.
 pub(in crate::commands) fn anything(workspace: &Workspace, script: &Script) -> Result<Manifest, CommandError> {
     let name = script.name.clone().unwrap_or_else(|| "quote".to_owned());
-    let text = document(&name, "    run: echo quoted\n", script);
+    // What fetches nothing goes where such things go.
+    let script = Script { region: script.region.clone().or_else(|| Some("cn-hangzhou".to_owned())), ..script.clone() };
+    let text = document(&name, "    run: echo quoted\n", &script);
     manifest::parse(FILE, &text, &workspace.directory).map_err(|complaints| CommandError::diagnostics(translated(complaints)))
 }
 
