@@ -94,8 +94,22 @@ fn check_function(value: &Value<'_>, job: &Job) {
     }
 }
 
-/// Complains about a spot machine where the product has no machine to be bought.
+/// Digits after the point that the market takes; the reference of RunInstances, `SpotPriceLimit`.
+const CAP_DIGITS: u32 = 3;
+
+/// Complains about a spot machine where the product has no machine to be bought, and about a bid that is none.
 fn check_spot(value: &Value<'_>, job: &Job) {
+    if let Some((spot, cap)) = job.spot.as_ref().and_then(|spot| Some((spot, spot.value.cap?)))
+        && (cap.amount.is_zero() || cap.amount.normalize().scale() > CAP_DIGITS)
+    {
+        let message = format!("`{cap}` is no price that can be offered on the spot market");
+        value.reader.complain_at(
+            "bad-money",
+            message,
+            &spot.location,
+            "offer more than nothing, with three digits after the point at most",
+        );
+    }
     let elsewhere = job.product.as_ref().filter(|product| product.value != Product::Ecs);
     if let (Some(spot), Some(_)) = (&job.spot, elsewhere) {
         let message = "spot machines are planned for jobs on `ecs`".to_owned();

@@ -15,7 +15,7 @@ const SERVICES: &[&str] = &[
     "gunicorn ",
     "app.run(",
     "serve_forever(",
-    "http.server",
+    "-m http.server",
     "flask run",
     "streamlit run",
     "app.listen(",

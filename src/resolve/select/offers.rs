@@ -63,6 +63,9 @@ fn habits(product: Product) -> (u64, &'static str, &'static str) {
     }
 }
 
+/// What goes again of something that is to stay.
+const STAYS: &str = "it stays, and costs money, until it is taken down with `aliform destroy`";
+
 fn total(hourly: Option<Money>, seconds: u64) -> Option<Money> {
     hourly.map(|money| money.times(Decimal::from(seconds) / Decimal::from(3600)))
 }
@@ -86,7 +89,7 @@ fn offer(product: Product, region: &str, subject: &Subject, what: &str, hourly: 
         stock: "on demand".to_owned(),
         starts_in,
         set_up: set_up.to_owned(),
-        clean_up: clean_up.to_owned(),
+        clean_up: if subject.keeps { STAYS } else { clean_up }.to_owned(),
         chosen: false,
         because: String::new(),
     }

@@ -20,10 +20,10 @@ pub(crate) fn offers(name: &str, offers: &[Offer], style: &Style) -> Option<Stri
     let title = format!("Offers for {}, reckoned for {}", one_line(name), span(first.seconds));
     let mut text = format!("{}\n", style.paint(Role::Strong, &title));
     let accelerated = offers.iter().any(|offer| offer.gpu.is_some());
-    let head = ["", "product", "where", "what", "vCPU", "memory", "GPU", "an hour", "total", "stock", "starts in"];
+    let head = ["", "PRODUCT", "WHERE", "WHAT", "vCPU", "MEMORY", "GPU", "AN HOUR", "TOTAL", "STOCK", "STARTS IN"];
     let shown: Vec<&Offer> = offers.iter().take(ROWS).collect();
     let kept = |row: Vec<String>| row.into_iter().enumerate().filter(|(at, _)| accelerated || *at != 6).map(|(_, cell)| cell).collect();
-    let rows = std::iter::once(head.map(str::to_uppercase).to_vec()).chain(shown.iter().map(|offer| row(offer))).map(kept);
+    let rows = std::iter::once(head.map(str::to_owned).to_vec()).chain(shown.iter().map(|offer| row(offer))).map(kept);
     let lines = lay_out(rows, if accelerated { &[7, 8] } else { &[6, 7] });
     for (at, line) in lines.iter().enumerate() {
         text += &match at.checked_sub(1).and_then(|at| shown.get(at)) {
