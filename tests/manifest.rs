@@ -360,6 +360,7 @@ const TABLES: [(&str, &str); 18] = [
     ("Cluster", "jobs: { x: { cluster: {} } }"),
     ("Needs", "jobs: { x: { needs: {} } }"),
     ("Gpu", "jobs: { x: { needs: { gpu: {} } } }"),
+    ("Spot", "jobs: { x: { spot: {} } }"),
     ("Budget", "jobs: { x: { budget: {} } }"),
     ("Secret", "jobs: { x: { env: { A: {} } } }"),
 ];

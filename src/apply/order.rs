@@ -167,6 +167,8 @@ mod tests {
             cost: Summary::default(),
             wanted: BTreeMap::new(),
             released: BTreeMap::new(),
+            offers: BTreeMap::new(),
+            fallbacks: BTreeMap::new(),
             decisions: BTreeMap::new(),
             used: Vec::new(),
             findings: Vec::new(),

@@ -191,6 +191,9 @@ pub struct DeleteJob {
 pub struct ListEcsSpecs {
     /// `CPU` or `GPU`.
     pub accelerator_type: Option<String>,
+    /// Only these, at most 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance_types: Option<CommaList>,
     pub page_number: u32,
     pub page_size: u32,
 }

@@ -2,7 +2,7 @@
 
 use super::files::Wanted;
 use super::reader::{Fields, Value};
-use super::{App, Gpu, Health, InstanceChoice, Located, Needs, OnFailure, Public, Rollout, Source, document, network};
+use super::{App, Architecture, Gpu, Health, InstanceChoice, Located, Needs, OnFailure, Public, Rollout, Source, document, network};
 use crate::model::runtime::Runtime;
 use crate::model::units::{Bandwidth, Duration};
 
@@ -84,6 +84,10 @@ pub(super) fn needs(fields: &Fields<'_>) -> Needs {
         gpu: fields.get("gpu").and_then(Value::table).map(|fields| Gpu {
             model: fields.get("model").and_then(Value::text),
             count: fields.get("count").and_then(Value::integer).map_or(1, |count| count.value),
+        }),
+        architecture: fields.get("arch").and_then(Value::word).map(|word| Located {
+            value: if word.value == "arm" { Architecture::Arm } else { Architecture::X86 },
+            location: word.location,
         }),
     }
 }

@@ -1,8 +1,8 @@
 //! One job.
 
 use super::files::Wanted;
-use super::reader::{Fields, Value};
-use super::{ClusterChoice, Job, Located, Needs, Product, Work, app, document};
+use super::reader::{Either, Fields, Value};
+use super::{ClusterChoice, Job, Located, Needs, Product, Spot, Work, app, document};
 
 /// The longest that Function Compute runs anything; its limits page, "asynchronous invocation".
 const FC_LONGEST_SECONDS: u64 = 86_400;
@@ -19,6 +19,7 @@ pub(super) fn read(name: Located<String>, value: &Value<'_>) -> Option<Job> {
     let workers = fields.get("workers").and_then(Value::integer).map_or(1, |workers| workers.value);
     let budget = document::budget(&fields);
     let timeout = fields.get("timeout").and_then(Value::parsed);
+    let spot = fields.get("spot").and_then(spot);
     let keep = fields.get("keep").and_then(Value::flag).unwrap_or(false);
     let outputs = fields.get("outputs").map(Value::list).unwrap_or_default().iter().filter_map(Value::text).collect();
     let env = document::env(&fields);
@@ -35,6 +36,7 @@ pub(super) fn read(name: Located<String>, value: &Value<'_>) -> Option<Job> {
         workers,
         budget,
         timeout,
+        spot,
         keep,
         outputs,
         env,
@@ -42,6 +44,7 @@ pub(super) fn read(name: Located<String>, value: &Value<'_>) -> Option<Job> {
     check_function(value, &job);
     check_cluster(&fields, &job);
     check_workers(&fields, &job);
+    check_spot(value, &job);
     Some(job)
 }
 
@@ -61,6 +64,25 @@ fn cluster(value: &Value<'_>) -> ClusterChoice {
     let (id, name) = (fields.get("id").and_then(Value::text), fields.get("name").and_then(Value::text));
     let pro = fields.get("edition").and_then(Value::word).is_some_and(|word| word.value == "pro");
     id.or(name).map_or(ClusterChoice::Own { pro }, ClusterChoice::Existing)
+}
+
+/// `true`, `false`, or a cap.
+fn spot(value: &Value<'_>) -> Option<Located<Spot>> {
+    match value.either()? {
+        Either::Table(fields) => {
+            let cap = fields.get("cap").and_then(Value::parsed)?;
+            Some(value.located(Spot { cap: Some(cap.value) }))
+        }
+        Either::Plain(text) => match text.value.as_str() {
+            "true" => Some(value.located(Spot { cap: None })),
+            "false" => None,
+            other => {
+                let hint = "write `true`, `false`, or `{ cap: 0.5 CNY }`".to_owned();
+                value.complain("wrong-type", format!("`{other}` does not say whether it may be a spot machine"), Some(hint));
+                None
+            }
+        },
+    }
 }
 
 fn product(word: Located<&'static str>) -> Option<Located<Product>> {
@@ -106,5 +128,28 @@ fn check_cluster(fields: &Fields<'_>, job: &Job) {
             let message = format!("a job of this product has no `{key}`");
             value.reader.complain_at("conflict", message, &product.location, "take `product: ack`, or remove it");
         }
+    }
+}
+
+/// Digits after the point that the market takes; the reference of RunInstances, `SpotPriceLimit`.
+const CAP_DIGITS: u32 = 3;
+
+/// Complains about a spot machine where the product has no machine to be bought, and about a bid that is none.
+fn check_spot(value: &Value<'_>, job: &Job) {
+    if let Some((spot, cap)) = job.spot.as_ref().and_then(|spot| Some((spot, spot.value.cap?)))
+        && (cap.amount.is_zero() || cap.amount.normalize().scale() > CAP_DIGITS)
+    {
+        let message = format!("`{cap}` is no price that can be offered on the spot market");
+        value.reader.complain_at(
+            "bad-money",
+            message,
+            &spot.location,
+            "offer more than nothing, with three digits after the point at most",
+        );
+    }
+    let elsewhere = job.product.as_ref().filter(|product| product.value != Product::Ecs);
+    if let (Some(spot), Some(_)) = (&job.spot, elsewhere) {
+        let message = "spot machines are planned for jobs on `ecs`".to_owned();
+        value.reader.complain_at("conflict", message, &spot.location, "remove `spot`, or write `product: ecs`");
     }
 }

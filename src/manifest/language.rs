@@ -249,7 +249,7 @@ static APP: Table = Table::new(
 );
 
 static INSTANCE: Table = Table {
-    groups: &[&["cpu", "memory", "gpu"], &["type"], &["id"]],
+    groups: &[&["cpu", "memory", "gpu", "arch"], &["type"], &["id"]],
     ..Table::new(
         "Instance",
         "What a new machine must have, or its type, or the identifier of one that exists.",
@@ -258,6 +258,8 @@ static INSTANCE: Table = Table {
             field("cpu", CPU, "vCPUs, at least.").also(&["cpus", "vcpu", "vcpus", "cores"]),
             field("memory", Shape::Text(&formats::MEMORY), "Memory, at least.").also(&["mem", "ram"]),
             field("gpu", Shape::Table(&GPU), "Accelerators.").also(&["gpus"]),
+            field("arch", ARCHITECTURE, "Its processors; left out, those of the image, which is for x86 unless told otherwise.")
+                .also(&["architecture"]),
             field("type", Shape::Text(&formats::INSTANCE_TYPE), "The type of a new one.").also(&["instance_type"]),
             field("id", Shape::Text(&formats::INSTANCE_ID), "One that exists; nothing of it is ever deleted.").also(&["instance_id"]),
         ],
@@ -265,6 +267,7 @@ static INSTANCE: Table = Table {
 };
 
 const CPU: Shape = Shape::Integer { least: 1, most: 1024 };
+const ARCHITECTURE: Shape = Shape::Word { what: "an architecture", code: "unknown-word", words: &["x86", "arm"] };
 
 static NEEDS: Table = Table::new(
     "Needs",
@@ -274,6 +277,8 @@ static NEEDS: Table = Table::new(
         field("cpu", CPU, "vCPUs, at least.").also(&["cpus", "vcpu", "vcpus", "cores"]),
         field("memory", Shape::Text(&formats::MEMORY), "Memory, at least.").also(&["mem", "ram"]),
         field("gpu", Shape::Table(&GPU), "Accelerators.").also(&["gpus"]),
+        field("arch", ARCHITECTURE, "Its processors; left out, those of the image, which is for x86 unless told otherwise.")
+            .also(&["architecture"]),
     ],
 );
 
@@ -358,6 +363,15 @@ static CLUSTER: Table = Table {
     )
 };
 
+static SPOT: Table = Table::new(
+    "Spot",
+    "A machine at the price of the market, which may be taken back at any time.",
+    "{ cap: 0.5 CNY }",
+    &[field("cap", Shape::Text(&formats::MONEY), "What an hour of it may cost at most, its disk aside.")
+        .required()
+        .also(&["limit", "max"])],
+);
+
 static JOB: Table = Table {
     groups: &[&["script"], &["run"]],
     needs_group: true,
@@ -389,6 +403,11 @@ static JOB: Table = Table {
             field("workers", Shape::Integer { least: 1, most: 100 }, "How many pods of a training job run at once.").default("1"),
             field("budget", Shape::Table(&BUDGET), "What it may cost."),
             field("timeout", Shape::Text(&formats::TIMEOUT), "When it is ended at the latest."),
+            field(
+                "spot",
+                Shape::Either(&Shape::Flag, &SPOT),
+                "Whether its machine may be taken back at any time, for less money; with a cap on that price.",
+            ),
             field("keep", Shape::Flag, "Whether what it ran on stays when it ends.").default("false"),
             field("outputs", Shape::List { items: &Shape::Text(&formats::RESULT), least: 0 }, "Files and folders to bring back.")
                 .also(&["artifacts"]),

@@ -202,6 +202,17 @@ pub struct Needs {
     pub memory: Option<Size>,
     /// Accelerators.
     pub gpu: Option<Gpu>,
+    /// Its processors; `None` leaves it to the image.
+    pub architecture: Option<Located<Architecture>>,
+}
+
+/// The processors of a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Architecture {
+    /// Intel's and AMD's.
+    X86,
+    /// ARM's.
+    Arm,
 }
 
 /// Accelerators that a machine must have.
@@ -282,6 +293,8 @@ pub struct Job {
     pub budget: Budget,
     /// When it is ended at the latest.
     pub timeout: Option<Located<Duration>>,
+    /// Whether its machine may be taken back at any time, for less money.
+    pub spot: Option<Located<Spot>>,
     /// Whether what it ran on stays when it ends.
     pub keep: bool,
     /// The files and folders to bring back, relative to where it runs, never outside.
@@ -300,6 +313,13 @@ pub enum ClusterChoice {
         /// Whether its control plane has a fee.
         pro: bool,
     },
+}
+
+/// A machine at the price of the market.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spot {
+    /// What an hour of it may cost at most, its disk aside; `None`: whatever the market asks, never more than the list price.
+    pub cap: Option<Money>,
 }
 
 /// What a job runs.

@@ -12,6 +12,7 @@ pub mod diagnostic;
 pub mod event;
 pub mod finding;
 pub mod money;
+pub mod offer;
 pub mod region;
 pub mod runtime;
 pub mod secret;

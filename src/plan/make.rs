@@ -7,8 +7,8 @@ use serde_json::Value as Json;
 
 use super::cost::{self, Limits};
 use super::diff::{self, Difference};
-use super::past;
 use super::saved::{Basis, Plan, Wanted};
+use super::{fallback, past};
 use crate::graph::{Graph, GraphError};
 use crate::model::address::Address;
 use crate::model::change::{Action, Change, Effect, FieldDiff, Reason};
@@ -99,7 +99,9 @@ fn plan_ahead(inputs: Inputs<'_>) -> Result<Plan, PlanError> {
         .iter()
         .map(|(address, node)| (address.clone(), Wanted { spec: node.spec.clone(), depends_on: node.depends_on.iter().cloned().collect() }))
         .collect();
-    let cost = cost::summarise(&changes, &passing(inputs.desired), inputs.limits);
+    let passing = passing(inputs.desired);
+    let cost = cost::summarise(&changes, &passing, inputs.limits);
+    let fallbacks = fallback::within(&inputs.desired.fallbacks, &changes, &passing, inputs.limits, &cost);
     let doubts = doubt(inputs.limits, &cost.after).into_iter().chain(poverty(inputs.balance.as_ref(), &changes));
     let findings = inputs.desired.findings.iter().cloned().chain(doubts).collect();
     let plan = Plan {
@@ -113,6 +115,8 @@ fn plan_ahead(inputs: Inputs<'_>) -> Result<Plan, PlanError> {
         changes,
         wanted,
         released: inputs.desired.released.clone(),
+        offers: inputs.desired.offers.clone(),
+        fallbacks,
         decisions: inputs.desired.decisions.clone(),
         used: inputs.desired.used.clone(),
         findings,

@@ -3,6 +3,7 @@
 
 pub mod cost;
 pub mod diff;
+mod fallback;
 pub mod make;
 mod past;
 pub mod saved;

@@ -14,6 +14,7 @@ use crate::model::address::Address;
 use crate::model::change::{Action, Change};
 use crate::model::decision::Decision;
 use crate::model::finding::Finding;
+use crate::model::offer::{Fallback, Offer};
 use crate::resources::desired::Used;
 
 /// What a plan was made from.
@@ -65,6 +66,12 @@ pub struct Plan {
     /// What is released once these runs are over, however they end.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub released: BTreeMap<Address, BTreeSet<Address>>,
+    /// What was compared for this plan, by what it is for, best first; empty where everything was decided before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub offers: BTreeMap<String, Vec<Offer>>,
+    /// What may be taken for an instance that is sold out by then, in order; nothing else may.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fallbacks: BTreeMap<Address, Vec<Fallback>>,
     /// What was chosen, and why.
     pub decisions: BTreeMap<String, Decision>,
     /// What is used without being ours.

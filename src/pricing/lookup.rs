@@ -1,18 +1,20 @@
 //! Questions about stock, types, images and prices, asked through one trait so that answers can be cached and
 //! recorded.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use rust_decimal::Decimal;
+use tokio::sync::OnceCell;
 
 use super::clusters::{self, ClusterFound, Readiness};
 use super::existing::{self, Existing};
 use super::training::Training;
-use crate::cloud::api::ask;
+use crate::cloud::api::{CommaList, ask};
 use crate::cloud::bss::QueryAccountBalance;
 use crate::cloud::call::Cloud;
+use crate::cloud::dlc::ListEcsSpecs;
 use crate::cloud::ecs::catalogue::{
     DescribeAvailableResource, DescribeImageFromFamily, DescribeInstanceTypes, DescribePrice, DescribeRecommendInstanceType, PricedDisk,
 };
@@ -20,14 +22,12 @@ use crate::cloud::error::ApiError;
 use crate::cloud::kubernetes::KubernetesError;
 use crate::model::money::{Currency, Money};
 
-/// A type that fits and is in stock somewhere in the region.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Offer {
-    /// `ecs.u1-c1m2.large`.
-    pub instance_type: String,
-    /// Zones that have it, in order of their names.
-    pub zones: Vec<String>,
-}
+/// The most types of a DescribeInstanceTypes.
+const TYPES_A_PAGE: u32 = 1600;
+/// The most specs of a ListEcsSpecs.
+const SPECS_A_PAGE: usize = 100;
+/// The spot strategy that takes whatever the market asks.
+const MARKET: &str = "SpotAsPriceGo";
 
 /// What a type is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,14 @@ pub struct Shape {
     pub memory: Decimal,
     /// `X86` or `ARM`.
     pub architecture: String,
+    /// How many accelerators it has.
+    pub gpus: u32,
+    /// Their model, `NVIDIA T4`; empty without.
+    pub gpu: String,
 }
+
+/// The zones of a region that have a type in stock, by type, in order of their names.
+pub type Stock = BTreeMap<String, Vec<String>>;
 
 /// An image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +70,8 @@ pub struct InstancePrice {
     pub disk_level: Option<String>,
     pub disk_size: u32,
     pub bandwidth: u32,
+    /// At the price of the market, which takes the instance back when it needs it.
+    pub spot: bool,
 }
 
 /// One part of a price.
@@ -87,14 +96,23 @@ pub enum LookupError {
 /// Asks the cloud.
 #[async_trait]
 pub trait Lookup: Training + Send + Sync {
-    /// Types of exactly that shape (vCPU, GiB) in stock, cheapest first by the cloud's own order.
-    async fn offers(&self, region: &str, vcpu: u32, memory: Decimal) -> Result<Vec<Offer>, LookupError>;
-    /// Every x86 shape with at least so much.
-    async fn shapes(&self, region: &str, vcpu: u32, memory: Decimal) -> Result<Vec<Shape>, LookupError>;
+    /// Every type there is, wherever it is sold. `region` is where the question is sent.
+    async fn types(&self, region: &str) -> Result<Arc<Vec<Shape>>, LookupError>;
+    /// What of all types the region has in stock; `spot` for what is sold at the price of the market.
+    async fn stock(&self, region: &str, spot: bool) -> Result<Arc<Stock>, LookupError>;
+    /// Types like that one (as many cores, as much memory, the same processor and accelerators), cheapest first by the
+    /// cloud's own order. A hint at what to price first: it need not name every type.
+    async fn alike(&self, region: &str, instance_type: &str) -> Result<Vec<String>, LookupError>;
+    /// Which of these types training jobs of PAI can run on, as far as they are in stock.
+    async fn training_types(&self, region: &str, among: &[String]) -> Result<BTreeSet<String>, LookupError>;
     /// What a named type is made of; `None` if there is no such type.
-    async fn shape(&self, region: &str, instance_type: &str) -> Result<Option<Shape>, LookupError>;
+    async fn shape(&self, region: &str, instance_type: &str) -> Result<Option<Shape>, LookupError> {
+        Ok(self.types(region).await?.iter().find(|shape| shape.instance_type == instance_type).cloned())
+    }
     /// Zones that have the type in stock.
-    async fn zones(&self, region: &str, instance_type: &str) -> Result<Vec<String>, LookupError>;
+    async fn zones(&self, region: &str, instance_type: &str) -> Result<Vec<String>, LookupError> {
+        Ok(self.stock(region, false).await?.get(instance_type).cloned().unwrap_or_default())
+    }
     /// The newest image of a family; `None` if there is none.
     async fn image(&self, region: &str, family: &str) -> Result<Option<ImageFound>, LookupError>;
     /// What exists already under an identifier; `None` if the region has none of that name.
@@ -109,33 +127,68 @@ pub trait Lookup: Training + Send + Sync {
     async fn balance(&self, region: &str) -> Result<Money, LookupError>;
 }
 
-/// The lookup that really asks, each price once.
+/// Answers by question, so that nothing is asked twice.
+type Answers<K, V> = Mutex<BTreeMap<K, V>>;
+
+/// The lookup that really asks, each question once.
 pub struct CloudLookup<'a> {
     pub(super) cloud: &'a dyn Cloud,
-    prices: Mutex<BTreeMap<(String, InstancePrice), Vec<PricePart>>>,
+    types: OnceCell<Arc<Vec<Shape>>>,
+    stock: Answers<(String, bool), Arc<OnceCell<Arc<Stock>>>>,
+    alike: Answers<(String, String), Vec<String>>,
+    prices: Answers<(String, InstancePrice), Vec<PricePart>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<'a> CloudLookup<'a> {
     /// Asks `cloud`.
     pub fn new(cloud: &'a dyn Cloud) -> Self {
-        CloudLookup { cloud, prices: Mutex::default() }
+        CloudLookup { cloud, types: OnceCell::new(), stock: Mutex::default(), alike: Mutex::default(), prices: Mutex::default() }
     }
 
-    async fn types(&self, region: &str, mut query: DescribeInstanceTypes) -> Result<Vec<Shape>, ApiError> {
+    async fn ask_types(&self, region: &str) -> Result<Arc<Vec<Shape>>, ApiError> {
+        let mut query = DescribeInstanceTypes { max_results: TYPES_A_PAGE, next_token: None };
         let mut all = Vec::new();
         loop {
             let answer = ask(self.cloud, region, &query).await?;
             all.extend(answer.instance_types.instance_type.into_iter().map(|found| Shape {
                 instance_type: found.instance_type_id,
                 vcpu: found.cpu_core_count,
-                memory: found.memory_size,
+                memory: found.memory_size.normalize(),
                 architecture: found.cpu_architecture,
+                gpus: found.gpu_amount,
+                gpu: found.gpu_spec,
             }));
             query.next_token = Some(answer.next_token).filter(|token| !token.is_empty());
             if query.next_token.is_none() {
-                return Ok(all);
+                return Ok(Arc::new(all));
             }
         }
+    }
+
+    async fn ask_stock(&self, region: &str, spot: bool) -> Result<Arc<Stock>, ApiError> {
+        let query = DescribeAvailableResource {
+            region_id: region.to_owned(),
+            destination_resource: "InstanceType".to_owned(),
+            instance_charge_type: "PostPaid".to_owned(),
+            spot_strategy: spot.then(|| MARKET.to_owned()),
+        };
+        let mut stock = Stock::new();
+        for zone in ask(self.cloud, region, &query).await?.available_zones.available_zone {
+            let found = zone.available_resources.available_resource.into_iter();
+            let found = found.flat_map(|resource| resource.supported_resources.supported_resource);
+            for resource in found.filter(|found| found.status == "Available") {
+                let zones = stock.entry(resource.value).or_default();
+                if !zones.contains(&zone.zone_id) {
+                    zones.push(zone.zone_id.clone());
+                }
+            }
+        }
+        stock.values_mut().for_each(|zones| zones.sort());
+        Ok(Arc::new(stock))
     }
 }
 
@@ -149,6 +202,7 @@ fn currency(code: &str, action: &'static str) -> Result<Currency, ApiError> {
 
 fn item(resource: &str, wanted: &InstancePrice) -> String {
     match resource {
+        "instanceType" if wanted.spot => format!("{} (spot)", wanted.instance_type),
         "instanceType" => wanted.instance_type.clone(),
         "systemDisk" => {
             let level = wanted.disk_level.as_ref().map(|level| format!(" {level}")).unwrap_or_default();
@@ -161,66 +215,50 @@ fn item(resource: &str, wanted: &InstancePrice) -> String {
 
 #[async_trait]
 impl Lookup for CloudLookup<'_> {
-    async fn offers(&self, region: &str, vcpu: u32, memory: Decimal) -> Result<Vec<Offer>, LookupError> {
+    async fn types(&self, region: &str) -> Result<Arc<Vec<Shape>>, LookupError> {
+        Ok(self.types.get_or_try_init(|| self.ask_types(region)).await?.clone())
+    }
+
+    async fn stock(&self, region: &str, spot: bool) -> Result<Arc<Stock>, LookupError> {
+        let cell = locked(&self.stock).entry((region.to_owned(), spot)).or_default().clone();
+        Ok(cell.get_or_try_init(|| self.ask_stock(region, spot)).await?.clone())
+    }
+
+    async fn alike(&self, region: &str, instance_type: &str) -> Result<Vec<String>, LookupError> {
+        let key = (region.to_owned(), instance_type.to_owned());
+        if let Some(names) = locked(&self.alike).get(&key) {
+            return Ok(names.clone());
+        }
         let query = DescribeRecommendInstanceType {
             region_id: region.to_owned(),
             network_type: "vpc".to_owned(),
-            cores: vcpu,
-            memory,
+            instance_type: instance_type.to_owned(),
             instance_charge_type: "PostPaid".to_owned(),
             priority_strategy: "PriceFirst".to_owned(),
         };
         let answer = ask(self.cloud, region, &query).await?;
-        let mut offers: Vec<Offer> = Vec::new();
+        let mut names: Vec<String> = Vec::new();
         for found in answer.data.recommend_instance_type {
-            let zones = found.zones.zone.into_iter().map(|zone| zone.zone_no);
-            // The real service answers a type once for each zone or with all its zones; both come to one offer.
-            match offers.iter_mut().find(|offer| offer.instance_type == found.instance_type.instance_type) {
-                Some(offer) => offer.zones.extend(zones),
-                None => offers.push(Offer { instance_type: found.instance_type.instance_type, zones: zones.collect() }),
+            // The real service answers a type once for each zone or with all its zones.
+            let name = found.instance_type.instance_type;
+            if !names.contains(&name) {
+                names.push(name);
             }
         }
-        for offer in &mut offers {
-            offer.zones.sort();
-            offer.zones.dedup();
+        locked(&self.alike).insert(key, names.clone());
+        Ok(names)
+    }
+
+    async fn training_types(&self, region: &str, among: &[String]) -> Result<BTreeSet<String>, LookupError> {
+        let mut found = BTreeSet::new();
+        for some in among.chunks(SPECS_A_PAGE) {
+            let names = CommaList(some.to_vec());
+            let query =
+                ListEcsSpecs { accelerator_type: None, instance_types: Some(names), page_number: 1, page_size: SPECS_A_PAGE as u32 };
+            let specs = ask(self.cloud, region, &query).await?.ecs_specs;
+            found.extend(specs.into_iter().filter(|spec| spec.is_available).map(|spec| spec.instance_type));
         }
-        Ok(offers)
-    }
-
-    async fn shapes(&self, region: &str, vcpu: u32, memory: Decimal) -> Result<Vec<Shape>, LookupError> {
-        let query = DescribeInstanceTypes {
-            minimum_cpu_core_count: Some(vcpu),
-            minimum_memory_size: Some(memory),
-            cpu_architecture: Some("X86".to_owned()),
-            ..Default::default()
-        };
-        Ok(self.types(region, query).await?)
-    }
-
-    async fn shape(&self, region: &str, instance_type: &str) -> Result<Option<Shape>, LookupError> {
-        let query = DescribeInstanceTypes { instance_types: vec![instance_type.to_owned()], ..Default::default() };
-        Ok(self.types(region, query).await?.into_iter().find(|shape| shape.instance_type == instance_type))
-    }
-
-    async fn zones(&self, region: &str, instance_type: &str) -> Result<Vec<String>, LookupError> {
-        let query = DescribeAvailableResource {
-            region_id: region.to_owned(),
-            destination_resource: "InstanceType".to_owned(),
-            instance_charge_type: "PostPaid".to_owned(),
-            instance_type: Some(instance_type.to_owned()),
-            zone_id: None,
-        };
-        let answer = ask(self.cloud, region, &query).await?;
-        let has_stock = |zone: &crate::cloud::ecs::catalogue::AvailableZone| {
-            let supported =
-                zone.available_resources.available_resource.iter().flat_map(|resource| &resource.supported_resources.supported_resource);
-            zone.status_category == "WithStock"
-                && supported.into_iter().any(|found| found.value == instance_type && found.status == "Available")
-        };
-        let mut zones: Vec<String> =
-            answer.available_zones.available_zone.iter().filter(|zone| has_stock(zone)).map(|zone| zone.zone_id.clone()).collect();
-        zones.sort();
-        Ok(zones)
+        Ok(found)
     }
 
     async fn image(&self, region: &str, family: &str) -> Result<Option<ImageFound>, LookupError> {
@@ -250,7 +288,7 @@ impl Lookup for CloudLookup<'_> {
 
     async fn price(&self, region: &str, wanted: &InstancePrice) -> Result<Vec<PricePart>, LookupError> {
         let key = (region.to_owned(), wanted.clone());
-        if let Some(parts) = self.prices.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(&key) {
+        if let Some(parts) = locked(&self.prices).get(&key) {
             return Ok(parts.clone());
         }
         let query = DescribePrice {
@@ -268,6 +306,7 @@ impl Lookup for CloudLookup<'_> {
             zone_id: Some(wanted.zone.clone()).filter(|zone| !zone.is_empty()),
             price_unit: "Hour".to_owned(),
             amount: 1,
+            spot_strategy: wanted.spot.then(|| MARKET.to_owned()),
         };
         let price = ask(self.cloud, region, &query).await?.price_info.price;
         let currency = currency(&price.currency, "DescribePrice")?;
@@ -281,7 +320,7 @@ impl Lookup for CloudLookup<'_> {
         } else {
             vec![PricePart { item: item("instanceType", wanted), price: money(price.trade_price) }]
         };
-        self.prices.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(key, parts.clone());
+        locked(&self.prices).insert(key, parts.clone());
         Ok(parts)
     }
 

@@ -2,6 +2,7 @@
 //! A price that nobody could tell is unknown, never zero.
 
 pub mod clusters;
+pub mod estimate;
 pub mod existing;
 pub mod lookup;
 pub mod quote;

@@ -56,7 +56,9 @@ async fn quote(lookup: &dyn Lookup, region: &str, priced: &Priced) -> Cost {
 
 /// What an instance costs; nothing for what is none.
 async fn instance(lookup: &dyn Lookup, region: &str, priced: &Priced) -> Vec<CostLine> {
-    let Priced::Instance { instance_type, zone, disk_category, disk_level, disk_size, bandwidth } = priced else { return Vec::new() };
+    let Priced::Instance { instance_type, zone, disk_category, disk_level, disk_size, bandwidth, spot } = priced else {
+        return Vec::new();
+    };
     let region = region_of(zone).unwrap_or(region);
     let wanted = InstancePrice {
         instance_type: instance_type.clone(),
@@ -65,6 +67,7 @@ async fn instance(lookup: &dyn Lookup, region: &str, priced: &Priced) -> Vec<Cos
         disk_level: disk_level.clone(),
         disk_size: *disk_size,
         bandwidth: *bandwidth,
+        spot: *spot,
     };
     let mut lines = match lookup.price(region, &wanted).await {
         Ok(parts) => parts

@@ -76,7 +76,8 @@ impl Training for CloudLookup<'_> {
     async fn training_specs(&self, region: &str, gpu: bool) -> Result<Vec<Spec>, LookupError> {
         let mut all = Vec::new();
         for page in 1.. {
-            let query = ListEcsSpecs { accelerator_type: Some(chip(gpu).to_owned()), page_number: page, page_size: PAGE };
+            let query =
+                ListEcsSpecs { accelerator_type: Some(chip(gpu).to_owned()), instance_types: None, page_number: page, page_size: PAGE };
             let answer = ask(self.cloud, region, &query).await?;
             let more = !answer.ecs_specs.is_empty();
             all.extend(answer.ecs_specs.into_iter().map(|found| Spec {
@@ -123,6 +124,7 @@ pub async fn price(lookup: &dyn Lookup, region: &str, instance_type: &str) -> Re
         disk_level: Some("PL0".to_owned()),
         disk_size: 40,
         bandwidth: 0,
+        spot: false,
     };
     let parts = lookup.price(region, &wanted).await.map_err(|error| error.to_string())?;
     let part = parts.into_iter().find(|part| part.item == instance_type);

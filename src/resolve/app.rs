@@ -190,6 +190,8 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, app: &App, pro
                 choice: &app.instance,
                 image: app.image.as_ref(),
                 disk: app.disk.as_ref(),
+                spot: None,
+                seconds: None,
             };
             let machine = choose::machine(draft, &wish, &network.zones(draft)).await?;
             let (group, group_address) = add_security_group(draft, network, app, project.port);
@@ -380,8 +382,10 @@ fn add_instance(
         bandwidth: if elastic { 0 } else { bandwidth },
         power: Power::Running,
         release_after: None,
+        spot: None,
     };
     draft.desired.nodes.insert(address.clone(), Node { spec: json(&spec), depends_on });
+    draft.desired.fallbacks.insert(address.clone(), machine.fallbacks.clone());
     let id = Value::Pending(Reference::new(address.clone(), "id"));
     let mut waits = BTreeSet::from([address.clone()]);
     if elastic {

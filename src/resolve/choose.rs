@@ -1,25 +1,28 @@
 //! Which instance type, which zone, which image.
 
-use rust_decimal::Decimal;
-
 use super::Draft;
 use super::error::ResolveError;
-use crate::manifest::{InstanceChoice, Located, Needs};
+use super::select::fallback;
+use super::select::machine::{self, Candidate, DISK_CATEGORY, DISK_LEVEL, hourly};
+use super::select::offers::{self, Subject};
+use super::select::rank::rank;
+use super::select::wants::{ARM, Wants, X86};
+use crate::manifest::{Architecture, InstanceChoice, Located, Needs, Spot};
 use crate::model::decision::{Decision, Rejected};
 use crate::model::diagnostic::Location;
 use crate::model::money::Money;
+use crate::model::offer::Fallback;
 use crate::model::units::Size;
-use crate::pricing::lookup::{InstancePrice, LookupError, Offer};
+use crate::pricing::lookup::Shape;
 
 /// The image that nothing else asks for.
 const IMAGE_FAMILY: &str = "acs:alibaba_cloud_linux_3_2104_lts_x64";
-/// How many of the cheapest offers are priced: the cloud's own order is by list price, so the winner is among them.
+/// The same for ARM processors.
+const ARM_IMAGE_FAMILY: &str = "acs:alibaba_cloud_linux_3_2104_lts_arm64";
+/// How many of the likeliest types are priced.
 const PRICED: usize = 3;
-/// The architecture of that image.
-const X86: &str = "X86";
-const DISK_CATEGORY: &str = "cloud_essd";
-const DISK_LEVEL: &str = "PL0";
-const DISK_SIZE: u32 = 40;
+/// GiB of a disk that nobody named.
+pub(super) const DISK_SIZE: u32 = 40;
 
 /// What is asked of an instance.
 pub(super) struct Wish<'a> {
@@ -33,6 +36,54 @@ pub(super) struct Wish<'a> {
     pub(super) image: Option<&'a Located<String>>,
     /// Its disk.
     pub(super) disk: Option<&'a Located<Size>>,
+    /// Whether it may be taken back at any time.
+    pub(super) spot: Option<&'a Located<Spot>>,
+    /// How long it is reckoned to run, in seconds; none for what stays.
+    pub(super) seconds: Option<u64>,
+}
+
+impl Wish<'_> {
+    /// The processors of its image, as far as the name tells: what Alibaba Cloud publishes says it, others may be either.
+    fn image_architecture(&self) -> Option<&'static str> {
+        let image = self.image?;
+        match image.value.strip_prefix("acs:") {
+            _ if image.value.contains("arm64") => Some(ARM),
+            Some(_) => Some(X86),
+            None => None,
+        }
+    }
+
+    /// The processors that its machine must have: those asked for, else those of the image, else x86. Never a machine
+    /// that its image does not run on.
+    fn architecture(&self) -> Result<&'static str, ResolveError> {
+        let asked = match self.choice {
+            InstanceChoice::Needs(needs) => needs.architecture.as_ref(),
+            _ => None,
+        };
+        let named = asked.map(|asked| if asked.value == Architecture::Arm { ARM } else { X86 });
+        match (asked, named, self.image_architecture()) {
+            (Some(asked), Some(named), Some(image)) if named != image => Err(impossible(
+                &asked.location,
+                format!("`{}` is asked for, and the image is for {image}", named.to_lowercase()),
+                "name an image for it with `image`, or leave one of the two out",
+            )),
+            (_, named, image) => Ok(named.or(image).unwrap_or(X86)),
+        }
+    }
+
+    /// The image family: the one named, else the usual one for its processors.
+    fn image_family(&self) -> Result<String, ResolveError> {
+        Ok(match self.image {
+            Some(image) => image.value.clone(),
+            None if self.architecture()? == ARM => ARM_IMAGE_FAMILY.to_owned(),
+            None => IMAGE_FAMILY.to_owned(),
+        })
+    }
+}
+
+/// GiB that hold so much.
+pub(super) fn whole_disk(size: Size) -> u32 {
+    u32::try_from(size.mebibytes().div_ceil(1024)).unwrap_or(u32::MAX)
 }
 
 /// What an instance will be.
@@ -46,102 +97,63 @@ pub(super) struct Machine {
     pub(super) disk_category: String,
     pub(super) disk_level: Option<String>,
     pub(super) disk_size: u32,
-}
-
-/// The digits of a family: `ecs.c8i.large` is of generation 8. Families without one are the oldest.
-pub(in crate::resolve) fn generation(instance_type: &str) -> u32 {
-    let family = instance_type.split('.').nth(1).unwrap_or_default();
-    family.chars().filter(char::is_ascii_digit).take(1).collect::<String>().parse().unwrap_or(0)
+    /// What may be taken in its place, should it be sold out by then.
+    pub(super) fallbacks: Vec<Fallback>,
 }
 
 fn shown(money: Option<Money>) -> String {
     money.map_or_else(|| "price unknown".to_owned(), |money| format!("{} an hour", money.rounded(4)))
 }
 
-async fn price(draft: &Draft<'_>, offer: &Offer, disk: u32) -> Option<Money> {
-    let wanted = InstancePrice {
-        instance_type: offer.instance_type.clone(),
-        zone: offer.zones.first().cloned().unwrap_or_default(),
-        disk_category: DISK_CATEGORY.to_owned(),
-        disk_level: Some(DISK_LEVEL.to_owned()),
-        disk_size: disk,
-        bandwidth: 0,
-    };
-    let parts = draft.around.lookup.price(&draft.desired.region, &wanted).await.ok()?;
-    let first = parts.first()?.price;
-    Some(Money { amount: parts.iter().map(|part| part.price.amount).sum(), currency: first.currency })
+/// What a machine of that wish must have.
+fn wants(wish: &Wish<'_>, needs: &Needs, zones: &[String]) -> Result<Wants, ResolveError> {
+    let disk = wish.disk.map_or(DISK_SIZE, |disk| whole_disk(disk.value));
+    Ok(Wants {
+        zones: zones.to_vec(),
+        spot: wish.spot.is_some(),
+        cap: wish.spot.and_then(|spot| spot.value.cap),
+        ..Wants::new(needs, wish.architecture()?, disk)
+    })
 }
 
-/// The shape to look for: exactly what is needed, or the smallest that has at least that.
-async fn offers(draft: &Draft<'_>, needs: &Needs) -> Result<Vec<Offer>, LookupError> {
-    let vcpu = needs.cpu.unwrap_or(2);
-    let memory = needs.memory.map_or_else(|| Decimal::from(vcpu * 2), |memory| memory.gibibytes());
-    let (lookup, region) = (draft.around.lookup, &draft.desired.region);
-    let exact = lookup.offers(region, vcpu, memory).await?;
-    if !exact.is_empty() {
-        return Ok(exact);
-    }
-    let mut shapes: Vec<(u32, Decimal)> =
-        lookup.shapes(region, vcpu, memory).await?.into_iter().map(|shape| (shape.vcpu, shape.memory)).collect();
-    shapes.sort();
-    shapes.dedup();
-    for (vcpu, memory) in shapes.into_iter().take(PRICED) {
-        let found = lookup.offers(region, vcpu, memory).await?;
-        if !found.is_empty() {
-            return Ok(found);
-        }
-    }
-    Ok(Vec::new())
-}
-
-async fn by_needs(draft: &mut Draft<'_>, wish: &Wish<'_>, needs: &Needs, disk: u32, zones: &[String]) -> Result<String, ResolveError> {
-    if needs.gpu.is_some() {
-        return Err(impossible(
-            wish.location,
-            "choosing a GPU type is not supported".to_owned(),
-            "name the type: `instance: { type: ecs.gn6i-c4g1.xlarge }`",
-        ));
-    }
-    let wanted = format!(
-        "{} vCPU, {}",
-        needs.cpu.unwrap_or(2),
-        needs.memory.map_or_else(|| format!("{}GiB", needs.cpu.unwrap_or(2) * 2), |memory| memory.to_string())
-    );
+async fn by_needs(draft: &mut Draft<'_>, wish: &Wish<'_>, wants: &Wants) -> Result<String, ResolveError> {
+    let wanted = wants.words();
     let key = format!("{}.instance_type[{wanted}]", wish.key);
     if let Some(chosen) = draft.decided(&key) {
         return Ok(chosen);
     }
-    let mut offers = offers(draft, needs).await?;
-    // Where a subnet decides the zone, an offer of another zone is none.
-    offers.retain(|offer| zones.is_empty() || offer.zones.iter().any(|zone| zones.contains(zone)));
-    let mut priced = Vec::new();
-    for offer in &offers {
-        // A recommendation may be of any architecture.
-        let shape = draft.around.lookup.shape(&draft.desired.region, &offer.instance_type).await?;
-        if wish.image.is_none() && shape.is_some_and(|shape| shape.architecture != X86) {
-            continue;
-        }
-        priced.push((price(draft, offer, disk).await, offer.instance_type.clone()));
-        if priced.len() == PRICED {
-            break;
-        }
-    }
-    // The cheapest; of equals the newer generation, then the name. What has no price comes last.
-    priced.sort_by(|(a, left), (b, right)| {
-        (a.is_none(), a.map(|money| money.amount), u32::MAX - generation(left), left).cmp(&(
-            b.is_none(),
-            b.map(|money| money.amount),
-            u32::MAX - generation(right),
-            right,
-        ))
-    });
-    let Some((best, chosen)) = priced.first().cloned() else {
-        let message = format!("no instance type with {wanted} is in stock in `{}`", draft.desired.region);
-        return Err(impossible(wish.location, message, "ask for another size, or name another `region`"));
+    let market = machine::market(draft.around.lookup, &draft.desired.region, wants, PRICED).await?;
+    let Some(best) = market.ranked.first() else {
+        return Err(nowhere(draft, wish, wants, &market.types));
     };
-    let rejected = priced[1..].iter().map(|(price, option)| Rejected { option: option.clone(), because: shown(*price) }).collect();
-    let because = format!("the cheapest with {wanted} in stock: {} with its disk", shown(best));
-    Ok(draft.decide(&key, Decision { chosen, because, rejected }))
+    if let (Some(cap), None) = (wants.cap, best.hourly) {
+        let location = wish.spot.map_or(wish.location, |spot| &spot.location);
+        let message = format!("the market asks more than {cap} an hour for everything with {wanted} in `{}`", draft.desired.region);
+        return Err(impossible(location, message, "raise the cap, or leave `spot` out"));
+    }
+    let subject = match wish.seconds {
+        Some(seconds) => Subject { wants: wants.clone(), seconds, keeps: false },
+        None => Subject::staying(wants.clone()),
+    };
+    let rows = offers::of_market(&draft.desired.region, &subject, &market);
+    draft.desired.offers.entry(wish.key.clone()).or_insert_with(|| rank(rows));
+    let rejected = |candidate: &Candidate| Rejected { option: candidate.shape.instance_type.clone(), because: shown(candidate.hourly) };
+    let rejected = market.ranked[1..].iter().map(rejected).collect();
+    let because = format!("the cheapest with {wanted} in stock: {} with its disk", shown(best.hourly));
+    Ok(draft.decide(&key, Decision { chosen: best.shape.instance_type.clone(), because, rejected }))
+}
+
+/// Why nothing could be chosen: there is no such GPU, or no stock.
+fn nowhere(draft: &Draft<'_>, wish: &Wish<'_>, wants: &Wants, types: &[Shape]) -> ResolveError {
+    let models = machine::models(types);
+    if let Some(gpu) = &wants.gpu
+        && !models.iter().any(|model| gpu.is_model(model))
+    {
+        let message = format!("there is no instance type with a GPU `{}`", gpu.model.as_deref().unwrap_or_default());
+        return impossible(wish.location, message, &format!("there are {}", models.join(", ")));
+    }
+    let message = format!("no instance type with {} is in stock in `{}`", wants.words(), draft.desired.region);
+    impossible(wish.location, message, "ask for another size, or name another `region`; `aliform quote --region all` compares them")
 }
 
 fn impossible(location: &Location, message: String, hint: &str) -> ResolveError {
@@ -157,33 +169,53 @@ async fn check_type(draft: &Draft<'_>, wish: &Wish<'_>, instance_type: &str) -> 
             format!("there is no instance type `{instance_type}`"),
             "look at the spelling, or leave the choice open: `instance: { cpu: 2, memory: 4GiB }`",
         )),
-        Some(shape) if shape.architecture != X86 && wish.image.is_none() => Err(impossible(
-            &named.location,
-            format!("`{instance_type}` has {} processors, and the image `{IMAGE_FAMILY}` is for x86", shape.architecture),
-            "name an image for it with `image`, or another type",
-        )),
-        Some(_) => Ok(()),
+        Some(shape) => {
+            let family = wish.image_family()?;
+            // What the name of an image does not tell, the cloud will.
+            let image = if wish.image.is_some() { wish.image_architecture() } else { Some(X86) };
+            match image {
+                Some(image) if image != shape.architecture => Err(impossible(
+                    &named.location,
+                    format!(
+                        "`{instance_type}` has {} processors, and the image `{family}` is for {}",
+                        shape.architecture,
+                        image.to_lowercase()
+                    ),
+                    "name an image for it with `image`, or another type",
+                )),
+                _ => Ok(()),
+            }
+        }
     }
 }
 
-/// The zone: the one decided before if the type is still of the same choice, or in stock there; else the first by
-/// name that has it. `only` limits the choice, unless it is empty.
-async fn zone(draft: &mut Draft<'_>, wish: &Wish<'_>, instance_type: &str, only: &[String]) -> Result<String, ResolveError> {
+/// The zone, and whether it was chosen just now: the one decided before if the type is still of the same choice, or in
+/// stock there; else the first by name that has it, on the market the cheapest.
+async fn zone(draft: &mut Draft<'_>, wish: &Wish<'_>, instance_type: &str, wants: &Wants) -> Result<(String, bool), ResolveError> {
     let key = format!("{}.zone", wish.key);
     let type_key = format!("{}.zone_for", wish.key);
     if draft.decided(&type_key).as_deref() == Some(instance_type)
         && let Some(zone) = draft.decided(&key)
-        && (only.is_empty() || only.contains(&zone))
+        && wants.allows(&zone)
     {
-        return Ok(zone);
+        return Ok((zone, false));
     }
     check_type(draft, wish, instance_type).await?;
-    let zones = draft.around.lookup.zones(&draft.desired.region, instance_type).await?;
-    let allowed: Vec<&String> = zones.iter().filter(|zone| only.is_empty() || only.contains(zone)).collect();
+    let (lookup, region) = (draft.around.lookup, draft.desired.region.clone());
+    let stock = lookup.stock(&region, wants.spot).await?;
+    let zones = stock.get(instance_type).cloned().unwrap_or_default();
+    let mut allowed: Vec<&String> = zones.iter().filter(|zone| wants.allows(zone)).collect();
+    if wants.spot {
+        // On the market every zone has a price of its own.
+        let prices = allowed.iter().map(|zone| async { (hourly(lookup, &region, wants, instance_type, zone).await, *zone) });
+        let mut priced = futures_util::future::join_all(prices).await;
+        priced.sort_by_key(|(price, zone)| (price.is_none(), price.map(|money| money.amount), *zone));
+        allowed = priced.into_iter().map(|(_, zone)| zone).collect();
+    }
     let before = draft.around.decided.get(&key).map(|decision| &decision.chosen);
     let chosen = allowed.iter().find(|zone| Some(**zone) == before).or(allowed.first());
     let Some(chosen) = chosen.map(|zone| (*zone).clone()) else {
-        let place = if only.is_empty() { draft.desired.region.clone() } else { only.join("`, `") };
+        let place = if wants.zones.is_empty() { region } else { wants.zones.join("`, `") };
         return Err(impossible(
             wish.location,
             format!("`{instance_type}` is out of stock in `{place}`"),
@@ -194,19 +226,19 @@ async fn zone(draft: &mut Draft<'_>, wish: &Wish<'_>, instance_type: &str, only:
         &type_key,
         Decision { chosen: instance_type.to_owned(), because: "the type that the zone was chosen for".to_owned(), rejected: Vec::new() },
     );
-    let because = format!("it has `{instance_type}` in stock");
+    let because = format!("it has `{instance_type}` in stock{}", if wants.spot { ", and the market asks least there" } else { "" });
+    let later = if wants.spot { "in stock too; not cheaper" } else { "in stock too; later by name" };
     let rejected = zones.iter().filter(|zone| **zone != chosen).map(|zone| Rejected {
         option: zone.clone(),
-        because: if only.is_empty() || only.contains(zone) { "in stock too; later by name" } else { "the network has no subnet there" }
-            .to_owned(),
+        because: if wants.allows(zone) { later } else { "the network has no subnet there" }.to_owned(),
     });
     let rejected = rejected.collect();
     let decision = Decision { chosen, because, rejected };
-    Ok(draft.decide(&key, decision))
+    Ok((draft.decide(&key, decision), true))
 }
 
 async fn image(draft: &mut Draft<'_>, wish: &Wish<'_>, disk: u32) -> Result<(String, String), ResolveError> {
-    let family = wish.image.map_or(IMAGE_FAMILY, |image| &image.value).to_owned();
+    let family = wish.image_family()?;
     let key = format!("{}.image[{family}]", wish.key);
     if let Some(id) = draft.decided(&key) {
         return Ok((id, family));
@@ -230,10 +262,12 @@ async fn image(draft: &mut Draft<'_>, wish: &Wish<'_>, disk: u32) -> Result<(Str
 
 /// Chooses type, zone and image of an application's instances.
 pub(super) async fn machine(draft: &mut Draft<'_>, wish: &Wish<'_>, zones: &[String]) -> Result<Machine, ResolveError> {
-    let disk_size = wish.disk.map_or(DISK_SIZE, |disk| u32::try_from(disk.value.mebibytes().div_ceil(1024)).unwrap_or(u32::MAX));
-    let instance_type = match wish.choice {
-        InstanceChoice::Type(name) => name.value.clone(),
-        InstanceChoice::Needs(needs) => by_needs(draft, wish, needs, disk_size, zones).await?,
+    let (instance_type, wants, named) = match wish.choice {
+        InstanceChoice::Type(name) => (name.value.clone(), wants(wish, &Needs::default(), zones)?, true),
+        InstanceChoice::Needs(needs) => {
+            let wants = wants(wish, needs, zones)?;
+            (by_needs(draft, wish, &wants).await?, wants, false)
+        }
         InstanceChoice::Existing(id) => {
             return Err(impossible(
                 &id.location,
@@ -242,8 +276,11 @@ pub(super) async fn machine(draft: &mut Draft<'_>, wish: &Wish<'_>, zones: &[Str
             ));
         }
     };
-    let zone = zone(draft, wish, &instance_type, zones).await?;
-    let (image, image_family) = image(draft, wish, disk_size).await?;
+    let (zone, fresh) = zone(draft, wish, &instance_type, &wants).await?;
+    let (lookup, region) = (draft.around.lookup, &draft.desired.region);
+    // What was decided before is there already, or was sold when it was.
+    let fallbacks = if fresh { fallback::fallbacks(lookup, region, &wants, (&instance_type, &zone), named).await? } else { Vec::new() };
+    let (image, image_family) = image(draft, wish, wants.disk).await?;
     Ok(Machine {
         instance_type,
         zone,
@@ -251,18 +288,7 @@ pub(super) async fn machine(draft: &mut Draft<'_>, wish: &Wish<'_>, zones: &[Str
         image_family,
         disk_category: DISK_CATEGORY.to_owned(),
         disk_level: Some(DISK_LEVEL.to_owned()),
-        disk_size,
+        disk_size: wants.disk,
+        fallbacks,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_generation_is_the_families_first_digit() {
-        assert_eq!(generation("ecs.c8i.large"), 8);
-        assert_eq!(generation("ecs.u1-c1m2.large"), 1);
-        assert_eq!(generation("ecs.e-c1m2.large"), 1);
-    }
 }

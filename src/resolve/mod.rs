@@ -11,6 +11,7 @@ pub mod network;
 pub mod outputs;
 pub mod region;
 mod release;
+pub mod select;
 
 use std::collections::BTreeMap;
 
@@ -78,8 +79,11 @@ impl Draft<'_> {
     }
 }
 
-/// Resolves the manifest.
-pub async fn resolve(manifest: &Manifest, around: &Surroundings<'_>) -> Result<Resolved, ResolveError> {
+/// What everything else follows from: the sources, the jobs and the region.
+type Begun<'a> = (Draft<'a>, Vec<(String, app::Project)>, Vec<job::Task<'a>>);
+
+/// Reads the sources and chooses the region.
+fn begin<'a>(manifest: &'a Manifest, around: &'a Surroundings<'a>) -> Result<Begun<'a>, ResolveError> {
     let (desired, bundles) = (Desired::default(), Bundles::at(manifest.base.clone()));
     let mut draft = Draft { manifest, around, desired, bundles, moved: false, passing: release::Passing::new() };
     let (projects, tasks) = (app::projects(manifest)?, job::tasks(manifest)?);
@@ -87,6 +91,12 @@ pub async fn resolve(manifest: &Manifest, around: &Surroundings<'_>) -> Result<R
     draft.desired.region = region::choose(&mut draft, &fetchers.collect::<Vec<_>>());
     let before = around.decided.get(region::KEY).map(|decision| &decision.chosen);
     draft.moved = before.is_some_and(|before| *before != draft.desired.region);
+    Ok((draft, projects, tasks))
+}
+
+/// Resolves the manifest.
+pub async fn resolve(manifest: &Manifest, around: &Surroundings<'_>) -> Result<Resolved, ResolveError> {
+    let (mut draft, projects, tasks) = begin(manifest, around)?;
     let network = network::network(&mut draft).await?;
     for (name, project) in projects {
         app::add(&mut draft, &network, &manifest.apps[&name], project).await?;

@@ -171,6 +171,7 @@ impl ResourceKind for ClusterKind {
             disk_level: pool.disk_level.clone(),
             disk_size: pool.disk_size,
             bandwidth: pool.bandwidth,
+            spot: false,
         };
         let nodes = spec.pools.iter().flat_map(|pool| std::iter::repeat_n(node(pool), usize::try_from(pool.nodes).unwrap_or(0)));
         Some(Priced::Cluster { pro: spec.pro, nodes: nodes.collect() })

@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 use crate::model::address::Address;
 use crate::model::decision::Decision;
 use crate::model::finding::Finding;
+use crate::model::offer::{Fallback, Offer};
 
 /// A resource wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,10 @@ pub struct Desired {
     pub nodes: BTreeMap<Address, Node>,
     /// What serves nothing but runs of jobs, with those runs: once all of them are over it is released.
     pub released: BTreeMap<Address, BTreeSet<Address>>,
+    /// What was compared before something was chosen, by what it is for: `jobs.train`.
+    pub offers: BTreeMap<String, Vec<Offer>>,
+    /// What may be taken for an instance that can't be had, in order.
+    pub fallbacks: BTreeMap<Address, Vec<Fallback>>,
     /// What was chosen, and why.
     pub decisions: BTreeMap<String, Decision>,
     /// What is used without being ours.

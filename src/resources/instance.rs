@@ -20,6 +20,7 @@ use crate::cloud::ecs::instance::{
 use crate::cloud::error::ApiError;
 use crate::model::address::{Address, Kind};
 use crate::model::change::Effect;
+use crate::model::money::Money;
 use crate::model::value::Value;
 
 /// The most identifiers of a DescribeInstances.
@@ -66,6 +67,23 @@ pub struct InstanceSpec {
     /// After how many seconds of its life the cloud itself deletes it, should nobody have done so; never without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release_after: Option<u64>,
+    /// At the price of the market: the cloud takes it back when it needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spot: Option<SpotSpec>,
+}
+
+/// How an instance is bought on the market.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct SpotSpec {
+    /// What an hour of its type may cost at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cap: Option<Money>,
+}
+
+impl SpotSpec {
+    fn strategy(&self) -> &'static str {
+        if self.cap.is_some() { "SpotWithPriceLimit" } else { "SpotAsPriceGo" }
+    }
 }
 
 /// Whether an instance runs.
@@ -296,6 +314,7 @@ impl ResourceKind for InstanceKind {
             power: if attributes.status.starts_with("Stop") { Power::Stopped } else { Power::Running },
             system_disk: spec.system_disk,
             release_after: spec.release_after,
+            spot: spec.spot,
         }
     }
 
@@ -307,6 +326,7 @@ impl ResourceKind for InstanceKind {
             disk_level: spec.system_disk.performance_level.clone(),
             disk_size: spec.system_disk.size,
             bandwidth: spec.bandwidth,
+            spot: spec.spot.is_some(),
         })
     }
 
@@ -342,6 +362,8 @@ impl ResourceKind for InstanceKind {
                 performance_level: spec.system_disk.performance_level.clone(),
             },
             auto_release_time: spec.release_after.and_then(|seconds| release_time(context.clock.now(), seconds)),
+            spot_strategy: spec.spot.as_ref().map(|spot| spot.strategy().to_owned()),
+            spot_price_limit: spec.spot.as_ref().and_then(|spot| spot.cap).map(|cap| cap.amount.normalize()),
             amount: 1,
             client_token: context.token.to_owned(),
             tag: context.tags(),

@@ -131,6 +131,8 @@ pub enum Priced {
         disk_size: u32,
         /// Mbit/s; 0 for no public address.
         bandwidth: u32,
+        /// Whether it is bought at the price of the market.
+        spot: bool,
     },
     /// A cluster: the fee of its control plane, and its nodes.
     Cluster {

@@ -11,6 +11,7 @@ mod job_fc;
 mod job_pai;
 mod life;
 mod plain;
+mod quote;
 mod run;
 mod secret;
 mod stage;

@@ -12,4 +12,5 @@ mod job_fc;
 mod job_pai;
 mod money;
 mod network;
+mod selection;
 mod stage;

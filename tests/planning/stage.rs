@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use aliform::cloud::error::ApiError;
 use aliform::graph::Graph;
@@ -18,7 +18,7 @@ use aliform::plan::make::{Inputs, plan, to_price};
 use aliform::plan::saved::{Basis, Plan};
 use aliform::pricing::clusters::{ClusterFound, Readiness};
 use aliform::pricing::existing::Existing;
-use aliform::pricing::lookup::{ImageFound, InstancePrice, Lookup, LookupError, Offer, PricePart, Shape};
+use aliform::pricing::lookup::{ImageFound, InstancePrice, Lookup, LookupError, PricePart, Shape, Stock};
 use aliform::pricing::quote::quote_all;
 use aliform::pricing::training::{Spec, Training, TrainingImage};
 use aliform::resolve::error::ResolveError;
@@ -26,7 +26,6 @@ use aliform::resolve::{Resolved, Surroundings, resolve};
 use aliform::resources::desired::Desired;
 use aliform::resources::refresh::{Observed, Remembered};
 use async_trait::async_trait;
-use rust_decimal::Decimal;
 use serde_json::{Value as Json, json};
 
 /// A type of the table: name, vCPU, GiB, architecture, price of an hour, zones that have it.
@@ -94,7 +93,16 @@ impl FakeLookup {
 }
 
 fn shape(known: &Type) -> Shape {
-    Shape { instance_type: known.0.to_owned(), vcpu: known.1, memory: known.2.into(), architecture: known.3.to_owned() }
+    // A type with a GPU says so in its family.
+    let gpu = if known.0.contains("gn") { "NVIDIA T4" } else { "" };
+    Shape {
+        instance_type: known.0.to_owned(),
+        vcpu: known.1,
+        memory: known.2.into(),
+        architecture: known.3.to_owned(),
+        gpus: u32::from(!gpu.is_empty()),
+        gpu: gpu.to_owned(),
+    }
 }
 
 fn zones(known: &Type, region: &str) -> Vec<String> {
@@ -103,25 +111,24 @@ fn zones(known: &Type, region: &str) -> Vec<String> {
 
 #[async_trait]
 impl Lookup for FakeLookup {
-    async fn offers(&self, region: &str, vcpu: u32, memory: Decimal) -> Result<Vec<Offer>, LookupError> {
-        self.ask("offers");
-        let fitting = self.types.iter().filter(|known| known.1 == vcpu && Decimal::from(known.2) == memory);
-        let offers = fitting.map(|known| Offer { instance_type: known.0.to_owned(), zones: zones(known, region) });
-        Ok(offers.filter(|offer| !offer.zones.is_empty()).collect())
+    async fn types(&self, _region: &str) -> Result<Arc<Vec<Shape>>, LookupError> {
+        Ok(Arc::new(self.types.iter().map(shape).collect()))
     }
 
-    async fn shapes(&self, _region: &str, vcpu: u32, memory: Decimal) -> Result<Vec<Shape>, LookupError> {
-        let large = self.types.iter().filter(|known| known.1 >= vcpu && Decimal::from(known.2) >= memory && known.3 == "X86");
-        Ok(large.map(shape).collect())
+    async fn stock(&self, region: &str, _spot: bool) -> Result<Arc<Stock>, LookupError> {
+        self.ask("stock");
+        let stock = self.types.iter().map(|known| (known.0.to_owned(), zones(known, region)));
+        Ok(Arc::new(stock.filter(|(_, zones)| !zones.is_empty()).collect()))
     }
 
-    async fn shape(&self, _region: &str, instance_type: &str) -> Result<Option<Shape>, LookupError> {
-        Ok(self.find(instance_type).map(shape))
+    async fn alike(&self, _region: &str, instance_type: &str) -> Result<Vec<String>, LookupError> {
+        let Some(like) = self.find(instance_type) else { return Ok(Vec::new()) };
+        let alike = self.types.iter().filter(|known| (known.1, known.2, known.3) == (like.1, like.2, like.3));
+        Ok(alike.map(|known| known.0.to_owned()).collect())
     }
 
-    async fn zones(&self, region: &str, instance_type: &str) -> Result<Vec<String>, LookupError> {
-        self.ask("zones");
-        Ok(self.find(instance_type).map(|known| zones(known, region)).unwrap_or_default())
+    async fn training_types(&self, _region: &str, among: &[String]) -> Result<BTreeSet<String>, LookupError> {
+        Ok(among.iter().cloned().collect())
     }
 
     async fn image(&self, region: &str, family: &str) -> Result<Option<ImageFound>, LookupError> {

@@ -59,6 +59,8 @@ pub(crate) enum Command {
     Destroy(Destroy),
     /// Run a script once, on a machine that is gone again afterwards
     Run(Run),
+    /// Compare what could run a script, a job or everything in the manifest; nothing is made
+    Quote(Quote),
     /// Show what runs where
     Status,
     /// Show an application's log
@@ -165,8 +167,18 @@ pub(crate) struct Run {
     pub(crate) doing: Doing,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Quote {
+    /// A script, or a job of the manifest; left out, all that the manifest wants
+    #[arg(value_name = "SCRIPT|JOB")]
+    pub(crate) target: Option<String>,
+    /// Several regions are compared with `--region all` or `--region R1,R2`
+    #[command(flatten)]
+    pub(crate) script: Script,
+}
+
 /// What a manifest would say of a script.
-#[derive(Debug, Default, PartialEq, Eq, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Of a script (of a job the manifest says it)")]
 pub(crate) struct Script {
     /// vCPUs, at least
@@ -175,6 +187,15 @@ pub(crate) struct Script {
     /// Memory, at least: `4GiB`
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory: Option<String>,
+    /// Accelerators: `NVIDIA T4`, or `2 x NVIDIA T4`
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) gpu: Option<String>,
+    /// Processors: `x86` or `arm`
+    #[arg(long, value_name = "ARCH")]
+    pub(crate) arch: Option<String>,
+    /// A machine that may be taken back at any time, for less money; with a cap on its price: `--spot="0.5 CNY"`
+    #[arg(long, value_name = "CAP", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) spot: Option<String>,
     /// When it is ended at the latest; 1h unless told otherwise
     #[arg(long, value_name = "DURATION")]
     pub(crate) timeout: Option<String>,
@@ -193,7 +214,7 @@ pub(crate) struct Script {
     /// The container image it runs in, where it runs in one
     #[arg(long, value_name = "IMAGE")]
     pub(crate) image: Option<String>,
-    /// The product that runs it: `ecs`, `fc`, `ack`, `pai`
+    /// The product that runs it: `ecs`, `fc`, `ack` or `pai`; chosen unless told otherwise
     #[arg(long, value_name = "PRODUCT")]
     pub(crate) product: Option<String>,
     /// A name, to tell runs of the same script apart

@@ -1,12 +1,14 @@
 //! Where everything is shown: results on standard output, what accompanies them on standard error, in the form that
 //! was asked for. A reader that goes away is no error.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write, stderr, stdout};
 use std::process::ExitCode;
 
 use aliform::apply::run::Outcome;
 use aliform::model::clock::{Clock, SystemClock};
 use aliform::model::event::{Event, EventSink};
+use aliform::model::offer::Comparison;
 use aliform::plan::saved::Plan;
 use aliform::state::contents::State;
 use serde::Serialize;
@@ -16,6 +18,7 @@ use crate::args::{Format, Global};
 use crate::commands::outputs;
 use crate::error::CommandError;
 use crate::render::ndjson::{self, ErrorContent, Ndjson};
+use crate::render::offers::comparison;
 use crate::render::plan::{PlanOptions, plan};
 use crate::render::progress::Progress;
 use crate::render::receipt::{Receipt, receipt};
@@ -169,6 +172,15 @@ impl Output {
             Format::Json => self.json(shown),
             Format::Ndjson => self.serialised(ndjson::plan_line(shown, &SystemClock.now())),
         }
+    }
+
+    /// Comparisons, by what they are for.
+    pub(crate) fn offers(&self, shown: &BTreeMap<String, Comparison>) {
+        if self.is_json() {
+            return self.json(shown);
+        }
+        let tables: Vec<String> = shown.iter().filter_map(|(name, shown)| comparison(name, shown, &self.style)).collect();
+        self.text(&tables.join("\n"));
     }
 
     /// The end of an apply.

@@ -43,18 +43,11 @@ pub struct Region {
     pub region_id: String,
 }
 
-/// Describes instance types, at most ten by name, or those that pass the filters.
+/// Describes all instance types of all regions, at most 1600 a page.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DescribeInstanceTypes {
-    pub instance_types: Vec<String>,
-    pub minimum_cpu_core_count: Option<u32>,
-    /// GiB.
-    #[schemars(with = "Option<f32>")]
-    pub minimum_memory_size: Option<Decimal>,
-    pub cpu_architecture: Option<String>,
-    #[serde(rename = "GPUSpec")]
-    pub gpu_spec: Option<String>,
+    pub max_results: u32,
     pub next_token: Option<String>,
 }
 
@@ -78,6 +71,9 @@ pub struct InstanceTypes {
 pub struct InstanceType {
     pub instance_type_id: String,
     pub instance_type_family: String,
+    /// `EntryLevel`, `EnterpriseLevel`, `CreditEntryLevel`.
+    #[serde(default)]
+    pub instance_family_level: String,
     pub cpu_core_count: u32,
     /// GiB.
     #[serde(with = "rust_decimal::serde::float")]
@@ -98,8 +94,8 @@ pub struct DescribeAvailableResource {
     /// `InstanceType`.
     pub destination_resource: String,
     pub instance_charge_type: String,
-    pub instance_type: Option<String>,
-    pub zone_id: Option<String>,
+    /// `SpotAsPriceGo` asks for what is left to the market.
+    pub spot_strategy: Option<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -151,17 +147,15 @@ pub struct SupportedResource {
     pub status: String,
 }
 
-/// Asks for types of a shape that are in stock, best first by the strategy.
+/// Asks for types like another that are in stock, best first by the strategy.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DescribeRecommendInstanceType {
     pub region_id: String,
     /// `vpc`.
     pub network_type: String,
-    pub cores: u32,
-    /// GiB.
-    #[schemars(with = "f32")]
-    pub memory: Decimal,
+    /// The type whose like is looked for.
+    pub instance_type: String,
     pub instance_charge_type: String,
     /// `PriceFirst`, `InventoryFirst`, `NewProductFirst`.
     pub priority_strategy: String,
@@ -221,6 +215,8 @@ pub struct DescribePrice {
     /// `Hour`.
     pub price_unit: String,
     pub amount: u32,
+    /// `SpotAsPriceGo` asks for the price of the market.
+    pub spot_strategy: Option<String>,
 }
 
 #[derive(Debug, Default, Serialize, JsonSchema)]

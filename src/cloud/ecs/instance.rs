@@ -2,6 +2,7 @@
 
 #![expect(missing_docs, reason = "the fields carry the API's own names, which its reference explains")]
 
+use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,11 @@ pub struct RunInstances {
     pub system_disk: SystemDisk,
     /// `2026-01-02T03:04:00Z`, at least half an hour away; the cloud deletes it then.
     pub auto_release_time: Option<String>,
+    /// `SpotAsPriceGo` or `SpotWithPriceLimit`; without it, it is nobody's but ours.
+    pub spot_strategy: Option<String>,
+    /// An hour of the type at most, in the account's currency; at most three digits after the point.
+    #[schemars(with = "Option<f32>")]
+    pub spot_price_limit: Option<Decimal>,
     pub amount: u32,
     pub client_token: String,
     pub tag: Vec<Tag>,

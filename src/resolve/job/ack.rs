@@ -139,7 +139,15 @@ async fn made(draft: &mut Draft<'_>, network: &Network, task: &Task<'_>) -> Resu
     let job = task.job;
     let (name, stack) = (job.name.value.clone(), draft.manifest.stack.value.clone());
     let choice = InstanceChoice::Needs(job.needs.clone());
-    let wish = Wish { key: format!("jobs.{name}"), location: &job.name.location, choice: &choice, image: None, disk: None };
+    let wish = Wish {
+        key: format!("jobs.{name}"),
+        location: &job.name.location,
+        choice: &choice,
+        image: None,
+        disk: None,
+        spot: None,
+        seconds: Some(task.limit),
+    };
     let machine = choose::machine(draft, &wish, &network.zones(draft)).await?;
     // The cluster brings the system of its nodes itself.
     let image = format!("jobs.{name}.image[");

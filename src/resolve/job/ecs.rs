@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::{SLACK, Task};
-use crate::manifest::InstanceChoice;
+use crate::manifest::{InstanceChoice, Located, Spot};
 use crate::model::address::{Address, Kind};
+use crate::model::finding::{Finding, Severity};
 use crate::model::value::{Reference, Value};
 use crate::project::scripts::job::{JobSettings, job_scripts};
 use crate::resolve::app::json;
@@ -13,7 +14,7 @@ use crate::resolve::error::ResolveError;
 use crate::resolve::network::Network;
 use crate::resolve::{Draft, release};
 use crate::resources::desired::Node;
-use crate::resources::instance::{DiskSpec, InstanceSpec, Power};
+use crate::resources::instance::{DiskSpec, InstanceSpec, Power, SpotSpec};
 use crate::resources::name;
 use crate::resources::run::RunSpec;
 use crate::resources::security_group::SecurityGroupSpec;
@@ -21,13 +22,37 @@ use crate::resources::security_group::SecurityGroupSpec;
 /// Mbit/s of a machine that has to fetch something.
 const FETCHING: u32 = 50;
 
+/// What a person should know of a machine that is bought on the market.
+fn reclaimable(instance: &Address, spot: &Located<Spot>) -> Finding {
+    let cap = spot.value.cap.map_or_else(
+        || "its price moves with the market".to_owned(),
+        |cap| format!("it goes when the market asks more than {cap} an hour"),
+    );
+    Finding {
+        id: "spot-may-be-reclaimed".to_owned(),
+        severity: Severity::Warning,
+        address: Some(instance.clone()),
+        message: format!("the cloud may take this machine back at any time after its first hour, five minutes after saying so; {cap}"),
+        evidence: None,
+        hint: Some("what is lost then has to run again; leave `spot` out for a machine that stays".to_owned()),
+    }
+}
+
 /// Adds its resources.
 pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_>) -> Result<(), ResolveError> {
     let job = task.job;
     let name = job.name.value.clone();
     let stack = draft.manifest.stack.value.clone();
     let choice = InstanceChoice::Needs(job.needs.clone());
-    let wish = Wish { key: format!("jobs.{name}"), location: &job.name.location, choice: &choice, image: None, disk: None };
+    let wish = Wish {
+        key: format!("jobs.{name}"),
+        location: &job.name.location,
+        choice: &choice,
+        image: None,
+        disk: None,
+        spot: job.spot.as_ref(),
+        seconds: Some(task.limit),
+    };
     let machine = choose::machine(draft, &wish, &network.zones(draft)).await?;
     let (bundle, bucket) = task.add_files(draft);
     let limit = task.limit;
@@ -64,8 +89,11 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_
         bandwidth: if task.fetcher(draft.manifest).fetches().is_some() { FETCHING } else { 0 },
         power: Power::Running,
         release_after: (!job.keep).then_some(limit + SLACK),
+        spot: job.spot.as_ref().map(|spot| SpotSpec { cap: spot.value.cap }),
     };
+    draft.desired.findings.extend(job.spot.as_ref().map(|spot| reclaimable(&instance, spot)));
     draft.desired.nodes.insert(instance.clone(), Node { spec: json(&spec), depends_on });
+    draft.desired.fallbacks.insert(instance.clone(), machine.fallbacks);
 
     let scripts = job_scripts(&JobSettings {
         stack,

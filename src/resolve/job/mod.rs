@@ -16,6 +16,7 @@ use super::app::add_bundle;
 use super::error::ResolveError;
 use super::network::Network;
 use super::region::Fetcher;
+use super::select::product;
 use crate::manifest::{EnvValue, Job, Manifest, Product, Work};
 use crate::model::address::Address;
 use crate::model::secret::SecretSource;
@@ -90,7 +91,7 @@ fn task<'a>(manifest: &'a Manifest, job: &'a Job) -> Result<Task<'a>, ResolveErr
         EnvValue::From(source) => Some((name.clone(), source.value.clone())),
         EnvValue::Plain(_) => None,
     });
-    let limit = job.timeout.as_ref().map_or(DEFAULT_LIMIT, |timeout| timeout.seconds());
+    let limit = limit(job);
     Ok(Task {
         digest: digest(job, &command, &packed.digest, limit),
         job,
@@ -157,9 +158,14 @@ impl Task<'_> {
     }
 }
 
+/// How long a job may run, in seconds.
+pub(super) fn limit(job: &Job) -> u64 {
+    job.timeout.as_ref().map_or(DEFAULT_LIMIT, |timeout| timeout.seconds())
+}
+
 /// Adds the resources of one job.
 pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: Task<'_>) -> Result<(), ResolveError> {
-    match task.job.product.as_ref().map_or(Product::Ecs, |product| product.value) {
+    match product::choose(draft, &network.zones(draft), task.job, task.limit).await? {
         Product::Ecs => ecs::add(draft, network, &task).await,
         Product::Fc => fc::add(draft, &task),
         Product::Ack => ack::add(draft, network, &task).await,

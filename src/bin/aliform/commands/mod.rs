@@ -10,6 +10,7 @@ pub(crate) mod logs;
 pub(crate) mod outputs;
 pub(crate) mod plan;
 pub(crate) mod planning;
+pub(crate) mod quote;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod state;
@@ -41,6 +42,7 @@ async fn dispatch(cli: &Cli, workspace: &Workspace, out: &Output) -> Result<u8, 
         Command::Apply(arguments) => apply::run(workspace, arguments, out).await,
         Command::Destroy(arguments) => destroy::run(workspace, arguments, out).await,
         Command::Run(arguments) => run::run(workspace, arguments, out).await,
+        Command::Quote(arguments) => quote::run(workspace, arguments, out).await,
         Command::Status => status::run(workspace, out).await,
         Command::Logs(arguments) => logs::run(workspace, arguments, out).await,
         Command::Check => check::run(workspace, out).await,

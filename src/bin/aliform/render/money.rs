@@ -1,7 +1,7 @@
 //! Money in words. An unknown price is said to be unknown and never looks like zero.
 
 use aliform::model::cost::{HOURS_A_MONTH, Total};
-use aliform::model::money::Currency;
+use aliform::model::money::{Currency, Money};
 
 /// Digits after the point of money for an hour.
 pub(super) const HOURLY: u32 = 4;
@@ -17,13 +17,16 @@ pub(super) fn amounts(total: &Total, places: u32) -> String {
     if parts.is_empty() { "nothing".to_owned() } else { parts.join(" + ") }
 }
 
+/// An hour of something, `0.2670 CNY/h`.
+pub(super) fn an_hour(money: Money) -> String {
+    let money = money.rounded(HOURLY);
+    format!("{} {}/h", money.amount, money.currency)
+}
+
 /// What a resource costs, in a few words: `0.2670 CNY/h`, `free`, `unknown`, `by usage`.
 pub(super) fn rate(total: &Total) -> String {
     let mut parts: Vec<String> = Vec::new();
-    for money in &total.sums {
-        let money = money.rounded(HOURLY);
-        parts.push(format!("{} {}/h", money.amount, money.currency));
-    }
+    parts.extend(total.sums.iter().map(|money| an_hour(*money)));
     if total.unknown {
         parts.push("unknown".to_owned());
     }

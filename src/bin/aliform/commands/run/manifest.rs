@@ -17,7 +17,7 @@ const FILE: &str = "(the manifest of this run)";
 const LONGEST: usize = 36;
 
 /// The manifest of the run: one job, in a stack of its own.
-pub(super) fn read(workspace: &Workspace, target: &str, script: &Script) -> Result<Manifest, CommandError> {
+pub(in crate::commands) fn read(workspace: &Workspace, target: &str, script: &Script) -> Result<Manifest, CommandError> {
     let is_file = workspace.directory.join(target).is_file();
     // What can't be the name of a job needs no look at a manifest, which may be wrong in matters of its own.
     let named = target.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
@@ -85,10 +85,43 @@ fn name_of(target: &str) -> String {
     name.trim_end_matches('-').to_owned()
 }
 
+/// What the script needs, line by line.
+fn needs(script: &Script) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    lines.extend(script.cpu.map(|cpu| format!("cpu: {cpu}")));
+    lines.extend(script.memory.as_ref().map(|memory| format!("memory: {}", json!(memory))));
+    lines.extend(script.arch.as_ref().map(|arch| format!("arch: {}", json!(arch))));
+    lines.extend(script.gpu.as_ref().map(|gpu| {
+        // `2 x NVIDIA T4`; what is not of that form is a model as a whole.
+        let counted = gpu.split_once(" x ").and_then(|(count, model)| Some((count.trim().parse::<u32>().ok()?, model.trim())));
+        let (count, model) = counted.unwrap_or((1, gpu));
+        format!("gpu: {{ model: {}, count: {count} }}", json!(model))
+    }));
+    if lines.is_empty() {
+        String::new()
+    } else {
+        format!("    needs:\n{}", lines.iter().map(|line| format!("      {line}\n")).collect::<String>())
+    }
+}
+
+/// Anything with those needs, as a manifest.
+pub(in crate::commands) fn anything(workspace: &Workspace, script: &Script) -> Result<Manifest, CommandError> {
+    let name = script.name.clone().unwrap_or_else(|| "quote".to_owned());
+    // What fetches nothing goes where such things go.
+    let script = Script { region: script.region.clone().or_else(|| Some("cn-hangzhou".to_owned())), ..script.clone() };
+    let text = document(&name, "    run: echo quoted\n", &script);
+    manifest::parse(FILE, &text, &workspace.directory).map_err(|complaints| CommandError::diagnostics(translated(complaints)))
+}
+
 /// A script as a manifest.
 fn text(path: &str, script: &Script) -> String {
     let name = script.name.clone().unwrap_or_else(|| name_of(path));
     // A text of JSON is a text of YAML.
+    document(&name, &format!("    script: {}\n", json!(path)), script)
+}
+
+/// A manifest of one job that does that work.
+fn document(name: &str, work: &str, script: &Script) -> String {
     let quoted = |text: &str| json!(text).to_string();
     let mut text = format!("version: 1\nstack: {}\n", quoted(&format!("run-{name}")));
     if let Some(region) = &script.region {
@@ -97,13 +130,10 @@ fn text(path: &str, script: &Script) -> String {
     if let Some(budget) = &script.budget {
         text += &format!("budget: {{ total: {} }}\n", quoted(budget));
     }
-    text += &format!("jobs:\n  {}:\n    script: {}\n", quoted(&name), quoted(path));
-    if let Some(cpu) = script.cpu {
-        text += &format!("    needs:\n      cpu: {cpu}\n");
-    }
-    if let Some(memory) = &script.memory {
-        let needs = if script.cpu.is_some() { "" } else { "    needs:\n" };
-        text += &format!("{needs}      memory: {}\n", quoted(memory));
+    text += &format!("jobs:\n  {}:\n{work}", quoted(name));
+    text += &needs(script);
+    if let Some(cap) = &script.spot {
+        text += &if cap == "true" { "    spot: true\n".to_owned() } else { format!("    spot: {{ cap: {} }}\n", quoted(cap)) };
     }
     for (key, value) in [("timeout", &script.timeout), ("product", &script.product), ("image", &script.image)] {
         if let Some(value) = value {
@@ -144,6 +174,9 @@ mod tests {
         let script = Script {
             cpu: Some(2),
             memory: Some("4GiB".to_owned()),
+            gpu: Some("2 x NVIDIA T4".to_owned()),
+            arch: Some("x86".to_owned()),
+            spot: Some("0.5 CNY".to_owned()),
             env: vec!["A=b: \"c\" # d=e".to_owned(), "TOKEN".to_owned()],
             fetch: vec!["my model/".to_owned()],
             ..Script::default()
@@ -152,6 +185,10 @@ mod tests {
         assert_eq!(manifest.stack.value, "run-it-s--a");
         let job = &manifest.jobs["it-s--a"];
         assert_eq!((job.needs.cpu, job.outputs[0].value.as_str()), (Some(2), "my model/"));
+        let gpu = job.needs.gpu.as_ref().unwrap();
+        assert_eq!((gpu.count, gpu.model.as_ref().unwrap().value.as_str()), (2, "NVIDIA T4"));
+        assert_eq!(job.needs.architecture.as_ref().unwrap().value, manifest::Architecture::X86);
+        assert_eq!(job.spot.as_ref().unwrap().cap.unwrap().to_string(), "0.5 CNY");
         assert!(matches!(&job.env["A"], manifest::EnvValue::Plain(text) if text.value == "b: \"c\" # d=e"));
         assert!(matches!(&job.env["TOKEN"], manifest::EnvValue::From(source) if source.value.variable == "TOKEN"));
     }

@@ -1,6 +1,6 @@
 //! `aliform run`: one script or job, run on a machine that is gone again afterwards, and a receipt of it.
 
-mod manifest;
+pub(super) mod manifest;
 mod watch;
 
 use aliform::manifest::{Job, Manifest, Work};

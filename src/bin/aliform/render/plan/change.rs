@@ -42,6 +42,7 @@ pub(super) fn block(change: &Change, plan: &Plan, scripts: &mut Scripts, options
         let runs: Vec<String> = runs.iter().map(ToString::to_string).collect();
         lines.push(format!("{INDENT}{}", style.paint(Role::Dim, &format!("released when {} is over, however it ends", runs.join(", ")))));
     }
+    lines.extend(fallbacks(change, plan).map(|line| format!("{INDENT}{}", style.paint(Role::Dim, &line))));
     for effect in &change.effects {
         lines.push(format!("{INDENT}{}", style.paint(Role::Warning, &format!("! {}", one_line(effect)))));
     }
@@ -59,6 +60,23 @@ pub(super) fn block(change: &Change, plan: &Plan, scripts: &mut Scripts, options
         lines.extend(body.into_iter().map(|line| format!("{INDENT}  {line}").trim_end().to_owned()));
     }
     lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+/// What is taken where the chosen one is sold out: zones of the same type, then other types.
+fn fallbacks(change: &Change, plan: &Plan) -> Option<String> {
+    let list = plan.fallbacks.get(&change.address)?;
+    let mut said: Vec<(&str, Vec<&str>, String)> = Vec::new();
+    for fallback in list {
+        let price = money::an_hour(fallback.hourly);
+        // The plan names its region: `-h` of `cn-hangzhou-h` says the rest.
+        let zone = fallback.zone.strip_prefix(plan.region.as_str()).unwrap_or(&fallback.zone);
+        match said.last_mut() {
+            Some((name, zones, known)) if *name == fallback.instance_type && *known == price => zones.push(zone),
+            _ => said.push((&fallback.instance_type, vec![zone], price)),
+        }
+    }
+    let words = said.iter().map(|(name, zones, price)| format!("{} in {} ({price})", one_line(name), one_line(&zones.join(" "))));
+    Some(format!("if it is sold out: {}", words.collect::<Vec<_>>().join("; ")))
 }
 
 fn price(change: &Change) -> String {

@@ -22,6 +22,7 @@ use aliform::plan::saved::Plan;
 
 use self::scripts::Scripts;
 use super::money;
+use super::offers::offers;
 use super::style::{Role, Style, one_line};
 
 /// How much of a plan is shown.
@@ -41,6 +42,7 @@ pub(crate) fn plan(plan: &Plan, options: &PlanOptions<'_>, style: &Style) -> Str
     sections.extend(Some(join(&blocks)).filter(|text| !text.is_empty()));
     sections.extend(scripts.section(style));
     sections.extend(notes::decisions(plan, options, style));
+    sections.extend(plan.offers.iter().filter_map(|(name, list)| offers(name, list, style)));
     sections.extend(notes::used(plan, style));
     sections.extend(notes::findings(plan, style));
     sections.extend(cost::section(plan, style));
