@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::Draft;
 use super::choose::{self, Machine, Wish};
-use super::error::ResolveError;
+use super::error::{ResolveError, refused};
 use super::network::Network;
 use super::region::Fetcher;
 use crate::manifest::{App, EnvValue, InstanceChoice, Manifest, OnFailure, Source};
@@ -19,7 +19,10 @@ use crate::model::runtime::Runtime;
 use crate::model::value::{Reference, Value};
 use crate::pricing::existing::Existing;
 use crate::project::bundle::{Bundle, pack};
+use crate::project::checks::Scripts as Checks;
+use crate::project::code::{Language, Script};
 use crate::project::detect::detect;
+use crate::project::fetches::{Ground, fetches};
 use crate::project::scripts::{AppSettings, PackageManager, Scripts, scripts};
 use crate::resources::bucket::BucketSpec;
 use crate::resources::bundle::BundleSpec;
@@ -67,10 +70,31 @@ pub(super) fn json<T: Serialize>(spec: &T) -> Json {
 }
 
 impl Project {
-    /// What the choice of a region looks at.
-    pub(super) fn fetcher(&self, app: &str) -> Fetcher<'_> {
-        Fetcher { who: format!("app `{app}`"), folder: &self.folder, commands: &self.commands }
+    /// Its commands as they can be looked into.
+    fn scripts(&self) -> Vec<Script> {
+        let one = |(command, place): &(String, String)| {
+            let (file, line) = place.rsplit_once(':').and_then(|(file, line)| Some((file, line.parse().ok()?))).unwrap_or((place, 0));
+            Checks::of(Script::commands(command, file, line), &self.folder).all
+        };
+        // What its code fetches once it serves is its own matter.
+        self.commands.iter().flat_map(one).filter(|script| script.language == Language::Shell).collect()
     }
+
+    /// What the choice of a region looks at.
+    pub(super) fn fetcher(&self, app: &App) -> Fetcher {
+        let environment = plain(&app.env);
+        let ground = Ground { folder: &self.folder, environment: &environment };
+        Fetcher { who: format!("app `{}`", app.name.value), fetches: fetches(&self.scripts(), ground) }
+    }
+}
+
+/// The variables that are no secrets.
+pub(super) fn plain(env: &BTreeMap<String, EnvValue>) -> BTreeMap<String, String> {
+    let plain = env.iter().filter_map(|(name, value)| match value {
+        EnvValue::Plain(text) => Some((name.clone(), text.value.clone())),
+        EnvValue::From(_) => None,
+    });
+    plain.collect()
 }
 
 fn project(app: &App) -> Result<Project, ResolveError> {
@@ -132,7 +156,7 @@ pub(super) fn projects(manifest: &Manifest) -> Result<Vec<(String, Project)>, Re
     manifest.apps.iter().map(|(name, app)| Ok((name.clone(), project(app)?))).collect()
 }
 
-fn package_manager(image_family: &str) -> PackageManager {
+pub(super) fn package_manager(image_family: &str) -> PackageManager {
     if image_family.contains("ubuntu") || image_family.contains("debian") {
         PackageManager::Apt
     } else if ["linux_2_", "centos_7", "centos_6", "anolisos_7"].iter().any(|old| image_family.contains(old)) {
@@ -194,6 +218,8 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, app: &App, pro
                 seconds: None,
             };
             let machine = choose::machine(draft, &wish, &network.zones(draft)).await?;
+            let all = Checks::from(project.scripts());
+            refused(all.unfit(&machine.image_family, package_manager(&machine.image_family)))?;
             let (group, group_address) = add_security_group(draft, network, app, project.port);
             let hosts =
                 (1..=app.replicas).map(|number| add_instance(draft, network, app, &machine, (&group, &group_address), number)).collect();

@@ -1,6 +1,6 @@
 //! What can go wrong between a good manifest and a graph of resources.
 
-use crate::model::diagnostic::Location;
+use crate::model::diagnostic::{Diagnostic, Location};
 use crate::pricing::lookup::LookupError;
 use crate::project::bundle::PackError;
 use crate::project::detect::DetectError;
@@ -41,6 +41,14 @@ pub enum ResolveError {
         /// What to do.
         hint: String,
     },
+    /// Scripts that can't do what they are for.
+    #[error("{}", .0.iter().map(|complaint| complaint.message.as_str()).collect::<Vec<_>>().join("; "))]
+    Scripts(Vec<Diagnostic>),
+}
+
+/// Refuses scripts that there are complaints about.
+pub(super) fn refused(complaints: Vec<Diagnostic>) -> Result<(), ResolveError> {
+    if complaints.is_empty() { Ok(()) } else { Err(ResolveError::Scripts(complaints)) }
 }
 
 impl ResolveError {
@@ -48,6 +56,7 @@ impl ResolveError {
     pub fn location(&self) -> Option<&Location> {
         match self {
             ResolveError::Lookup(_) => None,
+            ResolveError::Scripts(complaints) => complaints.first()?.location.as_ref(),
             ResolveError::Detect { location, .. } | ResolveError::Pack { location, .. } | ResolveError::Impossible { location, .. } => {
                 Some(location)
             }
@@ -61,6 +70,7 @@ impl ResolveError {
             ResolveError::Detect { .. } => "source-not-understood",
             ResolveError::Pack { .. } => "source-not-packed",
             ResolveError::Impossible { .. } => "cannot-be-had",
+            ResolveError::Scripts(complaints) => complaints.first().map_or("script", |complaint| complaint.code),
         }
     }
 
@@ -68,6 +78,7 @@ impl ResolveError {
     pub fn hint(&self) -> Option<String> {
         match self {
             ResolveError::Impossible { hint, .. } => Some(hint.clone()),
+            ResolveError::Scripts(complaints) => complaints.first()?.hints.first().cloned(),
             ResolveError::Detect { .. } => Some("name `runtime:` or `start:` in the manifest".to_owned()),
             _ => None,
         }

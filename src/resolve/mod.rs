@@ -87,8 +87,9 @@ fn begin<'a>(manifest: &'a Manifest, around: &'a Surroundings<'a>) -> Result<Beg
     let (desired, bundles) = (Desired::default(), Bundles::at(manifest.base.clone()));
     let mut draft = Draft { manifest, around, desired, bundles, moved: false, passing: release::Passing::new() };
     let (projects, tasks) = (app::projects(manifest)?, job::tasks(manifest)?);
-    let fetchers = projects.iter().map(|(name, project)| project.fetcher(name)).chain(tasks.iter().map(|task| task.fetcher(manifest)));
-    draft.desired.region = region::choose(&mut draft, &fetchers.collect::<Vec<_>>());
+    let apps = projects.iter().map(|(name, project)| project.fetcher(&manifest.apps[name]));
+    let fetchers: Vec<region::Fetcher> = apps.chain(tasks.iter().map(job::Task::fetcher)).collect();
+    draft.desired.region = region::choose(&mut draft, &fetchers);
     let before = around.decided.get(region::KEY).map(|decision| &decision.chosen);
     draft.moved = before.is_some_and(|before| *before != draft.desired.region);
     Ok((draft, projects, tasks))

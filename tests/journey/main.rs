@@ -13,6 +13,7 @@ mod life;
 mod plain;
 mod quote;
 mod run;
+mod script;
 mod secret;
 mod stage;
 mod two;

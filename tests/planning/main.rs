@@ -12,5 +12,7 @@ mod job_fc;
 mod job_pai;
 mod money;
 mod network;
+mod region;
+mod script;
 mod selection;
 mod stage;

@@ -129,7 +129,7 @@ pub(crate) struct Apply {
     pub(crate) planning: Planning,
     #[command(flatten)]
     pub(crate) doing: Doing,
-    /// Accept a risk that has to be accepted by name, `existing-instance`
+    /// Accept a risk that has to be accepted by name: `existing-instance`, `no-training-entry`
     #[arg(long, value_name = "RISK")]
     pub(crate) accept: Vec<String>,
 }
@@ -160,6 +160,9 @@ pub(crate) struct Run {
     /// If it fails, keep what it ran on, which goes on costing money
     #[arg(long)]
     pub(crate) keep_on_failure: bool,
+    /// Accept a risk that has to be accepted by name: `no-training-entry`
+    #[arg(long, value_name = "RISK")]
+    pub(crate) accept: Vec<String>,
     /// Release what a run left; its receipt names the stack
     #[arg(long, value_name = "STACK", conflicts_with = "target")]
     pub(crate) release: Option<String>,

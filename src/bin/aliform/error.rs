@@ -100,6 +100,9 @@ impl From<aliform::plan::make::PlanError> for CommandError {
 
 impl From<aliform::resolve::error::ResolveError> for CommandError {
     fn from(error: aliform::resolve::error::ResolveError) -> Self {
+        if let aliform::resolve::error::ResolveError::Scripts(complaints) = error {
+            return CommandError::diagnostics(complaints);
+        }
         let Some(location) = error.location().cloned() else { return CommandError::failed(error.to_string()) };
         let hints = error.hint().into_iter().collect();
         CommandError::diagnostics(vec![Diagnostic { code: error.code(), message: error.to_string(), location: Some(location), hints }])

@@ -8,7 +8,7 @@ use crate::model::address::{Address, Kind};
 use crate::model::finding::{Finding, Severity};
 use crate::model::value::{Reference, Value};
 use crate::project::scripts::job::{JobSettings, job_scripts};
-use crate::resolve::app::json;
+use crate::resolve::app::{json, package_manager};
 use crate::resolve::choose::{self, Wish};
 use crate::resolve::error::ResolveError;
 use crate::resolve::network::Network;
@@ -54,6 +54,7 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_
         seconds: Some(task.limit),
     };
     let machine = choose::machine(draft, &wish, &network.zones(draft)).await?;
+    task.check_image(&machine.image_family, package_manager(&machine.image_family))?;
     let (bundle, bucket) = task.add_files(draft);
     let limit = task.limit;
     let run = Address::new(Kind::Run, &name);
@@ -86,7 +87,7 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_
             performance_level: machine.disk_level.clone(),
             size: machine.disk_size,
         },
-        bandwidth: if task.fetcher(draft.manifest).fetches().is_some() { FETCHING } else { 0 },
+        bandwidth: if task.fetcher().fetches().is_some() { FETCHING } else { 0 },
         power: Power::Running,
         release_after: (!job.keep).then_some(limit + SLACK),
         spot: job.spot.as_ref().map(|spot| SpotSpec { cap: spot.value.cap }),

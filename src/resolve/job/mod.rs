@@ -12,15 +12,21 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use super::Draft;
-use super::app::add_bundle;
-use super::error::ResolveError;
+use super::app::{add_bundle, plain};
+use super::error::{ResolveError, refused};
 use super::network::Network;
 use super::region::Fetcher;
 use super::select::product;
 use crate::manifest::{EnvValue, Job, Manifest, Product, Work};
 use crate::model::address::Address;
+use crate::model::diagnostic::Location;
+use crate::model::finding::Finding;
 use crate::model::secret::SecretSource;
 use crate::project::bundle::{Bundle, pack};
+use crate::project::checks::{Provided, Scripts};
+use crate::project::code::Script;
+use crate::project::fetches::{Fetch, Ground, fetches};
+use crate::project::scripts::PackageManager;
 
 /// How long a job may run that says nothing of it, in seconds.
 const DEFAULT_LIMIT: u64 = 3600;
@@ -43,8 +49,12 @@ pub(super) struct Task<'a> {
     outputs: Vec<String>,
     /// What tells this run from others.
     digest: String,
-    /// What it runs, with the place of each line.
-    pub(super) commands: Vec<(String, String)>,
+    /// What it runs, as it can be looked into.
+    scripts: Scripts,
+    /// What a person should know of that.
+    findings: Vec<Finding>,
+    /// What it fetches.
+    fetches: Vec<Fetch>,
 }
 
 fn impossible(job: &Job, message: String, hint: &str) -> ResolveError {
@@ -66,27 +76,37 @@ fn task<'a>(manifest: &'a Manifest, job: &'a Job) -> Result<Task<'a>, ResolveErr
         app: name.clone(),
         source: Box::new(source),
     })?;
-    let place = |line: u32, file: &str| format!("{file}:{line}");
-    let (command, mut commands) = match &job.work {
-        Work::Run(text) => (text.value.clone(), vec![(text.value.clone(), place(text.location.line, &text.location.file))]),
+    let (command, first) = match &job.work {
+        Work::Run(text) => (text.value.clone(), Script::commands(&text.value, &text.location.file, first_line(&text.location))),
         Work::Script(path) => {
             let base = manifest.base.canonicalize().unwrap_or_else(|_| manifest.base.clone());
             let relative = path.value.strip_prefix(&base).unwrap_or(&path.value).display().to_string();
-            let text = std::fs::read_to_string(&path.value).unwrap_or_default();
-            let lines = text
-                .lines()
-                .enumerate()
-                .map(|(number, line)| (line.to_owned(), place(u32::try_from(number + 1).unwrap_or(u32::MAX), &relative)));
-            (interpreted(&relative, &text), lines.filter(|(line, _)| !line.trim_start().starts_with('#')).collect())
+            let text = std::fs::read(&path.value).map_err(|error| {
+                impossible(job, format!("the script `{relative}` can't be read: {error}"), "look at who may read it; nothing was created")
+            })?;
+            let text = String::from_utf8_lossy(&text).into_owned();
+            (interpreted(&relative, &text), Script::file(&relative, &text))
         }
     };
+    let mut scripts = Scripts::of(first, &manifest.base);
+    refused(scripts.complaints())?;
+    let provided = match job.product.as_ref().map(|product| product.value) {
+        Some(Product::Pai) => Provided::Frameworks,
+        Some(Product::Ack) => Provided::Unknown,
+        _ => Provided::Nothing,
+    };
+    let findings = scripts.findings(&manifest.base, provided);
     if packed.files.iter().any(|file| file.path == "requirements.txt") {
-        commands.push(("pip install -r requirements.txt".to_owned(), "requirements.txt".to_owned()));
+        // The runner installs it before anything else.
+        let text = std::fs::read_to_string(manifest.base.join("requirements.txt")).unwrap_or_default();
+        let named = |line: &str| line.trim().starts_with(|c: char| c.is_ascii_alphanumeric());
+        if let Some(line) = text.lines().position(named) {
+            let line = u32::try_from(line + 1).unwrap_or(u32::MAX);
+            scripts.all.insert(0, Script::commands("pip install -r requirements.txt", "requirements.txt", line));
+        }
     }
-    let plain = job.env.iter().filter_map(|(name, value)| match value {
-        EnvValue::Plain(text) => Some((name.clone(), text.value.clone())),
-        EnvValue::From(_) => None,
-    });
+    let plain = plain(&job.env);
+    let fetches = fetches(&scripts.all, Ground { folder: &manifest.base, environment: &plain });
     let secrets = job.env.iter().filter_map(|(name, value)| match value {
         EnvValue::From(source) => Some((name.clone(), source.value.clone())),
         EnvValue::Plain(_) => None,
@@ -98,11 +118,19 @@ fn task<'a>(manifest: &'a Manifest, job: &'a Job) -> Result<Task<'a>, ResolveErr
         command,
         bundle: packed,
         limit,
-        plain: plain.collect(),
+        plain,
         secrets: secrets.collect(),
         outputs: job.outputs.iter().map(|output| output.value.clone()).collect(),
-        commands,
+        scripts,
+        findings,
+        fetches,
     })
+}
+
+/// The line of the manifest on which a text begins: a block begins behind its mark.
+fn first_line(location: &Location) -> u32 {
+    let block = location.text.trim_end().trim_end_matches(['-', '+']).ends_with(['|', '>']);
+    location.line + u32::from(block)
 }
 
 /// What tells this run from others.
@@ -146,13 +174,18 @@ fn interpreted(path: &str, text: &str) -> String {
 
 impl Task<'_> {
     /// What the choice of a region looks at.
-    pub(super) fn fetcher<'b>(&'b self, manifest: &'b Manifest) -> Fetcher<'b> {
-        Fetcher { who: format!("job `{}`", self.job.name.value), folder: &manifest.base, commands: &self.commands }
+    pub(super) fn fetcher(&self) -> Fetcher {
+        Fetcher { who: format!("job `{}`", self.job.name.value), fetches: self.fetches.clone() }
+    }
+
+    /// Refuses scripts that install with another package manager than that of the image they run on.
+    fn check_image(&self, image: &str, manager: PackageManager) -> Result<(), ResolveError> {
+        refused(self.scripts.unfit(image, manager))
     }
 
     /// Adds its files: the address of the bundle, and that of the bucket it lies in.
     fn add_files(&self, draft: &mut Draft<'_>) -> (Address, Address) {
-        draft.desired.findings.extend(self.bundle.findings.iter().cloned());
+        draft.desired.findings.extend(self.bundle.findings.iter().chain(&self.findings).cloned());
         draft.bundles.keep(self.bundle.digest.clone(), self.bundle.archive.clone());
         add_bundle(draft, &self.job.name.value, &self.bundle)
     }

@@ -23,7 +23,7 @@ use crate::output::Output;
 use crate::workspace::{Client, Workspace, clock};
 
 /// Risks that have to be accepted by name.
-const BY_NAME: &[&str] = &["existing-instance"];
+const BY_NAME: &[&str] = &["existing-instance", "no-training-entry"];
 
 pub(crate) async fn run(workspace: &Workspace, arguments: &args::Apply, out: &Output) -> Result<u8, CommandError> {
     let manifest = workspace.load()?;
@@ -136,7 +136,10 @@ fn gate(plan: &Plan, accepted: &[String]) -> Result<(), CommandError> {
     });
     match open {
         Some(finding) => {
-            Err(CommandError::new(POLICY, finding.message.clone()).hint(format!("accept the risk with `--accept {}`", finding.id)))
+            let place = finding.evidence.as_ref().map(|evidence| format!(" ({}:{})", evidence.file, evidence.line)).unwrap_or_default();
+            let mut error = CommandError::new(POLICY, format!("{}{place}", finding.message));
+            error.hints.extend(finding.hint.clone());
+            Err(error.hint(format!("accept the risk with `--accept {}`", finding.id)))
         }
         None => Ok(()),
     }

@@ -65,7 +65,7 @@ async fn once(
     if arguments.keep_on_failure {
         out.note("If the job fails, what it runs on is not released (`--keep-on-failure`) and goes on costing money.");
     }
-    review(workspace, &made, arguments.doing.auto_approve || made.plan.is_empty(), &[], out)?;
+    review(workspace, &made, arguments.doing.auto_approve || made.plan.is_empty(), &arguments.accept, out)?;
     let clock = clock();
     let watch = Watch::new(out.events(), &*clock, &before);
     let how = Performing { events: &watch, parallelism: arguments.doing.parallelism, keep_failed: arguments.keep_on_failure };
