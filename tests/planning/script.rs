@@ -40,7 +40,7 @@ fn what_can_not_run_is_stopped_with_its_place() {
         (SHELL, &[("work.sh", "echo 1\napt-get install -y jq\n")], "wrong-package-manager work.sh:2"),
         (SHELL, &[("work.sh", "sh lib/deep.sh\n"), ("lib/deep.sh", "\nsudo apt update\n")], "wrong-package-manager lib/deep.sh:2"),
         (SCRIPT, &[("work.py", "import os\nos.system('apt-get install -y ffmpeg')\n")], "wrong-package-manager work.py:2"),
-        ("    run: |\n      # later\n", &[], "script-does-nothing aliform.yaml:6"),
+        ("    run: |\n      # later\n", &[], "script-does-nothing aliform.yaml:7"),
         ("    run: python3 train.py --epochs 3\n", &[], "script-missing aliform.yaml:6"),
         ("    run: python3 train.py\n", &[("train.py", "pass\n")], "script-does-nothing train.py:1"),
     ] {
