@@ -168,6 +168,7 @@ mod tests {
             wanted: BTreeMap::new(),
             released: BTreeMap::new(),
             offers: BTreeMap::new(),
+            standby: BTreeMap::new(),
             fallbacks: BTreeMap::new(),
             decisions: BTreeMap::new(),
             used: Vec::new(),

@@ -6,6 +6,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 
+use super::fallback::{self, Deferred};
 use super::order::{self, Phase, Step};
 use super::remember;
 use super::step::{self, Making, StepError};
@@ -31,6 +32,8 @@ pub struct Outcome {
     pub failed: Vec<(Address, String)>,
     /// Steps not begun, since something before them failed or the user stopped.
     pub skipped: usize,
+    /// Instances that failed since nothing of what was approved is to be had.
+    pub sold_out: Vec<Address>,
     /// Whether the user stopped it.
     pub interrupted: bool,
 }
@@ -72,24 +75,83 @@ fn refuse(world: &World<'_>, graph: &Graph<Step>, missing: Vec<(Address, Action,
 /// what is under way is finished.
 pub async fn apply(world: &World<'_>, plan: &Plan, concurrency: usize, stop: watch::Receiver<bool>) -> Result<Outcome, ApplyError> {
     let graph = order::steps(plan, &world.store.state())?;
-    let changes: BTreeMap<&Address, &Change> = plan.changes.iter().map(|change| (&change.address, change)).collect();
     world.events.emit(Event::ApplyStarted { steps: graph.len() });
     let missing = missing(world, plan);
     if !missing.is_empty() {
         return Ok(refuse(world, &graph, missing));
     }
     remember::take_over(world.store, plan).await?;
+    let mut progress = Progress::default();
+    let mut held = pass(world, plan, &graph, concurrency, &stop, &mut progress).await?;
+    let (mut plan_left, mut graph_left) = (plan.clone(), graph);
+    while !held.deferred.is_empty() {
+        let stopped = *stop.borrow();
+        progress.outcome.interrupted |= stopped;
+        let rest = fallback::rest(world, plan, &plan_left, &graph_left, held.deferred, held.steps, stopped).await?;
+        if stopped {
+            progress.stopped += rest.failed.len();
+        } else {
+            progress.outcome.sold_out.extend(rest.failed.iter().map(|(address, _)| address.clone()));
+        }
+        progress.outcome.failed.extend(rest.failed);
+        progress.outcome.skipped += rest.skipped;
+        plan_left = rest.plan;
+        graph_left = order::steps(&plan_left, &world.store.state())?;
+        held = pass(world, &plan_left, &graph_left, concurrency, &stop, &mut progress).await?;
+    }
+    let Progress { mut outcome, stopped, abandoned, left } = progress;
+    outcome.skipped += left;
+    // Whoever asked to stop when the last step was under way stopped nothing.
+    outcome.interrupted &= stopped > 0 || abandoned || left > 0;
+    world.events.emit(Event::ApplyFinished { done: outcome.done, failed: outcome.failed.len(), skipped: outcome.skipped });
+    remember::let_go(world.store, plan).await?;
+    world.store.finish()?;
+    Ok(outcome)
+}
+
+/// How far an apply is.
+#[derive(Default)]
+struct Progress {
+    outcome: Outcome,
+    /// How many steps were given up since the user stopped.
+    stopped: usize,
+    /// Whether a run was left since the user stopped.
+    abandoned: bool,
+    /// How many steps were never begun without anything having failed.
+    left: usize,
+}
+
+/// What a pass left open.
+#[derive(Default)]
+struct Held {
+    /// What could not be had where the plan wanted it.
+    deferred: Vec<Deferred>,
+    /// Those steps, and those that wait for them.
+    steps: BTreeSet<Step>,
+}
+
+/// Takes the steps of a plan as far as they can be taken.
+async fn pass(
+    world: &World<'_>,
+    plan: &Plan,
+    graph: &Graph<Step>,
+    concurrency: usize,
+    stop: &watch::Receiver<bool>,
+    progress: &mut Progress,
+) -> Result<Held, ApplyError> {
+    let changes: BTreeMap<&Address, &Change> = plan.changes.iter().map(|change| (&change.address, change)).collect();
     let mut waiting: BTreeMap<&Step, usize> = graph.nodes().map(|step| (step, graph.dependencies_of(step).len())).collect();
     let mut ready: BTreeSet<&Step> = waiting.iter().filter(|(_, count)| **count == 0).map(|(step, _)| *step).collect();
     let mut running = FuturesUnordered::new();
-    let mut outcome = Outcome::default();
-    let (mut stopped, mut abandoned) = (0, false);
+    let mut held = Held::default();
+    let outcome = &mut progress.outcome;
+    let mut given_up_for = false;
     loop {
-        if *stop.borrow() && !outcome.interrupted {
-            outcome.interrupted = true;
+        if *stop.borrow() && !given_up_for {
+            (outcome.interrupted, given_up_for) = (true, true);
             // What was there for a run only is released all the same: nobody shall pay for it.
-            let given_up = give_up(&graph, &mut waiting, &mut ready);
-            (stopped, outcome.skipped) = (stopped + given_up, outcome.skipped + given_up);
+            let given_up = give_up(graph, &mut waiting, &mut ready);
+            (progress.stopped, outcome.skipped) = (progress.stopped + given_up, outcome.skipped + given_up);
         }
         while running.len() < concurrency {
             let Some(step) = ready.pop_first() else { break };
@@ -111,29 +173,33 @@ pub async fn apply(world: &World<'_>, plan: &Plan, concurrency: usize, stop: wat
             }
             Err(StepError::State(error)) => return Err(error.into()),
             Err(StepError::Resource(error)) => {
-                stopped += usize::from(matches!(error, ResourceError::Stopped));
+                let shortage = (step.phase == Phase::Make).then(|| fallback::shortage(world, plan, &step.address, &error)).flatten();
+                if let Some(shortage) = shortage {
+                    world.store.remember_shortage(shortage)?;
+                    if fallback::may_stand_in(plan, &step.address) {
+                        held.deferred.push(Deferred { address: step.address.clone(), error });
+                        held.steps.extend(fallback::hold_back(graph, &mut waiting, &mut ready, step));
+                        continue;
+                    }
+                    outcome.sold_out.push(step.address.clone());
+                }
+                progress.stopped += usize::from(matches!(error, ResourceError::Stopped));
                 outcome.failed.push((step.address.clone(), error.to_string()));
                 let because = format!("`{}` failed", step.address);
                 if step.phase == Phase::Make && is_passing_run(plan, &step.address) {
                     if *stop.borrow() {
                         // It was left; who stopped it wants nothing kept.
-                        abandoned = true;
+                        progress.abandoned = true;
                     } else if world.keep_failed {
                         outcome.skipped += hold(world, plan, &mut waiting, &mut ready, &step.address);
                     }
                 }
-                outcome.skipped += skip(world, &graph, &mut waiting, &mut ready, step, &because);
+                outcome.skipped += skip(world, graph, &mut waiting, &mut ready, step, &because);
             }
         }
     }
-    outcome.skipped += waiting.len();
-    // Whoever asked to stop when the last step was under way stopped nothing.
-    outcome.interrupted &= stopped > 0 || abandoned || !waiting.is_empty();
-    drop(running);
-    world.events.emit(Event::ApplyFinished { done: outcome.done, failed: outcome.failed.len(), skipped: outcome.skipped });
-    remember::let_go(world.store, plan).await?;
-    world.store.finish()?;
-    Ok(outcome)
+    progress.left += waiting.len();
+    Ok(held)
 }
 
 /// Counts a step as over for those that wait for it however it ends; gives back those that wait for its success.
@@ -262,6 +328,11 @@ async fn perform<'a>(
             let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             world.events.emit(Event::StepFinished { address: address.clone(), action, milliseconds });
         }
+        // Whether it failed is not settled as long as something may stand in for it.
+        Err(StepError::Resource(error))
+            if step.phase == Phase::Make
+                && fallback::may_stand_in(plan, address)
+                && fallback::shortage(world, plan, address, error).is_some() => {}
         Err(StepError::Resource(error)) => {
             let explanation = error.output().and_then(world.explain);
             if let Some(output) = error.output().filter(|output| !output.is_empty()) {

@@ -19,6 +19,7 @@ pub mod limit;
 pub mod oss;
 pub mod permission;
 pub mod retry;
+pub mod scope;
 pub mod sign;
 pub mod sts;
 pub mod vpc;

@@ -92,6 +92,17 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         hint: Option<String>,
     },
+    /// The chosen instance can't be had; one that was approved to stand in for it is made instead.
+    StepFellBack {
+        /// The resource.
+        address: Address,
+        /// The zone it will stand in.
+        zone: String,
+        /// The type it will have.
+        instance_type: String,
+        /// What the cloud said of the chosen one.
+        because: String,
+    },
     /// A step was not begun.
     StepSkipped {
         /// The resource.

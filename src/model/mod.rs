@@ -16,5 +16,6 @@ pub mod offer;
 pub mod region;
 pub mod runtime;
 pub mod secret;
+pub mod shortage;
 pub mod units;
 pub mod value;

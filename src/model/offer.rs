@@ -4,6 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::address::Address;
 use super::decision::Rejected;
 use super::money::Money;
 use super::units::Size;
@@ -75,4 +76,10 @@ pub struct Fallback {
     pub hourly: Money,
     /// What speaks for it and what it costs more: a lower-case fragment.
     pub because: String,
+}
+
+/// The name of the decision that an instance stands elsewhere than where the zone and type chosen for it would put it:
+/// a fallback was taken. Its answer is the zone and the type, a space between them.
+pub fn place_key(address: &Address, zone: &str, instance_type: &str) -> String {
+    format!("place[{address}][{zone} {instance_type}]")
 }

@@ -15,10 +15,11 @@ use crate::model::change::{Action, Change, Effect, FieldDiff, Reason};
 use crate::model::cost::{Charge, Cost, CostLine, Total};
 use crate::model::finding::{Finding, Severity};
 use crate::model::money::Money;
+use crate::model::offer::Fallback;
 use crate::model::value::{self, Reference};
 use crate::pricing::quote::Quotes;
 use crate::pricing::tariff::LEAST_BALANCE;
-use crate::resources::desired::Desired;
+use crate::resources::desired::{Desired, Node};
 use crate::resources::error::ResourceError;
 use crate::resources::kind::Priced;
 use crate::resources::refresh::{Observed, Remembered};
@@ -93,12 +94,7 @@ fn plan_ahead(inputs: Inputs<'_>) -> Result<Plan, PlanError> {
     for address in prior.order().rev().filter(|address| !inputs.desired.nodes.contains_key(*address)) {
         changes.push(maker.deletion(address)?);
     }
-    let wanted = inputs
-        .desired
-        .nodes
-        .iter()
-        .map(|(address, node)| (address.clone(), Wanted { spec: node.spec.clone(), depends_on: node.depends_on.iter().cloned().collect() }))
-        .collect();
+    let wanted = inputs.desired.nodes.iter().map(|(address, node)| (address.clone(), wanted(node))).collect();
     let passing = passing(inputs.desired);
     let cost = cost::summarise(&changes, &passing, inputs.limits);
     let fallbacks = fallback::within(&inputs.desired.fallbacks, &changes, &passing, inputs.limits, &cost);
@@ -116,6 +112,7 @@ fn plan_ahead(inputs: Inputs<'_>) -> Result<Plan, PlanError> {
         wanted,
         released: inputs.desired.released.clone(),
         offers: inputs.desired.offers.clone(),
+        standby: standby(&fallbacks, inputs.desired),
         fallbacks,
         decisions: inputs.desired.decisions.clone(),
         used: inputs.desired.used.clone(),
@@ -123,6 +120,17 @@ fn plan_ahead(inputs: Inputs<'_>) -> Result<Plan, PlanError> {
         outputs: inputs.desired.outputs.clone(),
     };
     Ok(plan.sealed())
+}
+
+/// The subnets that the fallbacks which are left may need.
+fn standby(fallbacks: &BTreeMap<Address, Vec<Fallback>>, desired: &Desired) -> BTreeMap<Address, Wanted> {
+    let zones: BTreeSet<&str> = fallbacks.values().flatten().map(|fallback| fallback.zone.as_str()).collect();
+    let needed = desired.standby.iter().filter(|(address, _)| zones.contains(address.name.as_str()));
+    needed.map(|(address, node)| (address.clone(), wanted(node))).collect()
+}
+
+fn wanted(node: &Node) -> Wanted {
+    Wanted { spec: node.spec.clone(), depends_on: node.depends_on.iter().cloned().collect() }
 }
 
 /// What passes, with the seconds that it may take: runs, and what is released after the longest of its own.

@@ -72,6 +72,9 @@ pub struct Plan {
     /// What may be taken for an instance that is sold out by then, in order; nothing else may.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fallbacks: BTreeMap<Address, Vec<Fallback>>,
+    /// Subnets that are made only if a fallback needs one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub standby: BTreeMap<Address, Wanted>,
     /// What was chosen, and why.
     pub decisions: BTreeMap<String, Decision>,
     /// What is used without being ours.

@@ -389,6 +389,7 @@ fn add_instance(
     number: u32,
 ) -> Host {
     let address = Address::new(Kind::Instance, format!("{}-{number}", app.name.value));
+    let machine = &draft.placed(&address, machine.clone());
     let (vswitch_id, mut depends_on) = network.vswitch(draft, &machine.zone);
     depends_on.extend(group.1.clone());
     let bandwidth = app.public.as_ref().map_or(0, |public| u32::try_from(public.bandwidth.value.megabits()).unwrap_or(u32::MAX));

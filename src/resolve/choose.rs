@@ -88,17 +88,17 @@ pub(super) fn whole_disk(size: Size) -> u32 {
 
 /// What an instance will be.
 #[derive(Clone, Debug)]
-pub(super) struct Machine {
-    pub(super) instance_type: String,
-    pub(super) zone: String,
-    pub(super) image: String,
+pub(crate) struct Machine {
+    pub(crate) instance_type: String,
+    pub(crate) zone: String,
+    pub(crate) image: String,
     /// `Aliyun`, `Ubuntu` ...: says which package manager there is.
-    pub(super) image_family: String,
-    pub(super) disk_category: String,
-    pub(super) disk_level: Option<String>,
-    pub(super) disk_size: u32,
+    pub(crate) image_family: String,
+    pub(crate) disk_category: String,
+    pub(crate) disk_level: Option<String>,
+    pub(crate) disk_size: u32,
     /// What may be taken in its place, should it be sold out by then.
-    pub(super) fallbacks: Vec<Fallback>,
+    pub(crate) fallbacks: Vec<Fallback>,
 }
 
 fn shown(money: Option<Money>) -> String {

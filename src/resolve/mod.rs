@@ -16,7 +16,9 @@ pub mod select;
 use std::collections::BTreeMap;
 
 use crate::manifest::Manifest;
+use crate::model::address::Address;
 use crate::model::decision::Decision;
+use crate::model::offer::place_key;
 use crate::pricing::lookup::Lookup;
 use crate::resources::desired::{Desired, Used};
 use bundles::Bundles;
@@ -65,6 +67,17 @@ impl Draft<'_> {
         Some(chosen)
     }
 
+    /// Where an instance stands: where it was chosen to, unless a fallback was taken when it was made.
+    pub(crate) fn placed(&mut self, address: &Address, mut machine: choose::Machine) -> choose::Machine {
+        let key = place_key(address, &machine.zone, &machine.instance_type);
+        if let Some(place) = self.decided(&key)
+            && let Some((zone, instance_type)) = place.split_once(' ')
+        {
+            (machine.zone, machine.instance_type) = (zone.to_owned(), instance_type.to_owned());
+        }
+        machine
+    }
+
     pub(crate) fn decide(&mut self, key: &str, decision: Decision) -> String {
         let chosen = decision.chosen.clone();
         self.desired.decisions.insert(key.to_owned(), decision);
@@ -105,6 +118,7 @@ pub async fn resolve(manifest: &Manifest, around: &Surroundings<'_>) -> Result<R
     for task in tasks {
         job::add(&mut draft, &network, task).await?;
     }
+    network.stand_by(&mut draft);
     draft.desired.released = release::released(&draft.desired, &draft.passing);
     outputs::add(&mut draft);
     Ok(Resolved { desired: draft.desired, bundles: draft.bundles })

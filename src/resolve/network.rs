@@ -126,16 +126,36 @@ impl Network {
         listed.collect::<Option<Vec<String>>>().unwrap_or_default()
     }
 
+    /// Prepares the subnets of zones that something may fall back to.
+    pub(super) fn stand_by(&self, draft: &mut Draft<'_>) {
+        if self.vswitch.is_some() {
+            return;
+        }
+        let zones: BTreeSet<String> = draft.desired.fallbacks.values().flatten().map(|fallback| fallback.zone.clone()).collect();
+        for zone in zones {
+            let (address, node) = self.subnet_of(draft, &zone);
+            if !draft.desired.nodes.contains_key(&address) {
+                draft.desired.standby.insert(address, node);
+            }
+        }
+    }
+
+    /// The subnet of a zone as a resource.
+    fn subnet_of(&self, draft: &mut Draft<'_>, zone: &str) -> (Address, Node) {
+        let (vpc_id, depends_on) = self.vpc(draft);
+        let address = Address::new(Kind::VSwitch, zone);
+        let cidr = self.subnet(draft, zone).to_string();
+        let spec = VSwitchSpec { name: name::of(&draft.manifest.stack.value, &address), vpc_id, zone: zone.to_owned(), cidr };
+        (address, Node { spec: super::app::json(&spec), depends_on })
+    }
+
     /// The subnet of a zone: its identifier and the resource to wait for.
     pub(super) fn vswitch(&self, draft: &mut Draft<'_>, zone: &str) -> (Value<String>, BTreeSet<Address>) {
         if let Some((id, _)) = &self.vswitch {
             return (Value::Known(id.clone()), BTreeSet::new());
         }
-        let (vpc_id, depends_on) = self.vpc(draft);
-        let address = Address::new(Kind::VSwitch, zone);
-        let cidr = self.subnet(draft, zone).to_string();
-        let spec = VSwitchSpec { name: name::of(&draft.manifest.stack.value, &address), vpc_id, zone: zone.to_owned(), cidr };
-        draft.desired.nodes.entry(address.clone()).or_insert_with(|| Node { spec: super::app::json(&spec), depends_on });
+        let (address, node) = self.subnet_of(draft, zone);
+        draft.desired.nodes.entry(address.clone()).or_insert(node);
         (Value::Pending(Reference::new(address.clone(), "id")), BTreeSet::from([address]))
     }
 

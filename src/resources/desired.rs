@@ -43,6 +43,8 @@ pub struct Desired {
     pub offers: BTreeMap<String, Vec<Offer>>,
     /// What may be taken for an instance that can't be had, in order.
     pub fallbacks: BTreeMap<Address, Vec<Fallback>>,
+    /// Subnets that are made only if a fallback needs one.
+    pub standby: BTreeMap<Address, Node>,
     /// What was chosen, and why.
     pub decisions: BTreeMap<String, Decision>,
     /// What is used without being ours.

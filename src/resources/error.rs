@@ -2,6 +2,7 @@
 
 use crate::cloud::error::ApiError;
 use crate::cloud::kubernetes::KubernetesError;
+use crate::cloud::scope::quota;
 
 /// Refusals of a call whose token is known: the call itself, sent before, is still under way.
 const IN_PROGRESS: &[&str] = &[
@@ -173,6 +174,9 @@ impl ResourceError {
             _ => return None,
         };
         let code = error.code()?;
+        if let Some(quota) = quota(code) {
+            return Some(format!("raise {quota} in the Quota Center (https://quotas.console.aliyun.com), or ask for less"));
+        }
         HINTS.iter().find(|(codes, _)| codes.iter().any(|known| code.starts_with(known))).map(|(_, hint)| (*hint).to_owned())
     }
 }

@@ -14,9 +14,11 @@ use super::files::{Files, OrFail as _, open_or_create, open_to_append, remove_if
 use super::journal::{self, Entry, Line};
 use super::lock::{Holder, Lock, Owner};
 use super::record::Record;
+use super::shortages;
 use super::snapshot::{Loaded, load, put_in_place, write_beside};
 use crate::model::address::Address;
 use crate::model::clock::Clock;
+use crate::model::shortage::Shortage;
 
 /// How a store is opened.
 #[derive(Clone)]
@@ -206,6 +208,16 @@ impl Store {
         tokio::task::yield_now().await;
         let mut inner = self.inner();
         if inner.durable >= ticket { Ok(()) } else { self.flush(&mut inner) }
+    }
+
+    /// What was sold out of late, for any stack of the folder.
+    pub fn shortages(&self) -> Vec<Shortage> {
+        shortages::read(&self.files.directory, self.clock.now())
+    }
+
+    /// Remembers for some minutes that something was sold out.
+    pub fn remember_shortage(&self, shortage: Shortage) -> Result<(), StateError> {
+        shortages::add(&self.files.directory, shortage, self.clock.now())
     }
 
     /// Forgets a resource, which goes on existing in the cloud. Nothing depends on it any more.

@@ -71,6 +71,7 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_
         }
     };
     let instance = Address::new(Kind::Instance, &name);
+    let machine = draft.placed(&instance, machine);
     let (vswitch_id, mut depends_on) = network.vswitch(draft, &machine.zone);
     if network.security_group.is_none() {
         depends_on.insert(group.clone());

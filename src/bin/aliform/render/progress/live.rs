@@ -84,6 +84,10 @@ impl Live {
                     self.end(&address);
                 }
             }
+            Event::StepFellBack { address, .. } => {
+                self.end(address);
+                self.tell(event);
+            }
             Event::Recovered { .. } | Event::StepChecked { .. } | Event::StepSkipped { .. } => self.tell(event),
         }
     }

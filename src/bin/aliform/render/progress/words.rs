@@ -54,6 +54,10 @@ pub(super) fn line(event: &Event, style: &Style) -> Option<String> {
                 hint.as_ref().map(|hint| format!("\n    {} {}", style.paint(Role::Hint, "hint:"), visible(hint))).unwrap_or_default();
             bad(format!("{address} could not be {}: {}{hint}", done(*action), visible(error).replace('\n', "\n    ")))
         }
+        Event::StepFellBack { address, zone, instance_type, because } => {
+            let instead = format!("{address} is made as {} in {} instead, as approved", visible(instance_type), visible(zone));
+            format!("{} {instead}: {}", style.paint(Role::Warning, "!"), visible(because))
+        }
         Event::StepSkipped { address, because } => format!("{} {address} skipped: {}", style.paint(Role::Warning, "-"), visible(because)),
         Event::ApplyFinished { done, failed, skipped } => format!("{done} done, {failed} failed, {skipped} skipped"),
     })

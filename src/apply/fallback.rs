@@ -1,0 +1,292 @@
+//! What is done where an instance can't be had: the next of the fallbacks that the plan approved, and no other. What
+//! was made for the place that failed is released first; if that fails, nothing else is tried.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+
+use super::order::{Phase, Step};
+use super::step::{self, StepError};
+use super::world::World;
+use crate::cloud::scope::Scope;
+use crate::graph::Graph;
+use crate::model::address::{Address, Kind};
+use crate::model::change::{Action, Change, Reason};
+use crate::model::cost::Cost;
+use crate::model::decision::{Decision, Rejected};
+use crate::model::event::Event;
+use crate::model::offer::{Fallback, place_key};
+use crate::model::shortage::Shortage;
+use crate::model::value;
+use crate::plan::saved::{Plan, Wanted};
+use crate::resources::error::ResourceError;
+use crate::state::error::StateError;
+use crate::state::record::Record;
+
+/// A creation that may succeed elsewhere.
+pub(super) struct Deferred {
+    pub(super) address: Address,
+    pub(super) error: ResourceError,
+}
+
+/// What is left to do once something was deferred.
+pub(super) struct Rest {
+    /// The plan with what stands in, and nothing in it that is done or given up.
+    pub(super) plan: Plan,
+    /// What is not made after all, each with why.
+    pub(super) failed: Vec<(Address, String)>,
+    /// Steps that will not be taken because of that.
+    pub(super) skipped: usize,
+}
+
+/// What the error says is sold out; `None` if it says anything else.
+pub(super) fn shortage(world: &World<'_>, plan: &Plan, address: &Address, error: &ResourceError) -> Option<Shortage> {
+    if address.kind != Kind::Instance {
+        return None;
+    }
+    let (scope, code) = match error {
+        ResourceError::Api(error) => (Scope::of(error), error.code().unwrap_or_default().to_owned()),
+        // It was accepted, and withdrawn when stock ran out.
+        ResourceError::Vanished { .. } => (Scope::Stock, "withdrawn".to_owned()),
+        _ => return None,
+    };
+    let (zone, instance_type) = place(plan, address)?;
+    let (zone, instance_type) = match scope {
+        Scope::Stock | Scope::Disk => (Some(zone), Some(instance_type)),
+        Scope::Zone => (Some(zone), None),
+        Scope::Type => (None, Some(instance_type)),
+        Scope::Region => (None, None),
+        Scope::Quota | Scope::Balance | Scope::Account | Scope::Unknown => return None,
+    };
+    Some(Shortage { region: plan.region.clone(), zone, instance_type, code, at: world.clock.now() })
+}
+
+/// Whether something may stand in for it at all.
+pub(super) fn may_stand_in(plan: &Plan, address: &Address) -> bool {
+    plan.fallbacks.get(address).is_some_and(|list| !list.is_empty())
+}
+
+/// The zone and the type of an instance.
+fn place(plan: &Plan, address: &Address) -> Option<(String, String)> {
+    let spec = &plan.wanted.get(address)?.spec;
+    Some((spec.get("zone")?.as_str()?.to_owned(), spec.get("instance_type")?.as_str()?.to_owned()))
+}
+
+/// The subnet of the stack that an instance is to stand in.
+fn subnet(plan: &Plan, address: &Address) -> Option<Address> {
+    let reference = value::reference_in(plan.wanted.get(address)?.spec.get("vswitch_id")?)?;
+    (reference.address.kind == Kind::VSwitch).then_some(reference.address)
+}
+
+/// The next fallback: the first that is not known to be sold out and has a subnet to stand in.
+fn next<'a>(plan: &'a Plan, address: &Address, out: &[Shortage]) -> Option<&'a Fallback> {
+    let (zone, _) = place(plan, address)?;
+    let reachable = |fallback: &Fallback| {
+        let wanted = Address::new(Kind::VSwitch, &fallback.zone);
+        fallback.zone == zone
+            || (subnet(plan, address).is_some() && (plan.wanted.contains_key(&wanted) || plan.standby.contains_key(&wanted)))
+    };
+    let sold_out = |fallback: &Fallback| out.iter().any(|out| out.covers(&plan.region, &fallback.zone, &fallback.instance_type));
+    plan.fallbacks.get(address)?.iter().find(|fallback| reachable(fallback) && !sold_out(fallback))
+}
+
+/// Removes from what waits everything that needs a deferred step, releases included, and gives it back.
+pub(super) fn hold_back<'a>(
+    graph: &'a Graph<Step>,
+    waiting: &mut BTreeMap<&'a Step, usize>,
+    ready: &mut BTreeSet<&'a Step>,
+    step: &'a Step,
+) -> Vec<Step> {
+    let mut held = vec![step.clone()];
+    for dependent in graph.all_dependents_of(step) {
+        ready.remove(dependent);
+        if waiting.remove(dependent).is_some() {
+            held.push(dependent.clone());
+        }
+    }
+    held
+}
+
+/// Decides by the approved list what stands in for what was deferred. `approved` is the plan as it was approved,
+/// `plan` what of it was being carried out, `held` the steps that wait for the outcome.
+pub(super) async fn rest(
+    world: &World<'_>,
+    approved: &Plan,
+    plan: &Plan,
+    graph: &Graph<Step>,
+    deferred: Vec<Deferred>,
+    mut held: BTreeSet<Step>,
+    stopped: bool,
+) -> Result<Rest, StateError> {
+    let out = world.store.shortages();
+    let mut taken: Vec<(Address, Fallback)> = Vec::new();
+    let mut failed: Vec<(Address, String)> = Vec::new();
+    for Deferred { address, error } in deferred {
+        let why = if stopped {
+            "and you stopped it".to_owned()
+        } else {
+            match next(plan, &address, &out) {
+                Some(fallback) => {
+                    taken.push((address.clone(), fallback.clone()));
+                    world.events.emit(Event::StepFellBack {
+                        address: address.clone(),
+                        zone: fallback.zone.clone(),
+                        instance_type: fallback.instance_type.clone(),
+                        because: error.to_string(),
+                    });
+                    continue;
+                }
+                None => "and nothing else that was approved is left".to_owned(),
+            }
+        };
+        give_up(world, address, &format!("{error}; {why}"), error.hint(), &mut failed);
+    }
+    let mut amended = amend(plan, &taken, &mut held);
+    for (address, reason) in clean_up(world, plan, &amended, &taken).await? {
+        // What can't be taken away may cost money already: nothing more is made for it.
+        taken.retain(|(taken, _)| *taken != address);
+        let hint = Some("run `aliform apply` again: it finishes the clean-up first".to_owned());
+        give_up(world, address, &format!("nothing else is tried, since {reason}"), hint, &mut failed);
+    }
+    for (address, fallback) in &taken {
+        decide(world, approved, address, fallback).await?;
+    }
+    let mut skipped = 0;
+    for (address, _) in &failed {
+        undecide(world, approved, address).await?;
+        let make = Step { address: address.clone(), phase: Phase::Make };
+        held.remove(&make);
+        for dependent in graph.all_dependents_of(&make).into_iter().filter(|dependent| dependent.phase != Phase::Release) {
+            if held.remove(dependent) {
+                skipped += 1;
+                world.events.emit(Event::StepSkipped { address: dependent.address.clone(), because: format!("`{address}` failed") });
+            }
+        }
+    }
+    keep_only(&mut amended, &held);
+    Ok(Rest { plan: amended, failed, skipped })
+}
+
+fn give_up(world: &World<'_>, address: Address, error: &str, hint: Option<String>, failed: &mut Vec<(Address, String)>) {
+    world.events.emit(Event::StepFailed { address: address.clone(), action: Action::Create, error: error.to_owned(), hint });
+    failed.push((address, error.to_owned()));
+}
+
+/// The plan with what stands in for what; steps that come with it join those that are left.
+fn amend(plan: &Plan, taken: &[(Address, Fallback)], held: &mut BTreeSet<Step>) -> Plan {
+    let mut amended = plan.clone();
+    for (address, fallback) in taken {
+        let moved = place(plan, address).is_some_and(|(zone, _)| zone != fallback.zone);
+        let before = subnet(plan, address).filter(|_| moved);
+        let runs = amended.released.get(address).cloned();
+        let Some(wanted) = amended.wanted.get_mut(address) else { continue };
+        wanted.spec["zone"] = json!(fallback.zone);
+        wanted.spec["instance_type"] = json!(fallback.instance_type);
+        let Some(before) = before else { continue };
+        let after = Address::new(Kind::VSwitch, &fallback.zone);
+        wanted.spec["vswitch_id"] = json!({ "$pending": format!("{after}.id") });
+        wanted.depends_on.retain(|dependency| *dependency != before);
+        wanted.depends_on.push(after.clone());
+        if amended.wanted.contains_key(&after) {
+            continue;
+        }
+        let Some(standby) = plan.standby.get(&after) else { continue };
+        amended.changes.push(created(&after));
+        amended.wanted.insert(after.clone(), standby.clone());
+        held.insert(Step { address: after.clone(), phase: Phase::Make });
+        if let Some(runs) = runs {
+            held.insert(Step { address: after.clone(), phase: Phase::Release });
+            amended.released.insert(after, runs);
+        }
+    }
+    amended
+}
+
+fn created(address: &Address) -> Change {
+    Change {
+        address: address.clone(),
+        action: Action::Create,
+        reasons: vec![Reason::NotYetCreated],
+        id: None,
+        fields: Vec::new(),
+        effects: Vec::new(),
+        cost_before: Cost::FREE,
+        cost_after: Cost::FREE,
+    }
+}
+
+/// Takes away what was made for a place that failed and that nothing needs any more. Gives back what must not be tried
+/// elsewhere since that failed, each with why.
+async fn clean_up(
+    world: &World<'_>,
+    plan: &Plan,
+    amended: &Plan,
+    taken: &[(Address, Fallback)],
+) -> Result<Vec<(Address, String)>, StateError> {
+    let mut stuck = Vec::new();
+    for (address, _) in taken {
+        let made = plan.changes.iter().filter(|change| change.action == Action::Create).map(|change| &change.address);
+        let left = subnet(plan, address).filter(|subnet| made.clone().any(|made| made == subnet) && !is_needed(amended, subnet));
+        for leftover in [Some(address.clone()), left].into_iter().flatten() {
+            if !world.store.look(|state| state.resources.contains_key(&leftover)) {
+                continue;
+            }
+            world.events.emit(Event::StepStarted { address: leftover.clone(), action: Action::Delete });
+            let started = tokio::time::Instant::now();
+            match step::delete(world, plan, &leftover).await {
+                Ok(()) => {
+                    let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    world.events.emit(Event::StepFinished { address: leftover, action: Action::Delete, milliseconds });
+                }
+                Err(StepError::State(error)) => return Err(error),
+                Err(StepError::Resource(error)) => {
+                    world.events.emit(Event::StepFailed {
+                        address: leftover.clone(),
+                        action: Action::Delete,
+                        error: error.to_string(),
+                        hint: error.hint(),
+                    });
+                    stuck.push((address.clone(), format!("`{leftover}` could not be released: {error}")));
+                    break;
+                }
+            }
+        }
+    }
+    Ok(stuck)
+}
+
+/// Whether anything that is wanted stands on it.
+fn is_needed(plan: &Plan, address: &Address) -> bool {
+    plan.wanted.values().any(|wanted: &Wanted| wanted.depends_on.contains(address))
+}
+
+/// Writes down where it stands now, before it is made there: the next plan wants it where it is.
+async fn decide(world: &World<'_>, approved: &Plan, address: &Address, fallback: &Fallback) -> Result<(), StateError> {
+    let Some((zone, instance_type)) = place(approved, address) else { return Ok(()) };
+    let because = format!("`{instance_type}` was sold out in `{zone}` when it was to be made; {}", fallback.because);
+    let rejected = Rejected { option: format!("{zone} {instance_type}"), because: "sold out".to_owned() };
+    let decision = Decision { chosen: format!("{} {}", fallback.zone, fallback.instance_type), because, rejected: vec![rejected] };
+    world.store.append(Record::Decided { key: place_key(address, &zone, &instance_type), decision }).await
+}
+
+/// Takes that back where nothing could be made.
+async fn undecide(world: &World<'_>, approved: &Plan, address: &Address) -> Result<(), StateError> {
+    let Some((zone, instance_type)) = place(approved, address) else { return Ok(()) };
+    let key = place_key(address, &zone, &instance_type);
+    if world.store.look(|state| state.decisions.contains_key(&key)) { world.store.append(Record::Undecided { key }).await } else { Ok(()) }
+}
+
+/// Leaves only these steps in the plan.
+fn keep_only(plan: &mut Plan, steps: &BTreeSet<Step>) {
+    let left = |address: &Address, phase: Phase| steps.contains(&Step { address: address.clone(), phase });
+    for change in &mut plan.changes {
+        let (remove, make) = (left(&change.address, Phase::Remove), left(&change.address, Phase::Make));
+        change.action = match (change.action, remove, make) {
+            (Action::Replace, true, true) => Action::Replace,
+            (Action::Replace, false, true) => Action::Create,
+            (action @ (Action::Create | Action::Update), _, true) | (action @ Action::Delete, true, _) => action,
+            _ => Action::Keep,
+        };
+    }
+    plan.released.retain(|address, _| left(address, Phase::Release));
+}
