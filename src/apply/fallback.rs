@@ -141,12 +141,22 @@ pub(super) async fn rest(
         };
         give_up(world, address, &format!("{error}; {why}"), error.hint(), &mut failed);
     }
-    let mut amended = amend(plan, &taken, &mut held);
-    for (address, reason) in clean_up(world, plan, &amended, &taken).await? {
+    let mut steps = held.clone();
+    let mut amended = amend(plan, &taken, &mut steps);
+    let stuck = clean_up(world, (approved, plan), &amended, &taken).await?;
+    if !stuck.is_empty() {
         // What can't be taken away may cost money already: nothing more is made for it.
-        taken.retain(|(taken, _)| *taken != address);
+        taken.retain(|(address, _)| !stuck.contains_key(address));
+        (steps, amended) = (held.clone(), plan.clone());
+        amended = amend(&amended, &taken, &mut steps);
+    }
+    held = steps;
+    for (address, reason) in stuck {
         let hint = Some("run `aliform apply` again: it finishes the clean-up first".to_owned());
         give_up(world, address, &format!("nothing else is tried, since {reason}"), hint, &mut failed);
+    }
+    for subnet in left_behind((approved, plan), &amended, &taken) {
+        retire(&mut amended, &mut held, &subnet);
     }
     for (address, fallback) in &taken {
         decide(world, approved, address, fallback).await?;
@@ -215,44 +225,59 @@ fn created(address: &Address) -> Change {
     }
 }
 
+/// The subnets that were made for places that failed and that nothing needs any more.
+fn left_behind((approved, plan): (&Plan, &Plan), amended: &Plan, taken: &[(Address, Fallback)]) -> BTreeSet<Address> {
+    let made = |subnet: &Address| {
+        approved.changes.iter().chain(&plan.changes).any(|change| change.action == Action::Create && change.address == *subnet)
+    };
+    taken.iter().filter_map(|(address, _)| subnet(plan, address)).filter(|subnet| made(subnet) && !is_needed(amended, subnet)).collect()
+}
+
 /// Takes away what was made for a place that failed and that nothing needs any more. Gives back what must not be tried
 /// elsewhere since that failed, each with why.
 async fn clean_up(
     world: &World<'_>,
-    plan: &Plan,
+    plans: (&Plan, &Plan),
     amended: &Plan,
     taken: &[(Address, Fallback)],
-) -> Result<Vec<(Address, String)>, StateError> {
-    let mut stuck = Vec::new();
+) -> Result<BTreeMap<Address, String>, StateError> {
+    let mut stuck = BTreeMap::new();
+    let left = left_behind(plans, amended, taken);
     for (address, _) in taken {
-        let made = plan.changes.iter().filter(|change| change.action == Action::Create).map(|change| &change.address);
-        let left = subnet(plan, address).filter(|subnet| made.clone().any(|made| made == subnet) && !is_needed(amended, subnet));
-        for leftover in [Some(address.clone()), left].into_iter().flatten() {
+        let own = subnet(plans.1, address).filter(|subnet| left.contains(subnet));
+        for leftover in [Some(address.clone()), own].into_iter().flatten() {
             if !world.store.look(|state| state.resources.contains_key(&leftover)) {
                 continue;
             }
             world.events.emit(Event::StepStarted { address: leftover.clone(), action: Action::Delete });
             let started = tokio::time::Instant::now();
-            match step::delete(world, plan, &leftover).await {
+            match step::delete(world, plans.1, &leftover).await {
                 Ok(()) => {
                     let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
                     world.events.emit(Event::StepFinished { address: leftover, action: Action::Delete, milliseconds });
                 }
                 Err(StepError::State(error)) => return Err(error),
                 Err(StepError::Resource(error)) => {
-                    world.events.emit(Event::StepFailed {
-                        address: leftover.clone(),
-                        action: Action::Delete,
-                        error: error.to_string(),
-                        hint: error.hint(),
-                    });
-                    stuck.push((address.clone(), format!("`{leftover}` could not be released: {error}")));
+                    let hint = error.hint();
+                    let failed = Event::StepFailed { address: leftover.clone(), action: Action::Delete, error: error.to_string(), hint };
+                    world.events.emit(failed);
+                    stuck.insert(address.clone(), format!("`{leftover}` could not be released: {error}"));
                     break;
                 }
             }
         }
     }
     Ok(stuck)
+}
+
+/// Takes a subnet that is gone out of the plan; it may be needed again by a later fallback.
+fn retire(plan: &mut Plan, held: &mut BTreeSet<Step>, subnet: &Address) {
+    if let Some(wanted) = plan.wanted.remove(subnet) {
+        plan.standby.insert(subnet.clone(), wanted);
+    }
+    plan.changes.retain(|change| change.address != *subnet);
+    plan.released.remove(subnet);
+    held.retain(|step| step.address != *subnet);
 }
 
 /// Whether anything that is wanted stands on it.

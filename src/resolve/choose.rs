@@ -153,11 +153,20 @@ fn nowhere(draft: &Draft<'_>, wish: &Wish<'_>, wants: &Wants, types: &[Shape]) -
         return impossible(wish.location, message, &format!("there are {}", models.join(", ")));
     }
     let message = format!("no instance type with {} is in stock in `{}`", wants.words(), draft.desired.region);
-    impossible(wish.location, message, "ask for another size, or name another `region`; `aliform quote --region all` compares them")
+    sold_out(
+        draft,
+        wish.location,
+        message,
+        "ask for another size, or name another `region` (`aliform quote --region all` compares them); what was sold out is tried again after ten minutes",
+    )
 }
 
 fn impossible(location: &Location, message: String, hint: &str) -> ResolveError {
     ResolveError::Impossible { location: location.clone(), message, hint: hint.to_owned() }
+}
+
+fn sold_out(draft: &Draft<'_>, location: &Location, message: String, hint: &str) -> ResolveError {
+    ResolveError::SoldOut { location: Box::new(location.clone()), region: draft.desired.region.clone(), message, hint: hint.to_owned() }
 }
 
 /// Whether the type exists and can run the image: what nobody named is an x86 image.
@@ -215,11 +224,12 @@ async fn zone(draft: &mut Draft<'_>, wish: &Wish<'_>, instance_type: &str, wants
     let before = draft.around.decided.get(&key).map(|decision| &decision.chosen);
     let chosen = allowed.iter().find(|zone| Some(**zone) == before).or(allowed.first());
     let Some(chosen) = chosen.map(|zone| (*zone).clone()) else {
-        let place = if wants.zones.is_empty() { region } else { wants.zones.join("`, `") };
-        return Err(impossible(
+        let place = if wants.zones.is_empty() { region.clone() } else { wants.zones.join("`, `") };
+        return Err(sold_out(
+            draft,
             wish.location,
             format!("`{instance_type}` is out of stock in `{place}`"),
-            "name another type, zone or region",
+            "name another type, zone or region; what was sold out is tried again after ten minutes",
         ));
     };
     draft.decide(

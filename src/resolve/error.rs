@@ -41,6 +41,18 @@ pub enum ResolveError {
         /// What to do.
         hint: String,
     },
+    /// What is asked for is sold out in the region.
+    #[error("{message}")]
+    SoldOut {
+        /// Where the manifest asks for it.
+        location: Box<Location>,
+        /// The region.
+        region: String,
+        /// What: a lower-case fragment.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
     /// Scripts that can't do what they are for.
     #[error("{}", .0.iter().map(|complaint| complaint.message.as_str()).collect::<Vec<_>>().join("; "))]
     Scripts(Vec<Diagnostic>),
@@ -56,6 +68,7 @@ impl ResolveError {
     pub fn location(&self) -> Option<&Location> {
         match self {
             ResolveError::Lookup(_) => None,
+            ResolveError::SoldOut { location, .. } => Some(location),
             ResolveError::Scripts(complaints) => complaints.first()?.location.as_ref(),
             ResolveError::Detect { location, .. } | ResolveError::Pack { location, .. } | ResolveError::Impossible { location, .. } => {
                 Some(location)
@@ -70,6 +83,7 @@ impl ResolveError {
             ResolveError::Detect { .. } => "source-not-understood",
             ResolveError::Pack { .. } => "source-not-packed",
             ResolveError::Impossible { .. } => "cannot-be-had",
+            ResolveError::SoldOut { .. } => "sold-out",
             ResolveError::Scripts(complaints) => complaints.first().map_or("script", |complaint| complaint.code),
         }
     }
@@ -77,7 +91,7 @@ impl ResolveError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            ResolveError::Impossible { hint, .. } => Some(hint.clone()),
+            ResolveError::Impossible { hint, .. } | ResolveError::SoldOut { hint, .. } => Some(hint.clone()),
             ResolveError::Scripts(complaints) => complaints.first()?.hints.first().cloned(),
             ResolveError::Detect { .. } => Some("name `runtime:` or `start:` in the manifest".to_owned()),
             _ => None,

@@ -11,6 +11,7 @@ pub mod network;
 pub mod outputs;
 pub mod region;
 mod release;
+pub mod reopen;
 pub mod select;
 
 use std::collections::BTreeMap;

@@ -132,7 +132,10 @@ impl Network {
             return;
         }
         let zones: BTreeSet<String> = draft.desired.fallbacks.values().flatten().map(|fallback| fallback.zone.clone()).collect();
-        for zone in zones {
+        let listed = &draft.manifest.network.vswitches;
+        let has_room =
+            |zone: &String| listed.is_empty() || listed.iter().any(|listed| listed.zone.as_ref().is_some_and(|named| named.value == *zone));
+        for zone in zones.into_iter().filter(has_room) {
             let (address, node) = self.subnet_of(draft, &zone);
             if !draft.desired.nodes.contains_key(&address) {
                 draft.desired.standby.insert(address, node);

@@ -2,15 +2,16 @@
 //! Hangzhou.
 
 use super::Draft;
-use crate::manifest::Region;
+use crate::manifest::{Manifest, Region};
 use crate::model::decision::{Decision, Rejected};
+use crate::model::region;
 use crate::project::fetches::{Fetch, Reach};
 
 const MAINLAND: &str = "cn-hangzhou";
 const OVERSEAS: &str = "ap-southeast-1";
 
 /// The name of the decision.
-pub(super) const KEY: &str = "region";
+pub const KEY: &str = "region";
 
 /// Someone who may fetch from overseas.
 pub(super) struct Fetcher {
@@ -58,4 +59,36 @@ pub(super) fn choose(draft: &mut Draft<'_>, fetchers: &[Fetcher]) -> String {
         },
     };
     draft.decide(KEY, decision)
+}
+
+/// Regions in the order in which they are tried when one is sold out; the first are the largest.
+const TRIED: &[&str] = &[
+    "cn-hangzhou",
+    "cn-shanghai",
+    "cn-beijing",
+    "cn-shenzhen",
+    "cn-zhangjiakou",
+    "cn-wulanchabu",
+    "cn-chengdu",
+    "cn-guangzhou",
+    "ap-southeast-1",
+    "ap-northeast-1",
+    "cn-hongkong",
+    "us-west-1",
+    "us-east-1",
+    "eu-central-1",
+];
+
+/// The next region to try where those of `tried` are sold out, on the same side of the border as the first of them;
+/// `None` if the manifest names the region, or none is left.
+pub fn next(manifest: &Manifest, tried: &[String]) -> Option<Decision> {
+    if matches!(manifest.region, Region::Named(_)) {
+        return None;
+    }
+    let first = region::find(tried.first()?)?;
+    let fits = |id: &&&str| region::find(id).is_some_and(|other| other.area == first.area && !other.closing);
+    let next = TRIED.iter().filter(fits).find(|id| !tried.iter().any(|tried| tried == **id))?;
+    let rejected = tried.iter().map(|option| Rejected { option: option.clone(), because: "what it takes is sold out there".to_owned() });
+    let because = format!("what it takes is sold out in `{}`", tried.join("`, `"));
+    Some(Decision { chosen: (*next).to_owned(), because, rejected: rejected.collect() })
 }

@@ -24,11 +24,13 @@ pub(crate) struct CommandError {
     pub(crate) hints: Vec<String>,
     /// Complaints about the manifest.
     pub(crate) diagnostics: Vec<Diagnostic>,
+    /// The region in which what is asked for is sold out, if that is what is wrong.
+    pub(crate) sold_out: Option<Box<str>>,
 }
 
 impl CommandError {
     pub(crate) fn new(code: u8, message: impl Into<String>) -> Self {
-        CommandError { code, message: message.into(), causes: Vec::new(), hints: Vec::new(), diagnostics: Vec::new() }
+        CommandError { code, message: message.into(), causes: Vec::new(), hints: Vec::new(), diagnostics: Vec::new(), sold_out: None }
     }
 
     pub(crate) fn failed(message: impl Into<String>) -> Self {
@@ -103,8 +105,13 @@ impl From<aliform::resolve::error::ResolveError> for CommandError {
         if let aliform::resolve::error::ResolveError::Scripts(complaints) = error {
             return CommandError::diagnostics(complaints);
         }
+        let sold_out = match &error {
+            aliform::resolve::error::ResolveError::SoldOut { region, .. } => Some(region.as_str().into()),
+            _ => None,
+        };
         let Some(location) = error.location().cloned() else { return CommandError::failed(error.to_string()) };
         let hints = error.hint().into_iter().collect();
-        CommandError::diagnostics(vec![Diagnostic { code: error.code(), message: error.to_string(), location: Some(location), hints }])
+        let complaint = Diagnostic { code: error.code(), message: error.to_string(), location: Some(location), hints };
+        CommandError { sold_out, ..CommandError::diagnostics(vec![complaint]) }
     }
 }

@@ -32,8 +32,7 @@ pub struct Scripts {
 /// The text of a file inside the folder, if it is a small one.
 fn text_of(folder: &Path, path: &str) -> Option<String> {
     let full = folder.join(path);
-    let metadata = std::fs::metadata(&full).ok().filter(|metadata| metadata.is_file() && metadata.len() <= READ_LIMIT)?;
-    drop(metadata);
+    std::fs::metadata(&full).ok().filter(|metadata| metadata.is_file() && metadata.len() <= READ_LIMIT)?;
     std::fs::read(full).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 

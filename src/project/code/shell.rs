@@ -217,7 +217,8 @@ impl Reader<'_> {
             let mut body = String::new();
             while self.chars.peek().is_some() {
                 let line = self.until('\n');
-                if if tabs { line.trim_start_matches('\t') == end } else { line == end } {
+                let ends = if tabs { line.trim_start_matches('\t') == end } else { line == end };
+                if ends {
                     self.line += 1;
                     break;
                 }

@@ -160,15 +160,15 @@ impl Known<'_> {
             }
         }
         let set = |name: &str| own.iter().rev().find(|(own, _)| own == name).map(|(_, value)| value).or_else(|| self.settings.get(name));
-        if let Some(value) = registry.variables().iter().find_map(|name| set(name)) {
-            if let Some(reach) = hosts::farthest([value.split([',', '|']).next().unwrap_or(value)].into_iter()) {
-                return reach;
-            }
+        let named = registry.variables().iter().find_map(|name| set(name));
+        let first = |value: &String| hosts::farthest([value.split([',', '|']).next().unwrap_or(value)].into_iter());
+        if let Some(reach) = named.and_then(first) {
+            return reach;
         }
         if self.mirrored.contains(&registry) {
             return Reach::Mainland;
         }
-        registry.files().iter().filter_map(|file| self.mirror_in(file)).next().unwrap_or(Reach::Overseas)
+        registry.files().iter().find_map(|file| self.mirror_in(file)).unwrap_or(Reach::Overseas)
     }
 
     /// From how far what a line of a program loads comes.

@@ -13,10 +13,12 @@ use aliform::model::event::{Event, EventSink};
 use aliform::plan::cost::Limits;
 use aliform::plan::make::{Inputs, plan, to_price};
 use aliform::plan::saved::{Basis, Plan};
+use aliform::pricing::avoiding::Avoiding;
 use aliform::pricing::lookup::{CloudLookup, Lookup};
 use aliform::pricing::quote::quote_all;
 use aliform::project::failure::known_failure;
 use aliform::resolve::bundles::Bundles;
+use aliform::resolve::reopen::kept;
 use aliform::resolve::{Surroundings, resolve};
 use aliform::resources::desired::Desired;
 use aliform::resources::kind::{Artifacts, Identity};
@@ -118,17 +120,20 @@ pub(crate) async fn make(
         events.emit(Event::RefreshFinished { calls: client.total() - before });
         observed
     };
-    let lookup = CloudLookup::new(client);
+    // Who wants everything decided anew wants the cloud's own word.
+    let sold_out = if manner.reselect { Vec::new() } else { store.shortages() };
+    let lookup = Avoiding::new(CloudLookup::new(client), sold_out.clone());
     let (desired, bundles, limits) = match aim {
         Aim::Nothing => {
             (Desired { region: state.region.clone().unwrap_or_default(), ..Desired::default() }, Bundles::default(), Limits::default())
         }
         Aim::Manifest(manifest) => {
             let none = BTreeMap::new();
+            let kept = kept(&state.decisions, &sold_out, &state.resources.keys().cloned().collect());
             let decided = match (&manner.decided, manner.reselect) {
                 (Some(decided), _) => decided,
                 (None, true) => &none,
-                (None, false) => &state.decisions,
+                (None, false) => &kept,
             };
             let resolved = resolve(manifest, &Surroundings { lookup: &lookup, decided, lineage: &state.lineage }).await?;
             (resolved.desired, resolved.bundles, limits(manifest))

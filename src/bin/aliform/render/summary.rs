@@ -278,7 +278,7 @@ mod tests {
         let mut state = state(&Sample::shop(1).applied());
         state.resources.get_mut(&address("release.web-1")).unwrap().status = Status::Unfinished { because: "exit code 1".to_owned() };
         let failed = vec![(address("release.web-1"), "the start script failed: exit code 1".to_owned())];
-        let outcome = Outcome { done: 7, failed, skipped: 3, interrupted: false };
+        let outcome = Outcome { done: 7, failed, skipped: 3, ..Outcome::default() };
         let gathered = Summary::new(&plan, &outcome, &state, BTreeMap::new());
         assert_snapshot!(summary(&gathered, "aliform", false, &Style::plain(80)), @r"
         Failed: stack `shop` is not applied completely: 7 done, 1 failed, 3 skipped.

@@ -6,17 +6,18 @@ mod watch;
 use aliform::manifest::{Job, Manifest, Work};
 use aliform::model::address::{Address, Kind};
 use aliform::plan::saved::Plan;
+use aliform::resolve::region;
 use aliform::resources::registry;
 use aliform::state::contents::{Resource, State, Status};
 use aliform::state::store::Store;
 
 use super::apply::{Performing, carry_out, perform, review};
-use super::planning::{Aim, Manner, make};
+use super::planning::{Aim, Made, Manner, make};
 use crate::args;
 use crate::error::{CommandError, FAILED, INTERRUPTED, PARTIAL, USAGE};
 use crate::output::Output;
 use crate::render::receipt::{Facts, Lived, Receipt, Result as Ended};
-use crate::workspace::{Workspace, clock};
+use crate::workspace::{Client, Workspace, clock};
 use watch::Watch;
 
 pub(crate) async fn run(workspace: &Workspace, arguments: &args::Run, out: &Output) -> Result<u8, CommandError> {
@@ -39,7 +40,10 @@ pub(crate) async fn run(workspace: &Workspace, arguments: &args::Run, out: &Outp
     Ok(code)
 }
 
-/// One run, from the plan to the receipt.
+/// How many regions are tried at most.
+const REGIONS: usize = 4;
+
+/// One run, from the plan to the receipt; in another region if everything is sold out in one.
 async fn once(
     workspace: &Workspace,
     store: &Store,
@@ -48,16 +52,67 @@ async fn once(
     arguments: &args::Run,
     out: &Output,
 ) -> Result<u8, CommandError> {
-    let name = &job.name.value;
     let client = workspace.connect(out).await?;
     // Nothing but the memory of runs whose receipt was never written.
     let memory = store.look(|state| state.open.is_empty() && state.resources.keys().all(ends));
     for run in store.look(|state| state.resources.keys().filter(|_| memory).cloned().collect::<Vec<_>>()) {
         store.remove(&run)?;
     }
-    let mut manner = Manner::default();
-    manner.replace.extend(store.look(worn));
-    let made = make(workspace, &client, store, &Aim::Manifest(manifest), &manner, out.events()).await?;
+    let mut tried: Vec<String> = Vec::new();
+    loop {
+        let mut manner = Manner::default();
+        manner.replace.extend(store.look(worn));
+        let elsewhere = region::next(manifest, &tried).filter(|_| !tried.is_empty());
+        if let Some(decision) = &elsewhere {
+            out.note(&moving(&tried, &decision.chosen, arguments.doing.auto_approve));
+            manner.decided = Some([(region::KEY.to_owned(), decision.clone())].into());
+        }
+        let made = match make(workspace, &client, store, &Aim::Manifest(manifest), &manner, out.events()).await {
+            Err(error) if error.sold_out.is_some() => {
+                tried.extend(error.sold_out.as_deref().map(str::to_owned));
+                if is_over(manifest, &tried) {
+                    return Err(error);
+                }
+                continue;
+            }
+            made => made?,
+        };
+        tried.push(made.plan.region.clone());
+        let last = is_over(manifest, &tried);
+        if elsewhere.is_some() && !made.plan.cost.exceeded.is_empty() && !last {
+            out.note(&format!("In `{}` the budget would be exceeded.", made.plan.region));
+            continue;
+        }
+        if let Some(code) = attempt(workspace, &client, store, (manifest, job, made, last), arguments, out).await? {
+            return Ok(code);
+        }
+    }
+}
+
+/// Whether no other region is tried any more.
+fn is_over(manifest: &Manifest, tried: &[String]) -> bool {
+    tried.len() >= REGIONS || region::next(manifest, tried).is_none()
+}
+
+/// What is said before a plan in another region.
+fn moving(tried: &[String], next: &str, approved: bool) -> String {
+    let again = if approved { "`--auto-approve` approves it too" } else { "it has to be approved again" };
+    format!(
+        "What the run takes is sold out in `{}`, and nothing is left of it there. This is a new plan in `{next}`, within the same budget; {again}.",
+        tried.join("`, `")
+    )
+}
+
+/// One plan, approved and carried out; `None` if everything that was approved was sold out and another region is left.
+async fn attempt(
+    workspace: &Workspace,
+    client: &Client,
+    store: &Store,
+    (manifest, job, made, last): (&Manifest, &Job, Made, bool),
+    arguments: &args::Run,
+    out: &Output,
+) -> Result<Option<u8>, CommandError> {
+    let name = &job.name.value;
     let before = store.state();
     if !out.is_document() {
         out.plan(&made.plan, &before);
@@ -69,8 +124,13 @@ async fn once(
     let clock = clock();
     let watch = Watch::new(out.events(), &*clock, &before);
     let how = Performing { events: &watch, parallelism: arguments.doing.parallelism, keep_failed: arguments.keep_on_failure };
-    let outcome = perform(workspace, &client, store, &made, how, out).await?;
+    let outcome = perform(workspace, client, store, &made, how, out).await?;
     let after = store.state();
+    // What could not be released stops everything else.
+    let clean = after.resources.is_empty() && after.open.is_empty();
+    if !outcome.sold_out.is_empty() && !outcome.interrupted && clean && !last {
+        return Ok(None);
+    }
     let run = made.plan.wanted.keys().find(|address| ends(address)).cloned().unwrap_or_else(|| Address::new(Kind::Run, name));
     let exit_code = exit_code(&after, &run);
     let ended = match (outcome.interrupted, exit_code) {
@@ -101,12 +161,12 @@ async fn once(
     }
     store.finish()?;
     out.receipt(&receipt);
-    Ok(match ended {
+    Ok(Some(match ended {
         Ended::Interrupted => INTERRUPTED,
         Ended::Failed => FAILED,
         Ended::Succeeded if outcome.failed.is_empty() => 0,
         Ended::Succeeded => PARTIAL,
-    })
+    }))
 }
 
 /// Whether it comes to its end by itself.
