@@ -2,7 +2,7 @@
 
 use crate::cloud::error::ApiError;
 use crate::cloud::kubernetes::KubernetesError;
-use crate::cloud::scope::quota;
+use crate::cloud::scope::{Scope, quota};
 
 /// Refusals of a call whose token is known: the call itself, sent before, is still under way.
 const IN_PROGRESS: &[&str] = &[
@@ -13,37 +13,27 @@ const IN_PROGRESS: &[&str] = &[
     "TOKEN_PROCESSING",
 ];
 
-/// What to do about codes, by how they begin. The first that fits counts.
-const HINTS: &[(&[&str], &str)] = &[
-    (
-        &["InvalidAccountStatus.NotEnoughBalance", "InsufficientBalance", "Account.Arrearage"],
-        "top up the account (pay-as-you-go needs 100 CNY available), then run `aliform apply` again",
-    ),
-    (&["RealNameAuthenticationError"], "finish the real-name registration of the account, then run `aliform apply` again"),
-    (
-        &["QuotaExceed", "SecurityGroupInstanceLimitExceed", "InstanceDiskLimitExceeded", "TooManyBuckets"],
-        "raise the quota that the message names in the Quota Center, or ask for less",
-    ),
-    (
-        &[
-            "OperationDenied.NoStock",
-            "Zone.NotO",
-            "InvalidResourceType.NotSupported",
-            "InvalidInstanceType.ZoneNotSupported",
-            "InstanceType.Offline",
-            "InvalidInstanceType.PhasedOut",
-            "CategoryNotSupported",
-            "InvalidDiskCategory.NotSupported",
-            "NodeControllerUnavailable",
-            "OperationDenied.PaygNotAvailable",
-        ],
-        "stock ran out since the plan: choose anew with `aliform plan --reselect`, or name another type or region",
-    ),
-    (
-        &["Forbidden.RAM", "NoPermission", "Forbidden"],
-        "grant the permission that the message names to the identity that `aliform check` shows",
-    ),
-];
+/// What to do about a refusal.
+fn way_out(code: &str) -> Option<String> {
+    let hint = match Scope::of_code(code) {
+        Scope::Balance => "top up the account (pay-as-you-go needs 100 CNY available), then run `aliform apply` again",
+        Scope::Quota => {
+            let quota = quota(code).unwrap_or("the quota that the message names");
+            return Some(format!("raise {quota} in the Quota Center (https://quotas.console.aliyun.com), or ask for less"));
+        }
+        Scope::Account if code.starts_with("RealName") => {
+            "finish the real-name registration of the account, then run `aliform apply` again"
+        }
+        Scope::Account if code.starts_with("Forbidden") || code.starts_with("NoPermission") => {
+            "grant the permission that the message names to the identity that `aliform check` shows"
+        }
+        scope if scope.is_elsewhere() => {
+            "stock ran out since the plan: plan again, which avoids for ten minutes what was sold out, or name another type or region"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
 
 /// What to do about what can't come about, by a word of the cloud's reason. The first that fits counts.
 const STUCK_HINTS: &[(&str, &str)] = &[
@@ -173,11 +163,7 @@ impl ResourceError {
             }
             _ => return None,
         };
-        let code = error.code()?;
-        if let Some(quota) = quota(code) {
-            return Some(format!("raise {quota} in the Quota Center (https://quotas.console.aliyun.com), or ask for less"));
-        }
-        HINTS.iter().find(|(codes, _)| codes.iter().any(|known| code.starts_with(known))).map(|(_, hint)| (*hint).to_owned())
+        way_out(error.code()?)
     }
 }
 
@@ -213,8 +199,9 @@ mod tests {
             ("InvalidAccountStatus.NotEnoughBalance", "top up"),
             ("QuotaExceed.ElasticQuota", "quota"),
             ("QuotaExceeded.Vpc", "quota"),
-            ("OperationDenied.NoStock", "--reselect"),
-            ("Zone.NotOnSale", "--reselect"),
+            ("OperationDenied.NoStock", "plan again"),
+            ("QuotaExceed.ElasticQuota", "vCPU quota"),
+            ("Zone.NotOnSale", "plan again"),
             ("Forbidden.RAM", "permission"),
         ] {
             assert!(refused(403, code).hint().unwrap().contains(word), "{code}");

@@ -206,3 +206,26 @@ fn a_spot_machine_has_its_cap_in_the_spec_and_a_warning_in_the_plan() {
         stage.refusal()
     );
 }
+
+#[test]
+fn one_replica_may_stand_elsewhere_than_the_others() {
+    let mut stage = Stage::new(&web("port: 8080\nreplicas: 2\ninstance: { type: ecs.g7.large }"));
+    let fallbacks = stage.plan().fallbacks;
+    assert_eq!(fallbacks[&address("instance.web-2")][0].zone, "cn-hangzhou-j");
+    assert_eq!(stage.plan().standby.keys().map(ToString::to_string).collect::<Vec<_>>(), ["vswitch.cn-hangzhou-j"]);
+    // What an apply wrote down when it took that.
+    let taken = |chosen: &str| aliform::model::decision::Decision {
+        chosen: chosen.to_owned(),
+        because: "sold out".to_owned(),
+        rejected: Vec::new(),
+    };
+    let key = aliform::model::offer::place_key(&address("instance.web-2"), "cn-hangzhou-h", "ecs.g7.large");
+    stage.decided.insert(key, taken("cn-hangzhou-j ecs.g7.large"));
+    let plan = stage.plan();
+    let stands = |name: &str| (plan.wanted[&address(name)].spec["zone"].clone(), plan.wanted[&address(name)].spec["vswitch_id"].clone());
+    assert_eq!(stands("instance.web-1").0, "cn-hangzhou-h");
+    assert_eq!(stands("instance.web-2"), ("cn-hangzhou-j".into(), serde_json::json!({ "$pending": "vswitch.cn-hangzhou-j.id" })));
+    // Applied, nothing is to be moved.
+    stage.applied();
+    assert_eq!(actions(&stage.plan()), Vec::<String>::new());
+}
