@@ -29,6 +29,15 @@ pub(super) struct Deferred {
     pub(super) error: ResourceError,
 }
 
+/// What a pass through the steps of a plan left open.
+#[derive(Default)]
+pub(super) struct Held {
+    /// What could not be had where the plan wanted it.
+    pub(super) deferred: Vec<Deferred>,
+    /// Those steps, and those that wait for them.
+    pub(super) steps: BTreeSet<Step>,
+}
+
 /// What is left to do once something was deferred.
 pub(super) struct Rest {
     /// The plan with what stands in, and nothing in it that is done or given up.
@@ -108,17 +117,16 @@ pub(super) fn hold_back<'a>(
 }
 
 /// Decides by the approved list what stands in for what was deferred. `approved` is the plan as it was approved,
-/// `plan` what of it was being carried out, `held` the steps that wait for the outcome.
+/// `plan` what of it was being carried out, `tried` what turned out to be sold out meanwhile.
 pub(super) async fn rest(
     world: &World<'_>,
-    approved: &Plan,
-    plan: &Plan,
+    (approved, plan): (&Plan, &Plan),
     graph: &Graph<Step>,
-    deferred: Vec<Deferred>,
-    mut held: BTreeSet<Step>,
+    Held { deferred, steps: mut held }: Held,
+    tried: &[Shortage],
     stopped: bool,
 ) -> Result<Rest, StateError> {
-    let out = world.store.shortages();
+    let out: Vec<Shortage> = world.store.shortages().into_iter().chain(tried.iter().cloned()).collect();
     let mut taken: Vec<(Address, Fallback)> = Vec::new();
     let mut failed: Vec<(Address, String)> = Vec::new();
     for Deferred { address, error } in deferred {

@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 
-use super::fallback::{self, Deferred};
+use super::fallback::{self, Deferred, Held};
 use super::order::{self, Phase, Step};
 use super::remember;
 use super::step::{self, Making, StepError};
@@ -15,6 +15,7 @@ use crate::graph::{Graph, GraphError};
 use crate::model::address::Address;
 use crate::model::change::{Action, Change};
 use crate::model::event::Event;
+use crate::model::shortage::Shortage;
 use crate::plan::saved::Plan;
 use crate::resources::error::ResourceError;
 use crate::resources::registry;
@@ -87,7 +88,7 @@ pub async fn apply(world: &World<'_>, plan: &Plan, concurrency: usize, stop: wat
     while !held.deferred.is_empty() {
         let stopped = *stop.borrow();
         progress.outcome.interrupted |= stopped;
-        let rest = fallback::rest(world, plan, &plan_left, &graph_left, held.deferred, held.steps, stopped).await?;
+        let rest = fallback::rest(world, (plan, &plan_left), &graph_left, held, &progress.out, stopped).await?;
         if stopped {
             progress.stopped += rest.failed.len();
         } else {
@@ -99,7 +100,7 @@ pub async fn apply(world: &World<'_>, plan: &Plan, concurrency: usize, stop: wat
         graph_left = order::steps(&plan_left, &world.store.state())?;
         held = pass(world, &plan_left, &graph_left, concurrency, &stop, &mut progress).await?;
     }
-    let Progress { mut outcome, stopped, abandoned, left } = progress;
+    let Progress { mut outcome, stopped, abandoned, left, .. } = progress;
     outcome.skipped += left;
     // Whoever asked to stop when the last step was under way stopped nothing.
     outcome.interrupted &= stopped > 0 || abandoned || left > 0;
@@ -117,17 +118,10 @@ struct Progress {
     stopped: usize,
     /// Whether a run was left since the user stopped.
     abandoned: bool,
+    /// What was sold out since the beginning. It counts to the end, however long that takes.
+    out: Vec<Shortage>,
     /// How many steps were never begun without anything having failed.
     left: usize,
-}
-
-/// What a pass left open.
-#[derive(Default)]
-struct Held {
-    /// What could not be had where the plan wanted it.
-    deferred: Vec<Deferred>,
-    /// Those steps, and those that wait for them.
-    steps: BTreeSet<Step>,
 }
 
 /// Takes the steps of a plan as far as they can be taken.
@@ -146,6 +140,7 @@ async fn pass(
     let mut held = Held::default();
     let outcome = &mut progress.outcome;
     let mut given_up_for = false;
+    let mut failed: Vec<&Step> = Vec::new();
     loop {
         if *stop.borrow() && !given_up_for {
             (outcome.interrupted, given_up_for) = (true, true);
@@ -175,7 +170,9 @@ async fn pass(
             Err(StepError::Resource(error)) => {
                 let shortage = (step.phase == Phase::Make).then(|| fallback::shortage(world, plan, &step.address, &error)).flatten();
                 if let Some(shortage) = shortage {
-                    world.store.remember_shortage(shortage)?;
+                    // The next plan does without the memory if it can't be written.
+                    drop(world.store.remember_shortage(shortage.clone()));
+                    progress.out.push(shortage);
                     if fallback::may_stand_in(plan, &step.address) {
                         held.deferred.push(Deferred { address: step.address.clone(), error });
                         held.steps.extend(fallback::hold_back(graph, &mut waiting, &mut ready, step));
@@ -195,6 +192,17 @@ async fn pass(
                     }
                 }
                 outcome.skipped += skip(world, graph, &mut waiting, &mut ready, step, &because);
+                failed.push(step);
+            }
+        }
+    }
+    // What waits for something that may yet stand in, and needed something else that failed.
+    for step in failed {
+        for dependent in graph.all_dependents_of(step).into_iter().filter(|dependent| dependent.phase != Phase::Release) {
+            if held.steps.remove(dependent) {
+                outcome.skipped += 1;
+                let because = format!("`{}` failed", step.address);
+                world.events.emit(Event::StepSkipped { address: dependent.address.clone(), because });
             }
         }
     }

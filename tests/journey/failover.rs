@@ -91,6 +91,33 @@ fn only_a_sibling_type_is_left() {
 }
 
 #[test]
+fn one_replica_finds_the_zone_sold_out_and_the_other_stays_there() {
+    let stage = Stage::example("hello-web");
+    stage.edit("aliform.yaml", "    port: 8080\n", "    port: 8080\n    replicas: 2\n");
+    let ((zone, kind), _) = chosen(&stage);
+    scenario(&stage, &format!("stock:\n- {{ place: {zone}, instance_type: {kind}, stock: {{ limited: 1 }} }}\n"));
+    stage.apply();
+    let resources = stage.resources();
+    assert_eq!((resources.get("instance"), resources.get("vswitch")), (Some(&2), Some(&2)), "{resources:?}");
+    // Each stays where it stands.
+    assert_eq!(stage.planned(), BTreeMap::new());
+    stage.run(&["destroy", "--auto-approve"]).expect(0);
+    assert!(stage.resources().is_empty(), "{:?}", stage.resources());
+}
+
+#[test]
+fn what_can_not_be_remembered_is_not_tried_twice_in_one_apply() {
+    let stage = Stage::example("hello-web");
+    let ((_, kind), fallbacks) = chosen(&stage);
+    let sibling = fallbacks.iter().position(|(_, other)| *other != kind).expect("a sibling");
+    std::fs::create_dir(stage.file(".aliform/sold-out.json")).unwrap();
+    scenario(&stage, &format!("stock:\n- {{ instance_type: {kind}, stock: misreported }}\n"));
+    stage.apply();
+    assert_eq!(calls(&stage, "RunInstances"), sibling + 2);
+    one_of_each(&stage);
+}
+
+#[test]
 fn a_quota_and_an_unknown_code_stop_at_once() {
     for (code, said) in [
         ("QuotaExceed.ElasticQuota", "raise the vCPU quota of pay-as-you-go instances"),
