@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::clusters::{ClusterFound, Readiness};
 use super::existing::Existing;
 use super::lookup::{ImageFound, InstancePrice, Lookup, LookupError, PricePart, Shape, Stock};
+use super::training::{Spec, Training, TrainingImage};
 use crate::model::money::Money;
 use crate::model::shortage::Shortage;
 
@@ -59,11 +61,34 @@ impl<L: Lookup> Lookup for Avoiding<L> {
         self.inner.existing(region, id).await
     }
 
+    async fn clusters(&self, region: &str) -> Result<Vec<ClusterFound>, LookupError> {
+        self.inner.clusters(region).await
+    }
+
+    async fn readiness(&self, region: &str, cluster: &str, namespace: &str) -> Result<Readiness, LookupError> {
+        self.inner.readiness(region, cluster, namespace).await
+    }
+
     async fn price(&self, region: &str, wanted: &InstancePrice) -> Result<Vec<PricePart>, LookupError> {
         self.inner.price(region, wanted).await
     }
 
     async fn balance(&self, region: &str) -> Result<Money, LookupError> {
         self.inner.balance(region).await
+    }
+}
+
+#[async_trait]
+impl<L: Lookup> Training for Avoiding<L> {
+    async fn workspace(&self, region: &str, name: &str) -> Result<Option<String>, LookupError> {
+        self.inner.workspace(region, name).await
+    }
+
+    async fn training_specs(&self, region: &str, gpu: bool) -> Result<Vec<Spec>, LookupError> {
+        self.inner.training_specs(region, gpu).await
+    }
+
+    async fn training_images(&self, region: &str, gpu: bool) -> Result<Vec<TrainingImage>, LookupError> {
+        self.inner.training_images(region, gpu).await
     }
 }

@@ -163,7 +163,7 @@ async fn made(draft: &mut Draft<'_>, network: &Network, task: &Task<'_>) -> Resu
         disk_category: machine.disk_category,
         disk_level: machine.disk_level,
         disk_size: machine.disk_size,
-        bandwidth: if task.fetcher(draft.manifest).fetches().is_some() { FETCHING } else { 0 },
+        bandwidth: if task.fetcher().fetches().is_some() { FETCHING } else { 0 },
         nodes: 1,
     };
     let address = Address::new(Kind::Cluster, "main");

@@ -1,6 +1,6 @@
 //! Which framework a script is written for, by what it imports. It reads files and runs nothing.
 
-use std::path::Path;
+use crate::resolve::select::classify::Line;
 
 /// A framework that there are images of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,21 +57,10 @@ fn by_line(line: &str) -> Option<(Framework, &str)> {
     by_import.or_else(by_program)
 }
 
-/// What a job needs: by its own lines, each with its place, and by the Python files that they name.
-pub(super) fn needed(commands: &[(String, String)], folder: &Path) -> Needed {
-    let own = commands.iter().find_map(|(line, place)| by_line(line).map(|found| (found.0, found.1.to_owned(), place.clone())));
-    let named = || {
-        let words = commands.iter().flat_map(|(line, _)| line.split(|c: char| c.is_whitespace() || "'\"".contains(c)));
-        words.filter(|word| word.ends_with(".py") && !word.split('/').any(|part| part == "..")).find_map(|word| {
-            let text = std::fs::read_to_string(folder.join(word.trim_start_matches("./").trim_start_matches('/'))).ok()?;
-            let (number, found) = text.lines().enumerate().find_map(|(number, line)| {
-                let (framework, module) = by_line(line)?;
-                Some((number, (framework, module.to_owned())))
-            })?;
-            Some((found.0, found.1, format!("{}:{}", word.trim_start_matches("./"), number + 1)))
-        })
-    };
-    match own.or_else(named) {
+/// What a job needs, by the lines that it runs.
+pub(super) fn needed(lines: &[Line]) -> Needed {
+    let found = lines.iter().find_map(|line| by_line(&line.text).map(|(framework, what)| (framework, what, &line.place)));
+    match found {
         Some((framework, what, place)) => Needed { framework, because: format!("{place} uses `{what}`") },
         None => Needed { framework: PLAIN, because: "no line imports a framework".to_owned() },
     }
@@ -97,12 +86,10 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_a_command_names_is_looked_into() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("train.py"), "import os\nimport keras\n").unwrap();
-        let commands = |text: &str| vec![(text.to_owned(), "aliform.yaml:5".to_owned())];
-        let found = needed(&commands("cd . && python3 ./train.py --epochs 3"), folder.path());
+    fn the_reason_names_the_line() {
+        let line = |text: &str, place: &str| Line { text: text.to_owned(), place: place.to_owned() };
+        let found = needed(&[line("python3 train.py", "aliform.yaml:5"), line("import keras", "train.py:2")]);
         assert_eq!((found.framework.job_type, found.because.as_str()), ("TFJob", "train.py:2 uses `keras`"));
-        assert_eq!(needed(&commands("python3 ../train.py"), folder.path()).framework.name, "Python");
+        assert_eq!(needed(&[line("echo hello", "aliform.yaml:5")]).framework.name, "Python");
     }
 }

@@ -15,6 +15,7 @@ use crate::pricing::training::{self, Spec};
 use crate::project::scripts::job::{JobSettings, training_script};
 use crate::resolve::app::json;
 use crate::resolve::error::ResolveError;
+use crate::resolve::select::classify;
 use crate::resolve::select::machine::generation;
 use crate::resolve::{Draft, release};
 use crate::resources::desired::Node;
@@ -42,7 +43,7 @@ pub(super) async fn add(draft: &mut Draft<'_>, task: &Task<'_>) -> Result<(), Re
         });
     }
     let instance_type = spec(draft, task).await?;
-    let needed = framework::needed(&task.commands, &draft.manifest.base);
+    let needed = framework::needed(&classify::lines(task.job, &draft.manifest.base));
     let image = image(draft, task, &needed).await?;
     let (workspace_id, home) = workspace(draft).await?;
     let (bundle, bucket) = task.add_files(draft);

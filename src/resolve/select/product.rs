@@ -51,6 +51,10 @@ pub(in crate::resolve) fn considered(job: &Job, base: &std::path::Path) -> (Vec<
         verdict.because = "only a machine of its own can be bought on the spot market".to_owned();
         return (vec![Product::Ecs], Verdict { class: Class::General, ..verdict });
     }
+    if let Some(image) = job.image.as_ref().filter(|_| verdict.class == Class::General) {
+        let because = format!("it names a container image at {}:{}", image.location.file, image.location.line);
+        verdict = Verdict { class: Class::Containers, because };
+    }
     (candidates(verdict.class).to_vec(), verdict)
 }
 
