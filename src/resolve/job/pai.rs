@@ -137,10 +137,10 @@ async fn spec(draft: &mut Draft<'_>, task: &Task<'_>) -> Result<String, ResolveE
     fitting.truncate(PRICED);
     let prices = join_all(fitting.iter().map(|spec| training::price(lookup, &region, &spec.instance_type))).await;
     let mut priced: Vec<(Option<Money>, &Spec)> = prices.into_iter().map(Result::ok).zip(fitting).collect();
-    // The cheapest; of equals the newer generation, then the name. What has no price comes last.
+    // The cheapest; of equals the newer generation, then the name. What has no price comes last, the smallest first.
     priced.sort_by_key(|(price, spec)| {
-        let older = u32::MAX - generation(&spec.instance_type);
-        (price.is_none(), price.map(|price| price.amount), older, spec.instance_type.clone())
+        let rank = price.map(|price| (price.amount, u32::MAX - generation(&spec.instance_type), spec.instance_type.clone()));
+        (rank.is_none(), rank)
     });
     let Some((best, chosen)) = priced.first() else {
         let message =
