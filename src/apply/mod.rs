@@ -2,6 +2,7 @@
 //! intent down before the call leaves, waits for real states, and settles what an earlier run left open.
 //! It decides nothing that the plan did not approve.
 
+pub mod lives;
 mod order;
 pub mod recover;
 pub mod remember;

@@ -190,6 +190,9 @@ impl LocalCloud {
         } else {
             let mut response = dispatch::answer(&self.shared, &request, &asked.params, fate.refused).await;
             response.dropped |= fate.lost_answer;
+            if response.header("date").is_none() {
+                response.headers.push(("date".to_owned(), time::http(self.shared.now())));
+            }
             response
         };
         self.shared.calls.note(at, began.elapsed(), &request, asked, &response);

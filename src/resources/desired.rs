@@ -38,6 +38,8 @@ pub struct Desired {
     pub nodes: BTreeMap<Address, Node>,
     /// What serves nothing but runs of jobs, with those runs: once all of them are over it is released.
     pub released: BTreeMap<Address, BTreeSet<Address>>,
+    /// Runs that are one of several of a job, with that job; all others have its name.
+    pub parts: BTreeMap<Address, String>,
     /// What was chosen, and why.
     pub decisions: BTreeMap<String, Decision>,
     /// What is used without being ours.

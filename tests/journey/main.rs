@@ -7,6 +7,7 @@ mod drift;
 mod golden;
 mod job;
 mod life;
+mod money;
 mod plain;
 mod run;
 mod secret;

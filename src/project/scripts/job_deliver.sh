@@ -1,5 +1,5 @@
 # Packs the outputs that are there and puts them under $OUTPUT_URL; prints those that are not.
-BASE="$ROOT/opt/aliform/$STACK/jobs/$JOB"
+BASE="$ROOT/opt/aliform/$STACK/jobs/$JOB${PART:+-$PART}"
 cd "$BASE/work" || exit 1
 found=
 for output in "$@"; do

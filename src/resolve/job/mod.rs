@@ -2,6 +2,7 @@
 //! for each product.
 
 mod ecs;
+mod matrix;
 
 use std::collections::BTreeMap;
 
@@ -152,6 +153,8 @@ impl Task<'_> {
 /// Adds the resources of one job.
 pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: Task<'_>) -> Result<(), ResolveError> {
     match task.job.product.as_ref().map(|product| (product.value, &product.location)) {
+        // The runs of a matrix share machines.
+        _ if !task.job.matrix.is_empty() => ecs::add(draft, network, &task).await,
         None | Some((Product::Ecs, _)) => ecs::add(draft, network, &task).await,
         Some((_, location)) => Err(ResolveError::JobsNotPlanned { location: location.clone(), job: task.job.name.value.clone() }),
     }

@@ -1,15 +1,17 @@
 //! How a run ended: what ran, where, for how long, what that cost, and what is left of it.
 
+use std::collections::BTreeMap;
+
+use aliform::apply::lives::{self, Lives};
 use aliform::apply::run::Outcome;
 use aliform::model::address::{Address, Kind};
 use aliform::model::change::Action;
 use aliform::model::cost::Total;
 use aliform::plan::saved::Plan;
-use aliform::state::contents::State;
+use aliform::pricing::tariff::least_seconds;
+use aliform::state::contents::{Resource, State};
 use jiff::{SignedDuration, Timestamp};
-use rust_decimal::Decimal;
-use serde::Serialize;
-use serde_json::Value as Json;
+use serde::{Deserialize, Serialize};
 
 use super::money;
 use super::style::{Role, Style, one_line, visible};
@@ -24,13 +26,27 @@ pub(crate) enum Result {
     Failed,
     /// By the user.
     Interrupted,
+    /// By this program: going on would have cost more than the budget.
+    OverBudget,
 }
 
-/// How long the machine was there.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Lived {
-    pub(crate) born: Timestamp,
-    pub(crate) gone: Timestamp,
+/// One run of a matrix.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Run {
+    /// Which.
+    pub(crate) address: Address,
+    /// Its parameters.
+    pub(crate) parameters: BTreeMap<String, String>,
+    /// What it exited with, if it came to its end.
+    pub(crate) exit_code: Option<i64>,
+    /// The machine.
+    pub(crate) machine: Address,
+    /// How long it ran, in whole seconds; null if it never began.
+    pub(crate) seconds: Option<u64>,
+    /// What its machine cost for that time: booting and waiting are in the receipt's sum only.
+    pub(crate) cost: Total,
+    /// Where its outputs are; null if there are none.
+    pub(crate) outputs: Option<String>,
 }
 
 /// The receipt of a run, for people and programs.
@@ -54,12 +70,20 @@ pub(crate) struct Receipt {
     pub(crate) zone: Option<String>,
     /// The type of the machine.
     pub(crate) instance_type: Option<String>,
-    /// How long the machine was there, in whole seconds; null if there was none.
+    /// How many machines there were.
+    pub(crate) machines: usize,
+    /// How long they were there, in whole seconds, all together; null if there was none.
     pub(crate) seconds: Option<u64>,
-    /// What the machine costs an hour.
+    /// What one of them costs an hour.
     pub(crate) hourly: Total,
-    /// `hourly` for `seconds`: about what the run cost, since machines are billed by the second.
+    /// What the run cost: each line of its bill by the second, by the cloud's own time, rounded to six digits.
     pub(crate) cost: Total,
+    /// What it would cost where the cloud bills a machine for some minutes at least; absent if it lived longer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) least: Option<Total>,
+    /// The runs of a matrix; absent if there was one run only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) runs: Vec<Run>,
     /// Where the outputs are; null if there are none.
     pub(crate) outputs: Option<String>,
     /// What is left in the cloud.
@@ -98,13 +122,13 @@ pub(crate) struct Facts<'a> {
     pub(crate) before: &'a State,
     pub(crate) after: &'a State,
     pub(crate) job: &'a str,
-    /// The run, and what costs most of all that it needs.
-    pub(crate) run: &'a Address,
+    /// The runs, and what costs most of all that one needs.
+    pub(crate) runs: &'a [Address],
     pub(crate) payer: &'a Address,
     pub(crate) command: String,
     pub(crate) result: Result,
     pub(crate) exit_code: Option<i64>,
-    pub(crate) lived: Option<Lived>,
+    pub(crate) lives: &'a Lives<'a>,
     /// How the next commands begin.
     pub(crate) program: &'a str,
 }
@@ -112,20 +136,31 @@ pub(crate) struct Facts<'a> {
 impl Receipt {
     pub(crate) fn new(facts: Facts<'_>) -> Self {
         let Facts { plan, after, .. } = facts;
-        let (run, payer) = (facts.run.clone(), facts.payer);
+        let payer = facts.payer;
         let (wanted, held) = (plan.wanted.get(payer).map(|wanted| &wanted.spec), facts.before.resources.get(payer));
         let spec = wanted.or(held.map(|held| &held.spec));
         let part = |key: &str| spec.and_then(|spec| spec[key].as_str()).map(str::to_owned);
-        let hourly = hourly(plan, |address| address == payer);
-        let seconds = facts.lived.map(|lived| seconds(lived.gone.duration_since(lived.born)));
+        let is_run = |address: &Address| facts.runs.contains(address);
         let mut left: Vec<Left> = Vec::new();
-        for (address, resource) in after.resources.iter().filter(|(address, _)| **address != run) {
+        for (address, resource) in after.resources.iter().filter(|(address, _)| !is_run(address)) {
             left.push(Left { address: address.clone(), id: Some(resource.id.clone()) });
         }
-        for address in after.open.keys().filter(|address| !after.resources.contains_key(*address) && **address != run) {
+        for address in after.open.keys().filter(|address| !after.resources.contains_key(*address) && !is_run(address)) {
             left.push(Left { address: address.clone(), id: None });
         }
-        let cost = hourly.times(Decimal::from(seconds.unwrap_or_default()) / Decimal::from(3600));
+        let now = facts.lives.now();
+        let lived = |address: &Address| facts.lives.of(address).map(|life| life.seconds(now));
+        // Whatever is like the one that costs most: a matrix has several machines.
+        let payers = plan.changes.iter().map(|change| &change.address).filter(|address| *address == payer || address.kind == payer.kind);
+        let payers: Vec<(&Address, u64)> = payers.filter_map(|address| Some((address, lived(address)?))).collect();
+        let (mut cost, mut least) = (Total::default(), Total::default());
+        for (address, seconds) in &payers {
+            cost.merge(&lives::cost(plan, address, *seconds));
+            let shortest = part("instance_type").map_or(0, |name| least_seconds(&name));
+            least.merge(&lives::cost(plan, address, shortest.max(*seconds)));
+        }
+        let outputs = |run: &Address| after.resources.get(run).and_then(|run| run.attributes["outputs"].as_str()).map(str::to_owned);
+        let runs = matrix(&facts, &lived, &outputs);
         Receipt {
             stack: plan.basis.stack.clone(),
             job: facts.job.to_owned(),
@@ -141,16 +176,44 @@ impl Receipt {
             region: plan.region.clone(),
             zone: part("zone"),
             instance_type: part("instance_type"),
-            seconds,
-            cost: Total { sums: cost.sums.iter().map(|money| money.rounded(6)).collect(), ..cost },
-            hourly,
-            outputs: after.resources.get(&run).and_then(|run| run.attributes["outputs"].as_str()).map(str::to_owned),
-            left_hourly: self::hourly(plan, |address| after.resources.contains_key(address)),
-            ends_at: after.resources.get(payer).and_then(|machine| ends_at(&machine.spec, facts.lived?.born)),
+            machines: payers.len(),
+            seconds: (!payers.is_empty()).then(|| payers.iter().map(|(_, seconds)| seconds).sum()),
+            hourly: hourly(plan, |address| address == payer),
+            least: (least != cost).then_some(least),
+            cost,
+            outputs: if runs.iter().any(|run| run.outputs.is_some()) {
+                Some(format!("outputs/{}", facts.job))
+            } else {
+                facts.runs.first().and_then(outputs)
+            },
+            runs,
+            left_hourly: hourly(plan, |address| after.resources.contains_key(address)),
+            ends_at: after.resources.get(payer).and_then(|machine| ends_at(machine, facts.lives.of(payer)?.born)),
             release: (!left.is_empty()).then(|| format!("{} run --release {}", facts.program, plan.basis.stack)),
             left,
         }
     }
+}
+
+/// The runs of a matrix, in its order.
+fn matrix(facts: &Facts<'_>, lived: &dyn Fn(&Address) -> Option<u64>, outputs: &dyn Fn(&Address) -> Option<String>) -> Vec<Run> {
+    let line = |address: &Address| {
+        let wanted = facts.plan.wanted.get(address)?;
+        let parameters = BTreeMap::deserialize(wanted.spec["part"].get("parameters")?).ok()?;
+        let machine = wanted.depends_on.iter().find(|dependency| dependency.kind == Kind::Instance)?.clone();
+        let resource = facts.after.resources.get(address);
+        let seconds = lived(address);
+        Some(Run {
+            address: address.clone(),
+            parameters,
+            exit_code: resource.and_then(|resource| resource.attributes["exit_code"].as_i64()),
+            cost: lives::cost(facts.plan, &machine, seconds.unwrap_or_default()),
+            machine,
+            seconds,
+            outputs: outputs(address),
+        })
+    };
+    facts.runs.iter().filter_map(line).collect()
 }
 
 /// What some resources of a plan cost an hour.
@@ -163,14 +226,12 @@ fn hourly(plan: &Plan, which: impl Fn(&Address) -> bool) -> Total {
     total
 }
 
-/// Begun seconds count whole.
-fn seconds(lived: SignedDuration) -> u64 {
-    u64::try_from(lived.as_millis().max(0)).unwrap_or(u64::MAX).div_ceil(1000)
-}
-
-/// When the cloud ends the machine, if it was told to.
-fn ends_at(spec: &Json, born: Timestamp) -> Option<String> {
-    let end = born.checked_add(SignedDuration::from_secs(i64::try_from(spec["release_after"].as_u64()?).ok()?)).ok()?;
+/// When the cloud ends the machine: as it said itself, else as it was told to.
+fn ends_at(machine: &Resource, born: Timestamp) -> Option<String> {
+    if let Some(said) = machine.attributes["release_at"].as_str().filter(|said| !said.is_empty()) {
+        return Some(said.to_owned());
+    }
+    let end = born.checked_add(SignedDuration::from_secs(i64::try_from(machine.spec["release_after"].as_u64()?).ok()?)).ok()?;
     Some(end.strftime("%Y-%m-%dT%H:%MZ").to_string())
 }
 
@@ -192,11 +253,22 @@ pub(crate) fn receipt(receipt: &Receipt, style: &Style) -> String {
     line("ran", &one_line(&receipt.command));
     let stays = receipt.left.iter().any(|left| left.address.kind == Kind::Instance);
     if let (Some(seconds), Some(zone), Some(kind)) = (receipt.seconds, &receipt.zone, &receipt.instance_type) {
-        line("where", &format!("{kind} in {zone}, {}", receipt.region));
-        line("machine", &format!("lived {}{}", words(seconds), if stays { " so far" } else { "" }));
+        let count = if receipt.machines > 1 { format!("{} x ", receipt.machines) } else { String::new() };
+        line("where", &format!("{count}{kind} in {zone}, {}", receipt.region));
+        let together = if receipt.machines > 1 { " together" } else { "" };
+        line("machine", &format!("lived {}{together}{}", words(seconds), if stays { " so far" } else { "" }));
         line("cost", &cost(receipt, seconds));
+        if let Some(least) = &receipt.least {
+            line("", &format!("{} where so short a time is billed for some minutes", money::amounts(least, money::HOURLY)));
+        }
     } else {
         line("cost", "nothing: no machine was started");
+    }
+    for (at, run) in receipt.runs.iter().enumerate() {
+        let parameters: Vec<String> = run.parameters.iter().map(|(name, value)| format!("{name}={}", one_line(value))).collect();
+        let code = run.exit_code.map_or_else(|| "no end".to_owned(), |code| format!("exit code {code}"));
+        let (took, cost) = (run.seconds.map_or_else(|| "never begun".to_owned(), words), money::amounts(&run.cost, money::HOURLY));
+        line(if at == 0 { "runs" } else { "" }, &format!("{}: {code}, {took}, {cost}, {}", parameters.join(", "), run.machine));
     }
     if let Some(outputs) = &receipt.outputs {
         line("outputs", &one_line(outputs));
@@ -224,6 +296,7 @@ fn heading(receipt: &Receipt, style: &Style) -> String {
         Result::Succeeded => (format!("{job} is done: {code}"), Role::Added),
         Result::Failed => (format!("{job} failed: {code}"), Role::Error),
         Result::Interrupted => (format!("{job} was stopped"), Role::Warning),
+        Result::OverBudget => (format!("{job} was stopped: its budget is spent"), Role::Error),
     };
     format!("{}.\n", style.paint(role, &words))
 }
@@ -236,7 +309,8 @@ fn cost(receipt: &Receipt, seconds: u64) -> String {
     let usage = if receipt.hourly.usage { ", and traffic by usage" } else { "" };
     let hourly = money::amounts(&receipt.hourly, money::HOURLY);
     let about = money::amounts(&receipt.cost, money::HOURLY);
-    format!("about {about}: {hourly} an hour for {}, billed by the second{usage}", words(seconds))
+    let each = if receipt.machines > 1 { " each" } else { "" };
+    format!("about {about}: {hourly} an hour{each} for {}, billed by the second{usage}", words(seconds))
 }
 
 #[cfg(test)]
@@ -257,7 +331,10 @@ mod tests {
             region: "cn-hangzhou".to_owned(),
             zone: Some("cn-hangzhou-b".to_owned()),
             instance_type: Some("ecs.e-c1m2.large".to_owned()),
+            machines: 1,
             seconds: Some(3725),
+            least: None,
+            runs: Vec::new(),
             hourly: total("0.267 CNY"),
             cost: total("0.276271 CNY"),
             outputs: Some("outputs/train".to_owned()),
@@ -310,6 +387,6 @@ mod tests {
     fn what_never_had_a_machine_cost_nothing() {
         let never = Receipt { result: Result::Interrupted, exit_code: None, seconds: None, ..sample() };
         assert!(receipt(&never, &Style::plain(80)).contains("cost     nothing: no machine was started"));
-        assert_eq!((words(0), words(7260), seconds(SignedDuration::from_millis(1001))), ("0s".to_owned(), "2h 1m".to_owned(), 2));
+        assert_eq!((words(0), words(7260)), ("0s".to_owned(), "2h 1m".to_owned()));
     }
 }

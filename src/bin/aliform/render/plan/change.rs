@@ -34,7 +34,18 @@ pub(super) fn block(change: &Change, plan: &Plan, scripts: &mut Scripts, options
     if let Some(id) = &change.id {
         left += &format!("  {}", style.paint(Role::Dim, &one_line(id)));
     }
+    let part = plan.wanted.get(&change.address).map(|wanted| &wanted.spec["part"]).filter(|part| part.is_object());
+    if let Some(part) = part {
+        let parameters = part["parameters"].as_object().into_iter().flatten();
+        let parameters: Vec<String> = parameters.map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default())).collect();
+        left += &format!("  {}", one_line(&parameters.join(", ")));
+    }
     let mut lines = vec![style.edge(&left, &price(change))];
+    // Of many runs that differ in their parameters only, the first is shown in full.
+    let same = part.and_then(|part| part["job"].as_str()).filter(|_| change.action == Action::Create && !options.full);
+    if same.is_some_and(|job| scripts.shown(&change.address, "part", job, "part").is_some()) {
+        return lines.iter().map(|line| format!("{line}\n")).collect();
+    }
     for reason in reasons(change, plan) {
         lines.push(format!("{INDENT}{}", style.paint(Role::Dim, &format!("because {reason}"))));
     }
