@@ -5,6 +5,7 @@
 
 mod faulty;
 mod history;
+mod money;
 
 /// How many histories a run of the test goes through.
 const HISTORIES: u64 = 500;

@@ -9,6 +9,7 @@ use aliform::model::change::Action;
 use aliform::model::cost::Total;
 use aliform::plan::saved::Plan;
 use aliform::pricing::tariff::least_seconds;
+use aliform::resources::error::ResourceError;
 use aliform::state::contents::{Resource, State};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -171,7 +172,7 @@ impl Receipt {
                 .outcome
                 .failed
                 .iter()
-                .map(|(address, error)| Failure { address: address.clone(), error: error.clone() })
+                .map(|(address, error)| Failure { address: address.clone(), error: reason(error, facts.result) })
                 .collect(),
             region: plan.region.clone(),
             zone: part("zone"),
@@ -193,6 +194,14 @@ impl Receipt {
             left,
         }
     }
+}
+
+/// Why something failed. What this program stopped was not stopped by a person.
+fn reason(error: &str, result: Result) -> String {
+    if result == Result::OverBudget && error == ResourceError::Stopped.to_string() {
+        return "stopped: its budget is spent".to_owned();
+    }
+    error.to_owned()
 }
 
 /// The runs of a matrix, in its order.

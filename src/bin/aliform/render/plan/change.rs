@@ -50,8 +50,12 @@ pub(super) fn block(change: &Change, plan: &Plan, scripts: &mut Scripts, options
         lines.push(format!("{INDENT}{}", style.paint(Role::Dim, &format!("because {reason}"))));
     }
     if let Some(runs) = plan.released.get(&change.address) {
-        let runs: Vec<String> = runs.iter().map(ToString::to_string).collect();
-        lines.push(format!("{INDENT}{}", style.paint(Role::Dim, &format!("released when {} is over, however it ends", runs.join(", ")))));
+        let named: Vec<String> = runs.iter().map(ToString::to_string).collect();
+        let said = match named.len() {
+            0..=3 => format!("released when {} is over, however it ends", named.join(", ")),
+            many => format!("released when {many} runs are over, however they end"),
+        };
+        lines.push(format!("{INDENT}{}", style.paint(Role::Dim, &said)));
     }
     for effect in &change.effects {
         lines.push(format!("{INDENT}{}", style.paint(Role::Warning, &format!("! {}", one_line(effect)))));
