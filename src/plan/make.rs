@@ -128,9 +128,8 @@ fn passing(desired: &Desired) -> BTreeMap<&Address, Passing> {
     let limit = |run: &Address| number(run, "limit");
     let job = |run: &Address| desired.parts.get(run).unwrap_or(&run.name).clone();
     let runs = desired.nodes.keys().filter(|address| registry::kind(address.kind).ends());
-    let runs = runs.map(|run| {
-        (run, Passing { seconds: limit(run).unwrap_or_default(), ends_after: None, jobs: BTreeSet::from([job(run)]) })
-    });
+    let runs =
+        runs.map(|run| (run, Passing { seconds: limit(run).unwrap_or_default(), ends_after: None, jobs: BTreeSet::from([job(run)]) }));
     let released = desired.released.iter().map(|(address, runs)| {
         let limits = runs.iter().filter_map(limit);
         let seconds = if address.kind == Kind::Instance { limits.sum() } else { limits.max().unwrap_or_default() };
@@ -173,14 +172,20 @@ fn doubt(limits: &Limits, cost: &cost::Summary) -> Vec<Finding> {
         findings.push(finding("budget-uncertain", Severity::Warning, message, "look at the prices above"));
     }
     let totals = limits.total.iter().chain(limits.jobs.values().filter_map(|limits| limits.total.as_ref()));
-    let passed = |limit: &&Money| cost.once.converted(limit.currency).amount <= limit.amount
-        && cost.unattended.converted(limit.currency).amount > limit.amount;
+    let passed = |limit: &&Money| {
+        cost.once.converted(limit.currency).amount <= limit.amount && cost.unattended.converted(limit.currency).amount > limit.amount
+    };
     if let Some(limit) = totals.filter(passed).min_by_key(|limit| limit.amount) {
         let message = format!(
             "should this program die and never be run again, the cloud itself ends the machines only when {} are spent, and the budget is {limit}",
             cost.unattended.converted(limit.currency).rounded(4)
         );
-        findings.push(finding("budget-unattended", Severity::Info, message, "the next `aliform` command in this folder releases them at once"));
+        findings.push(finding(
+            "budget-unattended",
+            Severity::Info,
+            message,
+            "the next `aliform` command in this folder releases them at once",
+        ));
     }
     findings
 }

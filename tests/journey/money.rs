@@ -141,7 +141,8 @@ fn a_storm_of_failures_does_not_pass_the_budget() {
     }
     let bill = bill(&stage);
     assert!(number(&bill["spent"]) <= total * ended.len() as f64, "{bill}");
-    let machines: std::collections::BTreeSet<&str> = bill["lines"].as_array().unwrap().iter().map(|line| line["resource"].as_str().unwrap()).collect();
+    let machines: std::collections::BTreeSet<&str> =
+        bill["lines"].as_array().unwrap().iter().map(|line| line["resource"].as_str().unwrap()).collect();
     assert!(machines.len() <= ended.len() + 1, "more machines than runs: {bill}");
     assert!(bill["lines"].as_array().unwrap().iter().all(|line| !line["to"].is_null()), "something is still billed: {bill}");
 }
@@ -178,8 +179,7 @@ fn most_at_once(bill: &Json) -> usize {
 fn forty_runs_share_eight_machines_and_stay_inside_their_budget() {
     let matrix = "matrix: { lr: [0.1, 0.01, 0.001, 1], seed: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10] }, max_parallel: 8";
     let run = "mkdir -p model && echo \"$lr $seed\" > model/weights && [ \"$lr,$seed\" != \"1,7\" ]";
-    let job =
-        format!("  sweep: {{ run: '{run}', {SMALL}, timeout: 5m, {matrix}, budget: {{ total: 5 CNY }}, outputs: [model/] }}\n");
+    let job = format!("  sweep: {{ run: '{run}', {SMALL}, timeout: 5m, {matrix}, budget: {{ total: 5 CNY }}, outputs: [model/] }}\n");
     let stage = lab(&job);
     let plan = stage.run(&["plan"]).expect(0).stdout;
     assert!(plan.contains("+ run.sweep-02") && plan.contains("lr=0.1, seed=2"), "{plan}");

@@ -92,7 +92,8 @@ fn a_total_budget_holds_for_all_runs_together() {
 #[test]
 fn the_runs_of_a_matrix_share_machines_that_live_as_long_as_their_queue() {
     let plan = Stage::new(&lab("needs: { cpu: 2, memory: 8GiB }\nmatrix: { lr: [0.1, 0.01], seed: [1, 2, 3] }\nmax_parallel: 4")).plan();
-    let addresses = |word: &str| plan.wanted.keys().filter(|address| address.kind.word() == word).map(ToString::to_string).collect::<Vec<_>>();
+    let addresses =
+        |word: &str| plan.wanted.keys().filter(|address| address.kind.word() == word).map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(addresses("instance"), ["instance.train-1", "instance.train-2", "instance.train-3", "instance.train-4"]);
     assert_eq!(addresses("run").len(), 6);
     let spec = |name: &str| &plan.wanted[&address(name)].spec;
@@ -114,7 +115,14 @@ fn a_job_has_a_budget_of_its_own_in_any_currency() {
     let exceeded = |budget: &str| {
         let plan = Stage::new(&lab(&format!("needs: {{ cpu: 2, memory: 8GiB }}\nbudget: {{ {budget} }}"))).plan();
         let said = plan.findings.iter().map(|finding| finding.id.clone()).collect::<Vec<_>>();
-        (plan.cost.exceeded.into_iter().map(|one| format!("{:?} {} {}", one.job, one.period, one.would_be.rounded(2))).collect::<Vec<_>>(), said)
+        (
+            plan.cost
+                .exceeded
+                .into_iter()
+                .map(|one| format!("{:?} {} {}", one.job, one.period, one.would_be.rounded(2)))
+                .collect::<Vec<_>>(),
+            said,
+        )
     };
     assert_eq!(exceeded("total: 0.24 CNY").0, ["Some(\"train\") total 0.25 CNY"]);
     assert_eq!(exceeded("hourly: 0.49 CNY").0, ["Some(\"train\") hourly 0.50 CNY"]);

@@ -34,7 +34,8 @@ fn a_budget_in_another_currency_is_held_against_prices_at_a_rate_that_is_said() 
     stage.lookup.currency = Currency::Usd;
     let plan = stage.plan();
     let finding = plan.findings.iter().find(|finding| finding.id == "budget-converted").unwrap();
-    let said = "the budget is in CNY, and prices are in USD: held against it at 7.10 CNY a dollar, that is 3.5500 CNY an hour and 0.0000 CNY once";
+    let said =
+        "the budget is in CNY, and prices are in USD: held against it at 7.10 CNY a dollar, that is 3.5500 CNY an hour and 0.0000 CNY once";
     assert_eq!(finding.message, said);
     assert_eq!(plan.cost.exceeded[0].would_be.rounded(2).to_string(), "3.55 CNY");
     stage.lookup.currency = Currency::Cny;

@@ -195,7 +195,8 @@ impl Stage {
             total: money(&manifest.budget.total),
             jobs: BTreeMap::new(),
         };
-        let of_job = |job: &manifest::Job| Limits { total: money(&job.budget.total), hourly: money(&job.budget.hourly), ..Limits::default() };
+        let of_job =
+            |job: &manifest::Job| Limits { total: money(&job.budget.total), hourly: money(&job.budget.hourly), ..Limits::default() };
         let limits = Limits { jobs: manifest.jobs.iter().map(|(name, job)| (name.clone(), of_job(job))).collect(), ..limits };
         wait(resolve(&manifest, &around)).map(|resolved| (resolved, limits))
     }

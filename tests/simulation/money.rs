@@ -138,9 +138,8 @@ async fn once(seed: u64, (cpu, memory): (u32, u32), seconds: u64, limit: u64) ->
 fn twenty_runs_cost_what_is_billed_for_them() {
     let shapes = [(1, 1), (2, 4), (4, 16), (8, 16), (16, 64)];
     let mut checked = 0;
-    for (number, seconds) in [3, 59, 60, 61, 299, 300, 301, 599, 600, 1234, 1799, 1800, 119, 120, 121, 450, 1000, 1500, 2222, 3601]
-        .into_iter()
-        .enumerate()
+    for (number, seconds) in
+        [3, 59, 60, 61, 299, 300, 301, 599, 600, 1234, 1799, 1800, 119, 120, 121, 450, 1000, 1500, 2222, 3601].into_iter().enumerate()
     {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let ran = runtime.block_on(once(number as u64, shapes[number % shapes.len()], seconds, seconds + 60));

@@ -115,7 +115,8 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_
 /// No run of a matrix may be called as another job or app is.
 fn check_names(draft: &Draft<'_>, task: &Task<'_>, shares: &[Share]) -> Result<(), ResolveError> {
     let manifest = draft.manifest;
-    let taken = |share: &&Share| share.part.is_some() && (manifest.jobs.contains_key(&share.name) || manifest.apps.contains_key(&share.name));
+    let taken =
+        |share: &&Share| share.part.is_some() && (manifest.jobs.contains_key(&share.name) || manifest.apps.contains_key(&share.name));
     match shares.iter().find(taken) {
         Some(share) => {
             let message = format!("`{}` is a run of the matrix of `{}`, and the name of something else", share.name, task.job.name.value);

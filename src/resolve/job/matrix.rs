@@ -30,11 +30,7 @@ pub(super) fn shares(job: &Job) -> (Vec<Share>, Vec<String>) {
     let share = |(at, parameters): (usize, BTreeMap<String, String>)| {
         let number = numbered(at, of);
         let folder = folder(&job.matrix, &parameters);
-        Share {
-            name: format!("{name}-{number}"),
-            machine: at % count,
-            part: Some(Part { job: name.clone(), number, parameters, folder }),
-        }
+        Share { name: format!("{name}-{number}"), machine: at % count, part: Some(Part { job: name.clone(), number, parameters, folder }) }
     };
     let machines = (0..count).map(|at| format!("{name}-{}", numbered(at, count))).collect();
     (combinations.into_iter().enumerate().map(share).collect(), machines)

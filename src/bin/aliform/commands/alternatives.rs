@@ -50,13 +50,7 @@ struct Change {
 }
 
 /// Every way found, the cheapest first, one of each kind.
-pub(crate) async fn find(
-    lookup: &dyn Lookup,
-    manifest: &Manifest,
-    state: &State,
-    inputs: &Inputs<'_>,
-    exceeded: &[Exceeded],
-) -> Vec<Way> {
+pub(crate) async fn find(lookup: &dyn Lookup, manifest: &Manifest, state: &State, inputs: &Inputs<'_>, exceeded: &[Exceeded]) -> Vec<Way> {
     let Some(first) = exceeded.first() else { return Vec::new() };
     let of_total = exceeded.iter().filter(|exceeded| exceeded.period == "total");
     let mut changes: Vec<Change> = of_total.filter_map(|exceeded| shorter(manifest, exceeded)).collect();
@@ -137,7 +131,10 @@ fn smaller(manifest: &Manifest, exceeded: &Exceeded, part: u32) -> Option<Change
         }
         let memory = needs.memory.unwrap_or(Size::of(u64::from(cpu) * 2 * 1024));
         let (fewer, less) = (cpu / part, Size::of((memory.mebibytes() / u64::from(part)).max(512)));
-        what.push((format!("`{{ cpu: {fewer}, memory: {less} }}` for {who}"), format!("{fewer} vCPU and {less} instead of {cpu} and {memory}")));
+        what.push((
+            format!("`{{ cpu: {fewer}, memory: {less} }}` for {who}"),
+            format!("{fewer} vCPU and {less} instead of {cpu} and {memory}"),
+        ));
         (needs.cpu, needs.memory) = (Some(fewer), Some(less));
     };
     let of_runs = exceeded.job.is_some() || exceeded.period == "total";
