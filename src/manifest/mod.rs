@@ -301,6 +301,10 @@ pub struct Job {
     pub outputs: Vec<Located<String>>,
     /// Its environment variables.
     pub env: BTreeMap<String, EnvValue>,
+    /// Parameters with their values, in the order of the text: every combination is a run. One run if it is empty.
+    pub matrix: Vec<(String, Vec<String>)>,
+    /// How many machines share the runs of the matrix at most.
+    pub max_parallel: u32,
 }
 
 /// The cluster of a job.
