@@ -150,7 +150,7 @@ fn product(word: Located<&'static str>) -> Option<Located<Product>> {
 /// Complains about several workers where nothing but PAI has any.
 fn check_workers(fields: &Fields<'_>, job: &Job) {
     let elsewhere = job.product.as_ref().is_some_and(|product| product.value != Product::Pai);
-    if let Some(value) = fields.get("workers").filter(|_| elsewhere && job.workers > 1) {
+    if let Some(value) = fields.get("workers").filter(|_| (elsewhere || !job.matrix.is_empty()) && job.workers > 1) {
         let hint = "remove `workers`, or write `product: pai`".to_owned();
         value.complain("conflict", "only a training job has several workers", Some(hint));
     }

@@ -326,6 +326,13 @@ pub struct Spot {
     pub cap: Option<Money>,
 }
 
+impl Job {
+    /// How many runs it has.
+    pub fn runs(&self) -> u64 {
+        self.matrix.iter().map(|(_, values)| values.len() as u64).product()
+    }
+}
+
 /// What a job runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Work {

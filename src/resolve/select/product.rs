@@ -79,10 +79,10 @@ pub(in crate::resolve) fn subject(job: &Job, zones: &[String], limit: u64) -> Su
     let arm = job.needs.architecture.as_ref().is_some_and(|named| named.value == Architecture::Arm);
     let wants = Wants::new(&job.needs, if arm { super::wants::ARM } else { X86 }, DISK_SIZE);
     let wants = Wants { zones: zones.to_vec(), spot: job.spot.is_some(), cap: job.spot.as_ref().and_then(|spot| spot.value.cap), ..wants };
-    Subject { wants, seconds: limit, keeps: job.keep }
+    Subject { wants, seconds: limit * job.runs(), keeps: job.keep }
 }
 
-/// Chooses it. `zones` limits where machines may stand, unless it is empty; `limit` is how long the job may run.
+/// Chooses it. `zones` limits where machines may stand, unless it is empty; `limit` is how long a run of the job may take.
 pub(in crate::resolve) async fn choose(draft: &mut Draft<'_>, zones: &[String], job: &Job, limit: u64) -> Result<Product, ResolveError> {
     if let Some(named) = &job.product {
         return Ok(named.value);

@@ -129,7 +129,7 @@ async fn attempt(
     let after = store.state();
     // What could not be released stops everything else.
     let clean = after.resources.is_empty() && after.open.is_empty();
-    if !outcome.sold_out.is_empty() && !outcome.interrupted && clean && !last {
+    if !outcome.sold_out.is_empty() && !outcome.interrupted && !purse.is_empty() && clean && !last {
         return Ok(None);
     }
     let runs: Vec<Address> = made.plan.wanted.keys().filter(|address| ends(address)).cloned().collect();
