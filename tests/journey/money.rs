@@ -201,3 +201,22 @@ fn forty_runs_share_eight_machines_and_stay_inside_their_budget() {
     assert!((cost(&receipt) - number(&bill["spent"])).abs() < 0.01, "{} {}", receipt["cost"], bill["spent"]);
     assert!(stage.resources().is_empty());
 }
+
+#[test]
+fn machines_that_stand_where_a_fallback_put_them_are_accounted_at_their_own_price() {
+    let job = format!("  many: {{ product: ecs, run: 'echo $n', {SMALL}, timeout: 10m, matrix: {{ n: [1, 2, 3] }}, max_parallel: 2 }}\n");
+    let stage = lab(&job);
+    let plan = stage.run(&["plan", "--output", "json"]).expect(0).json();
+    let kind = plan["wanted"]["instance.many-1"]["spec"]["instance_type"].as_str().unwrap();
+    let fallbacks = plan["fallbacks"]["instance.many-1"].as_array().unwrap();
+    let sibling = fallbacks.iter().find(|fallback| fallback["instance_type"] != kind).expect("a sibling");
+    stage.write("sold-out.yaml", &format!("stock:\n- {{ instance_type: {kind}, stock: misreported }}\n"));
+    stage.run(&["cloud", "scenario", "sold-out.yaml"]).expect(0);
+    let receipt = stage.run(&["run", "many", "--auto-approve", "--output", "json"]).expect(0).json();
+    assert_eq!((&receipt["zone"], &receipt["instance_type"]), (&sibling["zone"], &sibling["instance_type"]));
+    assert_eq!((&receipt["machines"], &receipt["hourly"]["sums"][0]), (&2.into(), &sibling["hourly"]));
+    assert!(receipt["runs"].as_array().unwrap().iter().all(|run| run["exit_code"] == 0), "{receipt}");
+    let bill = bill(&stage);
+    assert!((cost(&receipt) - number(&bill["spent"])).abs() < 0.005, "{receipt}\n{bill}");
+    assert!(stage.resources().is_empty());
+}

@@ -131,3 +131,15 @@ fn a_job_has_a_budget_of_its_own_in_any_currency() {
     assert_eq!(exceeded("total: 0.03 USD").0, ["Some(\"train\") total 0.04 USD"]);
     assert_eq!(exceeded("total: 1 USD"), (Vec::new(), vec!["budget-converted".to_owned()]));
 }
+
+#[test]
+fn the_runs_of_a_matrix_have_machines_whatever_they_run() {
+    let text = lab("needs: { cpu: 2, memory: 8GiB }\nmatrix: { seed: [1, 2] }").replace("product: ecs\n    run: echo hello", "run: python3 train.py");
+    let stage = Stage::new(&text);
+    stage.write("train.py", "import torch\nmodel.fit(1)\n");
+    stage.write("requirements.txt", "torch\n");
+    let plan = stage.plan();
+    assert!(plan.wanted.contains_key(&address("instance.train-2")), "{:?}", plan.wanted.keys());
+    let (_, decision) = plan.decisions.iter().find(|(key, _)| key.starts_with("jobs.train.product")).unwrap();
+    assert_eq!((decision.chosen.as_str(), decision.because.as_str()), ("ecs", "the runs of a matrix share machines of their own"));
+}
