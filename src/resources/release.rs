@@ -109,9 +109,9 @@ async fn start(context: &Context<'_>, spec: &ReleaseSpec, instance: &str) -> Res
         .map(drop)
 }
 
-async fn verify(context: &Context<'_>, spec: &ReleaseSpec, instance: &str) -> Result<(), ResourceError> {
+async fn verify(context: &Context<'_>, spec: &ReleaseSpec, instance: &str, step: &str) -> Result<(), ResourceError> {
     let timeout = Duration::from_secs(spec.within) + VERIFY_SLACK;
-    let script = Script { what: "the check of the application", text: &spec.verify_script, timeout, instance, step: "verify", tell: false };
+    let script = Script { what: "the check of the application", text: &spec.verify_script, timeout, instance, step, tell: false };
     let run = script::start(context, &script).await?;
     let ran = script::follow(context, &script, &run).await?;
     let checks: Vec<Check<'_>> = ran.output.lines().filter_map(check).collect();
@@ -144,7 +144,11 @@ async fn go_back(context: &Context<'_>, spec: &ReleaseSpec, instance: &str) -> S
     );
     let what = "the way back to the release before";
     match script::run(context, &Script { what, text: &text, timeout: START_LIMIT, instance, step: "rollback", tell: true }).await {
-        Ok(_) => "the release before runs again".to_owned(),
+        // Started is not running.
+        Ok(_) => match verify(context, spec, instance, "verify-back").await {
+            Ok(()) => "the release before runs again".to_owned(),
+            Err(error) => format!("the release before was started again, and it does not answer as it should: {error}"),
+        },
         Err(ResourceError::Script { output, .. }) if output.contains("there is no release before") => {
             "there is no release before it to go back to".to_owned()
         }
@@ -198,7 +202,7 @@ impl ResourceKind for ReleaseKind {
         let context = &Context { events: &hiding, ..*context };
         secrets::send(context, &spec.app, &spec.secrets, instance).await?;
         let started = match start(context, spec, instance).await {
-            Ok(()) => verify(context, spec, instance).await,
+            Ok(()) => verify(context, spec, instance, "verify").await,
             Err(error) => Err(error),
         };
         match started {
