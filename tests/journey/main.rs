@@ -12,6 +12,7 @@ mod job_fc;
 mod job_pai;
 mod life;
 mod plain;
+mod products;
 mod quote;
 mod run;
 mod script;
