@@ -3,6 +3,7 @@
 //! It decides nothing that the plan did not approve.
 
 mod fallback;
+pub mod lives;
 mod order;
 pub mod recover;
 pub mod remember;

@@ -12,7 +12,7 @@ use super::remember;
 use super::step::{self, Making, StepError};
 use super::world::World;
 use crate::graph::{Graph, GraphError};
-use crate::model::address::Address;
+use crate::model::address::{Address, Kind};
 use crate::model::change::{Action, Change};
 use crate::model::event::Event;
 use crate::model::shortage::Shortage;
@@ -141,6 +141,7 @@ async fn pass(
     let outcome = &mut progress.outcome;
     let mut given_up_for = false;
     let mut failed: Vec<&Step> = Vec::new();
+    let mut busy: BTreeSet<&Address> = BTreeSet::new();
     loop {
         if *stop.borrow() && !given_up_for {
             (outcome.interrupted, given_up_for) = (true, true);
@@ -148,12 +149,19 @@ async fn pass(
             let given_up = give_up(graph, &mut waiting, &mut ready);
             (progress.stopped, outcome.skipped) = (progress.stopped + given_up, outcome.skipped + given_up);
         }
-        while running.len() < concurrency {
-            let Some(step) = ready.pop_first() else { break };
+        // Runs are not counted: how many there are at once follows from the machines that the plan approved.
+        while running.len() < concurrency + busy.len() {
+            let free = |step: &&Step| queue(plan, step).is_none_or(|machine| !busy.contains(machine));
+            let Some(step) = ready.iter().copied().find(free) else { break };
+            ready.remove(step);
             waiting.remove(step);
+            busy.extend(queue(plan, step));
             running.push(perform(world, plan, changes[&step.address], step, stop.clone()));
         }
         let Some((step, result)) = running.next().await else { break };
+        if let Some(machine) = queue(plan, step) {
+            busy.remove(machine);
+        }
         match result {
             Ok(()) => {
                 outcome.done += 1;
@@ -251,6 +259,13 @@ fn skip<'a>(
         }
     }
     skipped
+}
+
+/// The machine whose runs queue up, if the step is one of them: several at once would share its processors and its time.
+fn queue<'a>(plan: &'a Plan, step: &Step) -> Option<&'a Address> {
+    let kind = registry::kind(step.address.kind);
+    let host = kind.goes_with().filter(|host| *host == Kind::Instance && kind.ends() && step.phase == Phase::Make)?;
+    plan.wanted.get(&step.address)?.depends_on.iter().find(|dependency| dependency.kind == host)
 }
 
 /// Whether it is a run with which everything goes that it needed.

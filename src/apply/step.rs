@@ -1,5 +1,7 @@
 //! One step: a resource made, changed or taken away, with every fact in the journal before anything relies on it.
 
+use std::time::Duration;
+
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
@@ -11,11 +13,14 @@ use crate::model::event::Event;
 use crate::model::value;
 use crate::plan::saved::Plan;
 use crate::resources::error::ResourceError;
-use crate::resources::kind::ReadContext;
+use crate::resources::kind::{AnyKind, Context, ReadContext};
 use crate::resources::registry;
 use crate::state::error::StateError;
 use crate::state::record::Record;
 use crate::state::token::client_token;
+
+/// How long is waited between looks for what may have come; a list may lag behind.
+const PAUSES: &[Duration] = &[Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
 /// Why a step did not reach its end.
 #[derive(Debug, thiserror::Error)]
@@ -139,8 +144,12 @@ async fn create(world: &World<'_>, making: &Making<'_>) -> Result<(), StepError>
     };
     let id = match created {
         Ok(id) => id,
-        // It may have happened. The intent stays open, and the next run settles it.
-        Err(error) if error.is_uncertain() => return Err(error.into()),
+        // It may have happened: what did goes on and is released in its time. Of what can't be found the intent stays
+        // open, and the next run settles it.
+        Err(error) if error.is_uncertain() => match came(kind, &context, &spec).await {
+            Some(id) => id,
+            None => return Err(error.into()),
+        },
         Err(error) => return Err(fail(world, making.address, error).await),
     };
     world.store.append(Record::Got { address: making.address.clone(), id: id.clone() }).await?;
@@ -153,6 +162,19 @@ async fn create(world: &World<'_>, making: &Making<'_>) -> Result<(), StepError>
         }
         Err(error) => Err(fail(world, making.address, error).await),
     }
+}
+
+/// What a creation made whose answer was lost, if it shows soon.
+async fn came(kind: &dyn AnyKind, context: &Context<'_>, spec: &Json) -> Option<String> {
+    // What lives inside something else can't be looked for.
+    let pauses = if kind.goes_with().is_some() { &[][..] } else { PAUSES };
+    for pause in pauses {
+        if let Ok(Some(id)) = kind.find(context, spec).await {
+            return Some(id);
+        }
+        tokio::time::sleep(*pause).await;
+    }
+    None
 }
 
 /// Brings a resource that exists to its spec.

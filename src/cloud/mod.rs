@@ -8,6 +8,7 @@ pub mod call;
 pub mod count;
 pub mod credentials;
 pub mod cs;
+pub mod dates;
 pub mod dlc;
 pub mod ecs;
 pub mod endpoint;

@@ -91,6 +91,14 @@ fn may_help(repeat: Repeat, error: &ApiError) -> bool {
     }
 }
 
+/// What the last refusal says after an attempt that may have happened: one at the door says nothing of that attempt.
+fn in_doubt(action: &'static str, error: ApiError) -> ApiError {
+    if !error.is_throttling() {
+        return error;
+    }
+    ApiError::Lost { action, reason: format!("an attempt got no answer, and the last one was refused at the door: {error}"), sent: true }
+}
+
 /// A cloud that tries again.
 pub struct Retrying<C> {
     inner: C,
@@ -114,14 +122,16 @@ impl<C> Retrying<C> {
 impl<C: Cloud> Cloud for Retrying<C> {
     async fn send(&self, call: Call) -> Result<Answer, ApiError> {
         let mut attempt = 1;
+        let mut doubtful = false;
         loop {
             let error = match self.inner.send(call.clone()).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             let Some(wait) = self.policy.wait(attempt, call.repeat, &error, &*self.jitter) else {
-                return Err(error);
+                return Err(if doubtful { in_doubt(call.action, error) } else { error });
             };
+            doubtful |= matches!(error, ApiError::Lost { sent: true, .. }) || error.is_server_fault();
             tokio::time::sleep(wait).await;
             attempt += 1;
         }
@@ -178,6 +188,15 @@ mod tests {
         assert!(outcome.unwrap_err().is_throttling());
         assert_eq!(attempts, 5);
         assert!((Duration::from_millis(3000)..Duration::from_millis(3010)).contains(&time), "200 + 400 + 800 + 1600 ms, not {time:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_have_happened_is_not_certain_because_a_later_attempt_was_throttled() {
+        let throttled = || refused("Throttling.User", 400, None);
+        let (outcome, ..) = run(Repeat::Safe, vec![throttled(), lost(true), throttled(), throttled(), throttled()]).await;
+        assert!(matches!(outcome, Err(ApiError::Lost { sent: true, .. })), "{outcome:?}");
+        let (outcome, ..) = run(Repeat::Safe, vec![lost(true), refused("OperationDenied.NoStock", 403, None)]).await;
+        assert!(outcome.unwrap_err().is(&["OperationDenied.NoStock"]), "its token would have told");
     }
 
     #[tokio::test(start_paused = true)]

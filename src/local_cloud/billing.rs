@@ -29,8 +29,13 @@ pub struct Bill {
 impl Bill {
     /// What it comes to at `now`, in CNY.
     pub fn amount(&self, now: Timestamp) -> Decimal {
-        let seconds = self.to.unwrap_or(now).duration_since(self.from).as_secs().max(0);
-        self.hourly * Decimal::from(seconds) / Decimal::from(3600) + self.used
+        self.hourly * Decimal::from(self.seconds(now)) / Decimal::from(3600) + self.used
+    }
+
+    /// How many seconds are billed: pay-as-you-go counts whole ones (alibabacloud.com/notice/ECS-0928, "charged by the
+    /// second"), from the one in which it began up to the one in which it ended.
+    pub fn seconds(&self, now: Timestamp) -> i64 {
+        (self.to.unwrap_or(now).as_second() - self.from.as_second()).max(0)
     }
 }
 

@@ -56,7 +56,7 @@ async fn ask(cloud: &LocalCloud, request: &Request, peer: IpAddr) -> Result<Json
             cloud.set_scenario(&scenario).await.map_err(|error| Refused(500, "NotKept", error.to_string()))?;
             Ok(json!(cloud.scenario()))
         }
-        ("GET", "bill") => Ok(bill(cloud)),
+        ("GET", "bill") => Ok(json!(cloud.statement())),
         ("GET", "clock") => Ok(clock(cloud)),
         ("POST", "clock") => {
             let jump: Jump = read(request)?;
@@ -84,20 +84,6 @@ fn calls(cloud: &LocalCloud, request: &Request) -> Result<Json, Refused> {
     let (after, most) = (number("after", 0)?, number("limit", CALLS as u64)?);
     let records = cloud.calls(after, usize::try_from(most).unwrap_or(usize::MAX));
     Ok(records.iter().map(|record| json!(**record)).collect())
-}
-
-fn bill(cloud: &LocalCloud) -> Json {
-    let now = cloud.now();
-    let lines: Vec<Json> = cloud
-        .bills()
-        .iter()
-        .map(|bill| {
-            let mut line = json!(bill);
-            line["amount"] = json!(bill.amount(now).round_dp(6));
-            line
-        })
-        .collect();
-    json!({ "now": now, "currency": "CNY", "spent": cloud.spent().round_dp(6), "balance": cloud.balance().round_dp(6), "lines": lines })
 }
 
 fn clock(cloud: &LocalCloud) -> Json {

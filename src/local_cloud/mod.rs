@@ -62,6 +62,7 @@ mod runtime;
 pub mod scenario;
 mod security_group;
 pub mod serve;
+pub mod statement;
 mod stock;
 pub mod store;
 mod sts;
@@ -91,6 +92,7 @@ use keys::Keys;
 use machines::Machines;
 use runtime::Shared;
 use scenario::Scenario;
+use statement::Statement;
 use store::World;
 use store::blobs::Blobs;
 use store::log::{Log, StoreError};
@@ -188,6 +190,9 @@ impl LocalCloud {
         } else {
             let mut response = dispatch::answer(&self.shared, &request, &asked.params, fate.refused).await;
             response.dropped |= fate.lost_answer;
+            if response.header("date").is_none() {
+                response.headers.push(("date".to_owned(), time::http(self.shared.now())));
+            }
             response
         };
         self.shared.calls.note(at, began.elapsed(), &request, asked, &response);
@@ -287,6 +292,11 @@ impl LocalCloud {
     /// The bill so far, line by line.
     pub fn bills(&self) -> Vec<Bill> {
         self.shared.world().bills.values().cloned().collect()
+    }
+
+    /// The bill as it is shown.
+    pub fn statement(&self) -> Statement {
+        Statement::new(self.bills().into_iter(), self.shared.config.balance, self.now())
     }
 
     /// What the account has spent so far, in CNY.

@@ -1,11 +1,18 @@
 //! One job.
 
+use std::collections::BTreeMap;
+
 use super::files::Wanted;
 use super::reader::{Either, Fields, Value};
-use super::{ClusterChoice, Job, Located, Needs, Product, Spot, Work, app, document};
+use super::{ClusterChoice, EnvValue, Job, Located, Needs, Product, Spot, Work, app, document};
 
 /// The longest that Function Compute runs anything; its limits page, "asynchronous invocation".
 const FC_LONGEST_SECONDS: u64 = 86_400;
+
+/// How many machines share the runs of a matrix that does not say.
+const USUAL_MACHINES: u32 = 4;
+/// The most runs of a matrix.
+const MOST_RUNS: usize = 1000;
 
 /// Reads a job; `None` if it is no map or has nothing usable to run.
 pub(super) fn read(name: Located<String>, value: &Value<'_>) -> Option<Job> {
@@ -23,6 +30,12 @@ pub(super) fn read(name: Located<String>, value: &Value<'_>) -> Option<Job> {
     let keep = fields.get("keep").and_then(Value::flag).unwrap_or(false);
     let outputs = fields.get("outputs").map(Value::list).unwrap_or_default().iter().filter_map(Value::text).collect();
     let env = document::env(&fields);
+    let matrix = fields.get("matrix").map(|value| matrix(value, &env)).unwrap_or_default();
+    let max_parallel = fields.get("max_parallel").and_then(Value::integer);
+    if let Some(parallel) = max_parallel.as_ref().filter(|_| fields.get("matrix").is_none()) {
+        let message = "`max_parallel` is for the runs of a `matrix`, and there is none".to_owned();
+        value.reader.complain_at("conflict", message, &parallel.location, "add a `matrix`, or remove it");
+    }
     let job = Job {
         name,
         work: match (script, run) {
@@ -40,11 +53,14 @@ pub(super) fn read(name: Located<String>, value: &Value<'_>) -> Option<Job> {
         keep,
         outputs,
         env,
+        matrix,
+        max_parallel: max_parallel.map_or(USUAL_MACHINES, |most| most.value),
     };
     check_function(value, &job);
     check_cluster(&fields, &job);
     check_workers(&fields, &job);
     check_spot(value, &job);
+    check_machines(value, &job);
     Some(job)
 }
 
@@ -85,6 +101,41 @@ fn spot(value: &Value<'_>) -> Option<Located<Spot>> {
     }
 }
 
+/// The parameters of a matrix with their values.
+fn matrix(value: &Value<'_>, env: &BTreeMap<String, EnvValue>) -> Vec<(String, Vec<String>)> {
+    let mut parameters = Vec::new();
+    for (name, values) in value.map() {
+        if env.contains_key(&name.value) {
+            let message = format!("`{}` is a variable of `env` and a parameter of the matrix", name.value);
+            value.reader.complain_at("conflict", message, &name.location, "keep one of the two");
+        }
+        let mut known: Vec<String> = Vec::new();
+        for item in values.list() {
+            let Some(text) = item.plain() else { continue };
+            if known.contains(&text.value) {
+                item.complain("duplicate-value", format!("`{}` is given twice", text.value), Some("keep one of them".to_owned()));
+            } else {
+                known.push(text.value);
+            }
+        }
+        parameters.push((name.value, known));
+    }
+    let runs = parameters.iter().map(|(_, values)| values.len()).fold(1_usize, usize::saturating_mul);
+    if runs > MOST_RUNS {
+        let message = format!("the matrix has {runs} combinations, and {MOST_RUNS} are the most");
+        value.complain("out-of-range", message, Some("leave values out, or make several jobs of it".to_owned()));
+    }
+    parameters
+}
+
+/// Complains about a matrix on what has no machines that several runs could share.
+fn check_machines(value: &Value<'_>, job: &Job) {
+    if let Some(product) = job.product.as_ref().filter(|product| product.value != Product::Ecs && !job.matrix.is_empty()) {
+        let message = "the runs of a `matrix` share virtual machines, which only `ecs` has".to_owned();
+        value.reader.complain_at("conflict", message, &product.location, "remove `product`, or write `product: ecs`");
+    }
+}
+
 fn product(word: Located<&'static str>) -> Option<Located<Product>> {
     let value = match word.value {
         "ecs" => Product::Ecs,
@@ -99,7 +150,7 @@ fn product(word: Located<&'static str>) -> Option<Located<Product>> {
 /// Complains about several workers where nothing but PAI has any.
 fn check_workers(fields: &Fields<'_>, job: &Job) {
     let elsewhere = job.product.as_ref().is_some_and(|product| product.value != Product::Pai);
-    if let Some(value) = fields.get("workers").filter(|_| elsewhere && job.workers > 1) {
+    if let Some(value) = fields.get("workers").filter(|_| (elsewhere || !job.matrix.is_empty()) && job.workers > 1) {
         let hint = "remove `workers`, or write `product: pai`".to_owned();
         value.complain("conflict", "only a training job has several workers", Some(hint));
     }

@@ -417,6 +417,19 @@ static JOB: Table = Table {
                 "Its environment variables; a secret is named, never written.",
             )
             .also(&["environment", "vars"]),
+            field(
+                "matrix",
+                Shape::Map { names: &formats::ENV_NAME, values: &Shape::List { items: &Shape::Plain, least: 1 } },
+                "Parameters with their values: every combination is a run, which finds it in its environment.",
+            )
+            .also(&["sweep", "grid", "parameters"]),
+            field(
+                "max_parallel",
+                Shape::Integer { least: 1, most: 100 },
+                "How many machines share the runs of a matrix; each runs one after another.",
+            )
+            .default("4")
+            .also(&["parallel", "parallelism", "max_machines"]),
         ],
     )
 };

@@ -301,6 +301,10 @@ pub struct Job {
     pub outputs: Vec<Located<String>>,
     /// Its environment variables.
     pub env: BTreeMap<String, EnvValue>,
+    /// Parameters with their values, in the order of the text: every combination is a run. One run if it is empty.
+    pub matrix: Vec<(String, Vec<String>)>,
+    /// How many machines share the runs of the matrix at most.
+    pub max_parallel: u32,
 }
 
 /// The cluster of a job.
@@ -320,6 +324,13 @@ pub enum ClusterChoice {
 pub struct Spot {
     /// What an hour of it may cost at most, its disk aside; `None`: whatever the market asks, never more than the list price.
     pub cap: Option<Money>,
+}
+
+impl Job {
+    /// How many runs it has.
+    pub fn runs(&self) -> u64 {
+        self.matrix.iter().map(|(_, values)| values.len() as u64).product()
+    }
 }
 
 /// What a job runs.

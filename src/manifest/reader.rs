@@ -241,6 +241,11 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// A scalar as it is written.
+    pub(super) fn plain(&self) -> Option<Located<String>> {
+        self.scalar().map(|(text, _)| self.located(text.to_owned()))
+    }
+
     /// The items of a list.
     pub(super) fn list(&self) -> Vec<Value<'a>> {
         let Shape::List { items: shape, least } = self.shape else { return Vec::new() };

@@ -137,6 +137,12 @@ impl Total {
         difference
     }
 
+    /// Everything in one currency, what is in another at the stated rate.
+    pub fn converted(&self, currency: Currency) -> Money {
+        let amount = self.sums.iter().map(|sum| sum.converted(currency).amount).sum();
+        Money { amount, currency }
+    }
+
     /// The sum in one currency; zero if nothing is charged in it.
     pub fn in_currency(&self, currency: Currency) -> Money {
         self.sums.iter().copied().find(|sum| sum.currency == currency).unwrap_or(Money { amount: Decimal::ZERO, currency })

@@ -25,6 +25,10 @@ impl fmt::Display for Currency {
     }
 }
 
+/// What a dollar is taken to be in yuan where a budget and a price have different currencies: a round figure, neither a
+/// quote nor what a bank asks. Wherever it is used it is said.
+pub const CNY_A_DOLLAR: Decimal = Decimal::from_parts(710, 0, 0, false, 2);
+
 /// An amount in a currency; may be negative (a saving).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Money {
@@ -44,6 +48,17 @@ impl Money {
     #[must_use]
     pub fn times(self, factor: Decimal) -> Self {
         Money { amount: self.amount * factor, ..self }
+    }
+
+    /// This amount in a currency, at [`CNY_A_DOLLAR`] if that is another one.
+    #[must_use]
+    pub fn converted(self, currency: Currency) -> Self {
+        let amount = match (self.currency, currency) {
+            (Currency::Usd, Currency::Cny) => self.amount * CNY_A_DOLLAR,
+            (Currency::Cny, Currency::Usd) => self.amount / CNY_A_DOLLAR,
+            _ => self.amount,
+        };
+        Money { amount, currency }
     }
 
     /// Rounded half up to `places` digits after the point, trailing zeros kept.
@@ -90,6 +105,14 @@ mod tests {
         for text in ["3", "3 EUR", "CNY", "three CNY", "3CNY"] {
             assert!(text.parse::<Money>().is_err(), "{text:?} was taken");
         }
+    }
+
+    #[test]
+    fn another_currency_is_reached_at_the_stated_rate() {
+        let money: Money = "7.10 CNY".parse().unwrap();
+        assert_eq!(money.converted(Currency::Usd).rounded(2).to_string(), "1.00 USD");
+        assert_eq!(money.converted(Currency::Usd).converted(Currency::Cny).rounded(2), money);
+        assert_eq!(money.converted(Currency::Cny), money);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The money of a plan: now, afterwards, the difference, and whether the budget holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rust_decimal::Decimal;
 use schemars::JsonSchema;
@@ -12,7 +12,7 @@ use crate::model::cost::Total;
 use crate::model::money::Money;
 
 /// Limits that the manifest sets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// For an hour.
     pub hourly: Option<Money>,
@@ -20,6 +20,16 @@ pub struct Limits {
     pub monthly: Option<Money>,
     /// For all runs of jobs together.
     pub total: Option<Money>,
+    /// For each job that has limits of its own: an hour of what runs for it, and all of its runs together.
+    pub jobs: BTreeMap<String, Limits>,
+}
+
+impl Limits {
+    /// Every limit that is set.
+    pub(super) fn all(&self) -> Vec<Money> {
+        let own = [self.hourly, self.monthly, self.total].into_iter().flatten();
+        own.chain(self.jobs.values().flat_map(Limits::all)).collect()
+    }
 }
 
 /// The sums of a plan, an hour each.
@@ -32,6 +42,9 @@ pub struct Summary {
     /// What runs of jobs cost at most, once: their machines for as long as they may run.
     #[serde(default, skip_serializing_if = "Total::is_nothing")]
     pub once: Total,
+    /// What they cost if nobody but the cloud itself ends their machines, at the times it is told when it makes them.
+    #[serde(default, skip_serializing_if = "Total::is_nothing")]
+    pub unattended: Total,
     /// Limits that the sum exceeds; an apply is refused while there are any.
     pub exceeded: Vec<Exceeded>,
 }
@@ -41,34 +54,75 @@ pub struct Summary {
 pub struct Exceeded {
     /// `hourly`, `monthly` or `total`.
     pub period: String,
+    /// The job whose limit it is; the limit is the stack's without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
     /// The limit.
     pub limit: Money,
-    /// What it would come to.
+    /// What it would come to, in the limit's currency.
     pub would_be: Money,
 }
 
-/// Sums up. `passing` are the resources that are released again, with the seconds that they are needed at most. A price
-/// in another currency than the limit's can't be compared; unknown prices don't count, both are flagged in the totals.
-pub fn summarise(changes: &[Change], passing: &BTreeMap<&Address, u64>, limits: Limits) -> Summary {
+/// How long something is needed that is released again, and by whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Passing {
+    /// In seconds, at most.
+    pub seconds: u64,
+    /// After how many the cloud itself ends it, if it was told to.
+    pub ends_after: Option<u64>,
+    /// The jobs.
+    pub jobs: BTreeSet<String>,
+}
+
+/// What a resource that passes costs for so many seconds.
+fn sum(change: &Change, seconds: u64) -> Total {
+    change.cost_after.hourly().times(Decimal::from(seconds) / Decimal::from(3600))
+}
+
+/// What each job costs an hour while everything of it is there, and altogether.
+pub(super) fn by_job<'a>(changes: &[Change], passing: &'a BTreeMap<&Address, Passing>) -> BTreeMap<&'a str, (Total, Total)> {
+    let mut jobs: BTreeMap<&str, (Total, Total)> = BTreeMap::new();
+    for change in changes {
+        let Some(passes) = passing.get(&change.address) else { continue };
+        for job in &passes.jobs {
+            let (hourly, total) = jobs.entry(job).or_default();
+            hourly.merge(&change.cost_after.hourly());
+            total.merge(&sum(change, passes.seconds));
+        }
+    }
+    jobs
+}
+
+/// Sums up. `passing` are the resources that are released again. A price in another currency than the limit's is held
+/// against it at the stated rate; unknown prices don't count, and are flagged in the totals.
+pub fn summarise(changes: &[Change], passing: &BTreeMap<&Address, Passing>, limits: &Limits) -> Summary {
     let mut summary = Summary::default();
     for change in changes {
         summary.before.merge(&change.cost_before.hourly());
-        if let Some(seconds) = passing.get(&change.address) {
-            summary.once.merge(&change.cost_after.hourly().times(Decimal::from(*seconds) / Decimal::from(3600)));
+        if let Some(passes) = passing.get(&change.address) {
+            summary.once.merge(&sum(change, passes.seconds));
+            summary.unattended.merge(&sum(change, passes.ends_after.unwrap_or(passes.seconds).max(passes.seconds)));
         } else if change.action != Action::Delete {
             summary.after.merge(&change.cost_after.hourly());
         }
     }
-    let periods = [
-        ("hourly", limits.hourly, summary.after.clone()),
-        ("monthly", limits.monthly, summary.after.monthly()),
-        ("total", limits.total, summary.once.clone()),
+    let jobs = by_job(changes, passing);
+    let whole = [
+        (None, "hourly", limits.hourly, summary.after.clone()),
+        (None, "monthly", limits.monthly, summary.after.monthly()),
+        (None, "total", limits.total, summary.once.clone()),
     ];
-    for (period, limit, total) in periods {
+    let of_jobs = limits.jobs.iter().flat_map(|(job, limits)| {
+        let (hourly, total) = jobs.get(job.as_str()).cloned().unwrap_or_default();
+        let monthly = hourly.monthly();
+        [("hourly", limits.hourly, hourly), ("monthly", limits.monthly, monthly), ("total", limits.total, total)]
+            .map(|(period, limit, total)| (Some(job.clone()), period, limit, total))
+    });
+    for (job, period, limit, total) in whole.into_iter().chain(of_jobs) {
         if let Some(limit) = limit {
-            let would_be = total.in_currency(limit.currency);
+            let would_be = total.converted(limit.currency);
             if would_be.amount > limit.amount {
-                summary.exceeded.push(Exceeded { period: period.to_owned(), limit, would_be });
+                summary.exceeded.push(Exceeded { period: period.to_owned(), job, limit, would_be });
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 
-use super::cost::{Limits, Summary};
+use super::cost::{self, Limits, Passing, Summary};
 use crate::model::address::Address;
 use crate::model::change::{Action, Change};
 use crate::model::cost::{HOURS_A_MONTH, Total};
@@ -14,18 +14,32 @@ use crate::model::offer::Fallback;
 /// Fallbacks by instance.
 type Fallbacks = BTreeMap<Address, Vec<Fallback>>;
 
-/// Keeps those of instances that are made now, as far as the limits allow. `passing` are the resources that are
-/// released again, with the seconds that they are needed at most.
-pub(super) fn within(all: &Fallbacks, changes: &[Change], passing: &BTreeMap<&Address, u64>, limits: Limits, cost: &Summary) -> Fallbacks {
+/// Keeps those of instances that are made now, as far as the limits allow: those of the stack and those of each job.
+/// `passing` are the resources that are released again.
+pub(super) fn within(
+    all: &Fallbacks,
+    changes: &[Change],
+    passing: &BTreeMap<&Address, Passing>,
+    limits: &Limits,
+    cost: &Summary,
+) -> Fallbacks {
     let made = changes.iter().filter(|change| matches!(change.action, Action::Create | Action::Replace));
     let chosen: BTreeMap<&Address, Total> = made.map(|change| (&change.address, change.cost_after.hourly())).collect();
     let mut kept: Fallbacks = all.clone();
     kept.retain(|address, _| chosen.contains_key(address));
-    let hours = |address: &Address| passing.get(address).map(|seconds| Decimal::from(*seconds) / Decimal::from(3600));
+    let hours = |passes: &Passing| Decimal::from(passes.seconds) / Decimal::from(3600);
     let stays = |address: &Address, times: u32| (!passing.contains_key(address)).then(|| Decimal::from(times));
-    prune(&mut kept, &chosen, limits.total, &cost.once, &hours);
+    prune(&mut kept, &chosen, limits.total, &cost.once, &|address| passing.get(address).map(hours));
     prune(&mut kept, &chosen, limits.hourly, &cost.after, &|address| stays(address, 1));
     prune(&mut kept, &chosen, limits.monthly, &cost.after.monthly(), &|address| stays(address, HOURS_A_MONTH));
+    let jobs = cost::by_job(changes, passing);
+    for (job, limits) in &limits.jobs {
+        let Some((hourly, total)) = jobs.get(job.as_str()) else { continue };
+        let of_job = |address: &Address| passing.get(address).filter(|passes| passes.jobs.contains(job));
+        prune(&mut kept, &chosen, limits.total, total, &|address| of_job(address).map(hours));
+        prune(&mut kept, &chosen, limits.hourly, hourly, &|address| of_job(address).map(|_| Decimal::ONE));
+        prune(&mut kept, &chosen, limits.monthly, &hourly.monthly(), &|address| of_job(address).map(|_| Decimal::from(HOURS_A_MONTH)));
+    }
     kept.retain(|_, fallbacks| !fallbacks.is_empty());
     kept
 }
@@ -40,9 +54,9 @@ fn prune(
 ) {
     let Some(limit) = limit else { return };
     let more = |address: &Address, fallback: &Fallback| {
-        let before = chosen.get(address)?.in_currency(limit.currency).amount;
-        let more = (fallback.hourly.amount - before) * times(address)?;
-        (fallback.hourly.currency == limit.currency && more > Decimal::ZERO).then_some(more)
+        let before = chosen.get(address)?.converted(limit.currency).amount;
+        let more = (fallback.hourly.converted(limit.currency).amount - before) * times(address)?;
+        (more > Decimal::ZERO).then_some(more)
     };
     loop {
         // The dearest of each instance.
@@ -55,7 +69,7 @@ fn prune(
             })
             .collect();
         let sum: Decimal = worst.iter().map(|(_, _, more)| *more).sum();
-        if total.in_currency(limit.currency).amount + sum <= limit.amount {
+        if total.converted(limit.currency).amount + sum <= limit.amount {
             return;
         }
         let Some((address, at, _)) = worst.into_iter().max_by_key(|(_, _, more)| *more) else { return };
@@ -98,9 +112,10 @@ mod tests {
         let all: Fallbacks =
             changes.iter().map(|change| (change.address.clone(), ["1 CNY", "1.5 CNY", "1.2 CNY"].map(fallback).into())).collect();
         let addresses: Vec<Address> = changes.iter().map(|change| change.address.clone()).collect();
-        let passing = addresses.iter().filter_map(|address| Some((address, seconds?))).collect();
-        let cost = super::super::cost::summarise(&changes, &passing, limits);
-        within(&all, &changes, &passing, limits, &cost)
+        let passes = |seconds| Passing { seconds, ends_after: None, jobs: ["a".to_owned()].into() };
+        let passing = addresses.iter().filter_map(|address| Some((address, passes(seconds?)))).collect();
+        let cost = super::super::cost::summarise(&changes, &passing, &limits);
+        within(&all, &changes, &passing, &limits, &cost)
             .values()
             .map(|list| list.iter().map(|fallback| fallback.hourly.amount.to_string()).collect::<Vec<_>>().join(" "))
             .collect()
@@ -116,6 +131,11 @@ mod tests {
         // What passes is held against the total, for as long as it may take.
         let total = |text: &str| Limits { total: Some(money(text)), hourly: Some(money("0 CNY")), ..Limits::default() };
         assert_eq!(kept(total("1.2 CNY"), Some(1800), Action::Create), ["1 1.2", "1 1.2"]);
+        // A job's own, in any currency, holds as well.
+        let of_job = |limits: Limits| Limits { jobs: [("a".to_owned(), limits)].into(), ..Limits::default() };
+        assert_eq!(kept(of_job(total("1.2 CNY")), Some(1800), Action::Create), ["1", "1"]);
+        let dollars = Limits { total: Some(money("0.17 USD")), ..Limits::default() };
+        assert_eq!(kept(of_job(dollars), Some(1800), Action::Create), ["1 1.2", "1 1.2"]);
     }
 
     #[test]

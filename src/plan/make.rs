@@ -5,20 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde_json::Value as Json;
 
-use super::cost::{self, Limits};
+use super::cost::{self, Limits, Passing};
 use super::diff::{self, Difference};
 use super::saved::{Basis, Plan, Wanted};
 use super::{fallback, past};
 use crate::graph::{Graph, GraphError};
-use crate::model::address::Address;
+use crate::model::address::{Address, Kind};
 use crate::model::change::{Action, Change, Effect, FieldDiff, Reason};
 use crate::model::cost::{Charge, Cost, CostLine, Total};
 use crate::model::finding::{Finding, Severity};
-use crate::model::money::Money;
+use crate::model::money::{CNY_A_DOLLAR, Money};
 use crate::model::offer::Fallback;
 use crate::model::value::{self, Reference};
 use crate::pricing::quote::Quotes;
-use crate::pricing::tariff::LEAST_BALANCE;
+use crate::pricing::tariff::{self, LEAST_BALANCE};
 use crate::resources::desired::{Desired, Node};
 use crate::resources::error::ResourceError;
 use crate::resources::kind::Priced;
@@ -96,9 +96,9 @@ fn plan_ahead(inputs: Inputs<'_>) -> Result<Plan, PlanError> {
     }
     let wanted = inputs.desired.nodes.iter().map(|(address, node)| (address.clone(), wanted(node))).collect();
     let passing = passing(inputs.desired);
-    let cost = cost::summarise(&changes, &passing, inputs.limits);
-    let fallbacks = fallback::within(&inputs.desired.fallbacks, &changes, &passing, inputs.limits, &cost);
-    let doubts = doubt(inputs.limits, &cost.after).into_iter().chain(poverty(inputs.balance.as_ref(), &changes));
+    let cost = cost::summarise(&changes, &passing, &inputs.limits);
+    let fallbacks = fallback::within(&inputs.desired.fallbacks, &changes, &passing, &inputs.limits, &cost);
+    let doubts = doubt(&inputs.limits, &cost).into_iter().chain(poverty(inputs.balance.as_ref(), &changes));
     let findings = inputs.desired.findings.iter().cloned().chain(doubts).collect();
     let plan = Plan {
         format: Plan::FORMAT,
@@ -133,32 +133,73 @@ fn wanted(node: &Node) -> Wanted {
     Wanted { spec: node.spec.clone(), depends_on: node.depends_on.iter().cloned().collect() }
 }
 
-/// What passes, with the seconds that it may take: runs, and what is released after the longest of its own.
-fn passing(desired: &Desired) -> BTreeMap<&Address, u64> {
-    let limit = |run: &Address| desired.nodes.get(run)?.spec.get("limit")?.as_u64();
+/// What passes, with the time that it may take: runs, and what is released after its own. A machine runs its queue one by
+/// one, everything else serves all of its runs at once.
+fn passing(desired: &Desired) -> BTreeMap<&Address, Passing> {
+    let number = |address: &Address, field: &str| desired.nodes.get(address)?.spec.get(field)?.as_u64();
+    let limit = |run: &Address| number(run, "limit");
+    let job = |run: &Address| desired.parts.get(run).unwrap_or(&run.name).clone();
     let runs = desired.nodes.keys().filter(|address| registry::kind(address.kind).ends());
-    let runs = runs.map(|run| (run, limit(run).unwrap_or_default()));
-    let released = desired.released.iter().map(|(address, runs)| (address, runs.iter().filter_map(limit).max().unwrap_or_default()));
+    let runs =
+        runs.map(|run| (run, Passing { seconds: limit(run).unwrap_or_default(), ends_after: None, jobs: BTreeSet::from([job(run)]) }));
+    let released = desired.released.iter().map(|(address, runs)| {
+        let limits = runs.iter().filter_map(limit);
+        let seconds = if address.kind == Kind::Instance { limits.sum() } else { limits.max().unwrap_or_default() };
+        let instance_type = desired.nodes.get(address).and_then(|node| node.spec.get("instance_type")?.as_str());
+        let seconds = instance_type.map_or(seconds, |name| seconds.max(tariff::least_seconds(name)));
+        (address, Passing { seconds, ends_after: number(address, "release_after"), jobs: runs.iter().map(job).collect() })
+    });
     runs.chain(released).collect()
 }
 
-/// A budget that can't be held against every price: an unknown one, or one in another currency.
-fn doubt(limits: Limits, after: &Total) -> Option<Finding> {
-    let limit = limits.hourly.or(limits.monthly)?;
-    let foreign = after.sums.iter().find(|sum| sum.currency != limit.currency && !sum.amount.is_zero());
-    let because = match foreign {
-        Some(sum) => format!("prices are in {}", sum.currency),
-        None if after.unknown => "the price of something is unknown".to_owned(),
-        None => return None,
-    };
-    Some(Finding {
-        id: "budget-uncertain".to_owned(),
-        severity: Severity::Warning,
+/// A budget that can't be held against every price as it is: one is unknown, or in another currency.
+fn doubt(limits: &Limits, cost: &cost::Summary) -> Vec<Finding> {
+    let set = limits.all();
+    let Some(limit) = set.first() else { return Vec::new() };
+    let mut findings = Vec::new();
+    let finding = |id: &str, severity, message, hint: &str| Finding {
+        id: id.to_owned(),
+        severity,
         address: None,
-        message: format!("the budget is in {}, and {because}: whether it holds is not certain", limit.currency),
+        message,
         evidence: None,
-        hint: Some("look at the prices above, and set the budget in their currency".to_owned()),
-    })
+        hint: Some(hint.to_owned()),
+    };
+    let sums = || cost.after.sums.iter().chain(&cost.once.sums).filter(|sum| !sum.amount.is_zero());
+    if let Some((limit, sum)) = set.iter().find_map(|limit| Some((limit, sums().find(|sum| sum.currency != limit.currency)?))) {
+        let here = |total: &Total| total.converted(limit.currency).rounded(4);
+        let message = format!(
+            "the budget is in {}, and prices are in {}: held against it at {CNY_A_DOLLAR} CNY a dollar, that is {} an hour and {} once",
+            limit.currency,
+            sum.currency,
+            here(&cost.after),
+            here(&cost.once)
+        );
+        let hint = "the rate is aliform's own round figure; for certainty set the budget in the currency of the prices";
+        findings.push(finding("budget-converted", Severity::Info, message, hint));
+    }
+    if cost.after.unknown || cost.once.unknown {
+        let message =
+            format!("the budget is in {}, and the price of something is unknown: whether it holds is not certain", limit.currency);
+        findings.push(finding("budget-uncertain", Severity::Warning, message, "look at the prices above"));
+    }
+    let totals = limits.total.iter().chain(limits.jobs.values().filter_map(|limits| limits.total.as_ref()));
+    let passed = |limit: &&Money| {
+        cost.once.converted(limit.currency).amount <= limit.amount && cost.unattended.converted(limit.currency).amount > limit.amount
+    };
+    if let Some(limit) = totals.filter(passed).min_by_key(|limit| limit.amount) {
+        let message = format!(
+            "should this program die and never be run again, the cloud itself ends the machines only when {} are spent, and the budget is {limit}",
+            cost.unattended.converted(limit.currency).rounded(4)
+        );
+        findings.push(finding(
+            "budget-unattended",
+            Severity::Info,
+            message,
+            "the next `aliform` command in this folder releases them at once",
+        ));
+    }
+    findings
 }
 
 /// An account with too little money for what is to be created: said now, because the cloud would say it half way through.

@@ -45,6 +45,8 @@ pub struct Desired {
     pub fallbacks: BTreeMap<Address, Vec<Fallback>>,
     /// Subnets that are made only if a fallback needs one.
     pub standby: BTreeMap<Address, Node>,
+    /// Runs that are one of several of a job, with that job; all others have its name.
+    pub parts: BTreeMap<Address, String>,
     /// What was chosen, and why.
     pub decisions: BTreeMap<String, Decision>,
     /// What is used without being ours.

@@ -20,6 +20,7 @@ use crate::cloud::ecs::instance::{
 use crate::cloud::error::ApiError;
 use crate::model::address::{Address, Kind};
 use crate::model::change::Effect;
+use crate::model::event::Event;
 use crate::model::money::Money;
 use crate::model::value::Value;
 
@@ -40,6 +41,8 @@ const CHANGING: &[&str] = &[
 const LINGERING: &[&str] =
     &["IncorrectInstanceStatus", "IncorrectInstanceStatus.Initializing", "DependencyViolation.RouteEntry", "LastTokenProcessing"];
 
+/// How long a list may take to show an AutoReleaseTime.
+const SWITCH_LIMIT: Duration = Duration::from_secs(60);
 /// The cloud takes no AutoReleaseTime sooner than half an hour from now.
 const SOONEST_RELEASE: u64 = 1800;
 
@@ -135,6 +138,9 @@ pub struct InstanceAttributes {
     pub public_ip: Option<String>,
     /// Mbit/s to the internet.
     pub bandwidth: u32,
+    /// When the cloud made it, to the minute.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub created_at: String,
     /// When it was started last; another value means that its processes are new.
     pub started_at: String,
     /// When the cloud itself deletes it.
@@ -166,6 +172,7 @@ fn attributes(instance: Instance) -> InstanceAttributes {
         // With an elastic address and none of its own, the bandwidth is that of the elastic one.
         bandwidth: if own.is_none() && elastic.is_some() { 0 } else { instance.internet_max_bandwidth_out },
         public_ip: own.or(elastic),
+        created_at: instance.creation_time,
         started_at: instance.start_time,
         release_at: instance.auto_release_time,
     }
@@ -405,6 +412,19 @@ impl ResourceKind for InstanceKind {
         }
         power(context, id, Power::Running).await?;
         agent_ready(context, id).await?;
+        // A machine that was to end by itself and would not is none to spend money on.
+        if spec.release_after.is_some() {
+            let end = wait::until(context, "the end that the cloud keeps for it", SWITCH_LIMIT, async || {
+                Ok(match read(&context.reading(), id).await? {
+                    Some(now) if now.release_at.is_empty() => Look::NotYet("no AutoReleaseTime".to_owned()),
+                    Some(now) => Look::Ready(now.release_at),
+                    None => Look::Absent(id.to_owned()),
+                })
+            });
+            let (address, check) = (context.address.clone(), "end".to_owned());
+            let detail = format!("the cloud itself releases it at {}, should nobody have done so", end.await?);
+            context.events.emit(Event::StepChecked { address, check, passed: true, detail });
+        }
         // A list may lag behind, and what it says last is what the next plan compares with.
         wait::until(context, "the changes to show", LIMIT, async || {
             Ok(match read(&context.reading(), id).await? {

@@ -64,6 +64,39 @@ pub struct RunSpec {
     pub look_script: String,
     /// Sends its outputs.
     pub deliver_script: String,
+    /// Which of several runs of a job it is, if there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
+}
+
+/// One of several runs of a job. The name that its run has as a job ends with `-` and the number.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Part {
+    /// The job.
+    pub job: String,
+    /// Its number, all of the same length.
+    pub number: String,
+    /// Its parameters.
+    pub parameters: BTreeMap<String, String>,
+    /// Where its outputs go below those of the job.
+    pub folder: String,
+}
+
+impl RunSpec {
+    /// What goes before its scripts.
+    fn preamble(&self) -> String {
+        let Some(part) = &self.part else { return String::new() };
+        let mut text = format!("export PART='{}'\n", part.number);
+        for (name, value) in &part.parameters {
+            text += &format!("export {name}='{}'\n", value.replace('\'', "'\\''"));
+        }
+        text
+    }
+
+    /// Where its outputs go below those of all jobs.
+    fn place(&self) -> String {
+        self.part.as_ref().map_or_else(|| self.job.clone(), |part| format!("{}/{}", part.job, part.folder))
+    }
 }
 
 /// What came of it; of one that may still go on, nothing but that it was begun.
@@ -108,7 +141,8 @@ async fn start(context: &Context<'_>, id: &str, spec: &RunSpec, instance: &str) 
     let (bucket, key) = (needed(&spec.bucket)?, needed(&spec.bundle_key)?);
     let link = Link { method: http::Method::GET, region: context.region, bucket, key, seconds: LINK_SECONDS };
     let link = context.cloud.presign(&link).await?;
-    let text = format!("RUN='{id}'\nBUNDLE_SHA256='{}'\nBUNDLE_URL='{link}'\n{}", spec.bundle_digest, spec.start_script);
+    let preamble = spec.preamble();
+    let text = format!("{preamble}RUN='{id}'\nBUNDLE_SHA256='{}'\nBUNDLE_URL='{link}'\n{}", spec.bundle_digest, spec.start_script);
     let start = Script { what: "the start of the job", text: &text, timeout: START_LIMIT, instance, step: "start", tell: false };
     script::run(context, &start).await.map(drop)
 }
@@ -117,7 +151,7 @@ async fn start(context: &Context<'_>, id: &str, spec: &RunSpec, instance: &str) 
 async fn follow(context: &Context<'_>, spec: &RunSpec, instance: &str) -> Result<i64, ResourceError> {
     let (mut offset, mut pause, mut teller) = (0, FIRST_PAUSE, Teller::default());
     for number in 0_u64.. {
-        let text = format!("OFFSET={offset}\nMOST={MOST}\n{}", spec.look_script);
+        let text = format!("{}OFFSET={offset}\nMOST={MOST}\n{}", spec.preamble(), spec.look_script);
         let step = format!("look-{number}");
         let look = Script { what: "a look at the job", text: &text, timeout: LOOK_LIMIT, instance, step: &step, tell: false };
         let answer = script::run(context, &look).await?;
@@ -152,7 +186,7 @@ async fn deliver(context: &Context<'_>, spec: &RunSpec, instance: &str) -> Resul
     let (bucket, key) = (needed(&spec.bucket)?, format!("outputs/{}/{}.tar.gz", spec.job, spec.digest));
     let link = Link { method: http::Method::PUT, region: context.region, bucket, key: &key, seconds: LINK_SECONDS };
     let link = context.cloud.presign(&link).await?;
-    let text = format!("OUTPUT_URL='{link}'\n{}", spec.deliver_script);
+    let text = format!("{}OUTPUT_URL='{link}'\n{}", spec.preamble(), spec.deliver_script);
     let script =
         Script { what: "the delivery of the outputs", text: &text, timeout: DELIVER_LIMIT, instance, step: "deliver", tell: false };
     let answer = script::run(context, &script).await?;
@@ -164,7 +198,7 @@ async fn deliver(context: &Context<'_>, spec: &RunSpec, instance: &str) -> Resul
         return Ok(None);
     }
     let archive = oss::get_object(context.cloud, context.region, bucket, &key).await?;
-    let place = context.artifacts.receive(&spec.job, &archive).map_err(ResourceError::InTheWay)?;
+    let place = context.artifacts.receive(&spec.place(), &archive).map_err(ResourceError::InTheWay)?;
     oss::delete_object(context.cloud, context.region, bucket, &key).await?;
     Ok(Some(place))
 }

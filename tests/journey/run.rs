@@ -42,6 +42,7 @@ fn golden(name: &str, text: &str) {
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(r"\b(\d+h )?(\d+m )?\d+s\b", "TIME");
     settings.add_filter(r"about \d+\.\d+ CNY", "about COST");
+    settings.add_filter(r"\d+\.\d+ CNY where so short", "COST where so short");
     settings.add_filter(r"20\d\d-\d\d-\d\dT\d\d:\d\dZ", "MOMENT");
     settings.bind(|| insta::assert_snapshot!(name, text));
 }

@@ -88,3 +88,58 @@ fn a_total_budget_holds_for_all_runs_together() {
     assert_eq!(exceeded("budget: { total: 0.25 CNY }\n"), Vec::<String>::new());
     assert_eq!(exceeded("budget: { total: 0.24 CNY }\n"), ["total 0.25 CNY"]);
 }
+
+#[test]
+fn the_runs_of_a_matrix_share_machines_that_live_as_long_as_their_queue() {
+    let plan = Stage::new(&lab("needs: { cpu: 2, memory: 8GiB }\nmatrix: { lr: [0.1, 0.01], seed: [1, 2, 3] }\nmax_parallel: 4")).plan();
+    let addresses =
+        |word: &str| plan.wanted.keys().filter(|address| address.kind.word() == word).map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(addresses("instance"), ["instance.train-1", "instance.train-2", "instance.train-3", "instance.train-4"]);
+    assert_eq!(addresses("run").len(), 6);
+    let spec = |name: &str| &plan.wanted[&address(name)].spec;
+    assert_eq!(spec("run.train-5")["part"]["parameters"], json!({ "lr": "0.01", "seed": "2" }));
+    assert_eq!(spec("run.train-5")["part"]["folder"], "lr=0.01,seed=2");
+    assert_eq!(spec("run.train-5")["instance_id"], json!({ "$pending": "instance.train-1.id" }));
+    assert_ne!(spec("run.train-1")["digest"], spec("run.train-5")["digest"]);
+    assert_eq!(spec("run.train-1")["start_script"], spec("run.train-5")["start_script"]);
+    // Two runs of half an hour one after another, and half an hour for all else; the other two machines have one.
+    let ends = |name: &str| spec(name)["release_after"].as_u64().unwrap();
+    assert_eq!((ends("instance.train-1"), ends("instance.train-2"), ends("instance.train-3")), (5400, 5400, 3600));
+    // 0.50 CNY an hour for six times half an hour.
+    assert_eq!(plan.cost.once.sums[0].rounded(4).to_string(), "1.5000 CNY");
+    assert_eq!(plan.cost.unattended.sums[0].rounded(4).to_string(), "2.5000 CNY");
+}
+
+#[test]
+fn a_job_has_a_budget_of_its_own_in_any_currency() {
+    let exceeded = |budget: &str| {
+        let plan = Stage::new(&lab(&format!("needs: {{ cpu: 2, memory: 8GiB }}\nbudget: {{ {budget} }}"))).plan();
+        let said = plan.findings.iter().map(|finding| finding.id.clone()).collect::<Vec<_>>();
+        (
+            plan.cost
+                .exceeded
+                .into_iter()
+                .map(|one| format!("{:?} {} {}", one.job, one.period, one.would_be.rounded(2)))
+                .collect::<Vec<_>>(),
+            said,
+        )
+    };
+    assert_eq!(exceeded("total: 0.24 CNY").0, ["Some(\"train\") total 0.25 CNY"]);
+    assert_eq!(exceeded("hourly: 0.49 CNY").0, ["Some(\"train\") hourly 0.50 CNY"]);
+    // It holds, unless nobody but the cloud ends the machine.
+    assert_eq!(exceeded("total: 0.25 CNY"), (Vec::new(), vec!["budget-unattended".to_owned()]));
+    assert_eq!(exceeded("total: 0.03 USD").0, ["Some(\"train\") total 0.04 USD"]);
+    assert_eq!(exceeded("total: 1 USD"), (Vec::new(), vec!["budget-converted".to_owned()]));
+}
+
+#[test]
+fn the_runs_of_a_matrix_have_machines_whatever_they_run() {
+    let text = lab("needs: { cpu: 2, memory: 8GiB }\nmatrix: { seed: [1, 2] }").replace("product: ecs\n    run: echo hello", "run: python3 train.py");
+    let stage = Stage::new(&text);
+    stage.write("train.py", "import torch\nmodel.fit(1)\n");
+    stage.write("requirements.txt", "torch\n");
+    let plan = stage.plan();
+    assert!(plan.wanted.contains_key(&address("instance.train-2")), "{:?}", plan.wanted.keys());
+    let (_, decision) = plan.decisions.iter().find(|(key, _)| key.starts_with("jobs.train.product")).unwrap();
+    assert_eq!((decision.chosen.as_str(), decision.because.as_str()), ("ecs", "the runs of a matrix share machines of their own"));
+}

@@ -99,6 +99,7 @@ fn two_jobs_share_the_cluster_and_each_has_its_nodes() {
     let both = lab("") + "  eval: { product: ack, run: python3 eval.py, needs: { cpu: 2, memory: 8GiB } }\n";
     let stage = Stage::new(&both);
     stage.write("requirements.txt", "");
+    stage.write("eval.py", "print(1)");
     let plan = stage.plan();
     let pools = &plan.wanted[&address("cluster.main")].spec["pools"];
     assert_eq!((&pools[0]["job"], &pools[1]["job"], pools.as_array().unwrap().len()), (&json!("eval"), &json!("train"), 2));

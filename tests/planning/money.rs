@@ -29,13 +29,17 @@ fn an_unknown_price_is_said_and_makes_the_budget_uncertain() {
 }
 
 #[test]
-fn a_budget_in_another_currency_does_not_hold_by_itself() {
-    let mut stage = Stage::new(&(web(ONE) + "budget: { hourly: 1 CNY }\n"));
+fn a_budget_in_another_currency_is_held_against_prices_at_a_rate_that_is_said() {
+    let mut stage = Stage::new(&(web(ONE) + "budget: { hourly: 3.54 CNY }\n"));
     stage.lookup.currency = Currency::Usd;
-    let finding = stage.plan().findings.into_iter().find(|finding| finding.id == "budget-uncertain").unwrap();
-    assert_eq!(finding.message, "the budget is in CNY, and prices are in USD: whether it holds is not certain");
+    let plan = stage.plan();
+    let finding = plan.findings.iter().find(|finding| finding.id == "budget-converted").unwrap();
+    let said =
+        "the budget is in CNY, and prices are in USD: held against it at 7.10 CNY a dollar, that is 3.5500 CNY an hour and 0.0000 CNY once";
+    assert_eq!(finding.message, said);
+    assert_eq!(plan.cost.exceeded[0].would_be.rounded(2).to_string(), "3.55 CNY");
     stage.lookup.currency = Currency::Cny;
-    assert!(stage.plan().findings.iter().all(|finding| finding.id != "budget-uncertain"));
+    assert!(stage.plan().findings.iter().all(|finding| finding.id != "budget-converted"));
 }
 
 #[test]

@@ -260,7 +260,11 @@ impl Stage {
             hourly: money(&manifest.budget.hourly),
             monthly: money(&manifest.budget.monthly),
             total: money(&manifest.budget.total),
+            jobs: BTreeMap::new(),
         };
+        let of_job =
+            |job: &manifest::Job| Limits { total: money(&job.budget.total), hourly: money(&job.budget.hourly), ..Limits::default() };
+        let limits = Limits { jobs: manifest.jobs.iter().map(|(name, job)| (name.clone(), of_job(job))).collect(), ..limits };
         wait(resolve(&manifest, &around)).map(|resolved| (resolved, limits))
     }
 

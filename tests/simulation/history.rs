@@ -53,7 +53,7 @@ impl Seen {
     }
 }
 
-struct NoSecrets;
+pub(crate) struct NoSecrets;
 
 impl Secrets for NoSecrets {
     fn read(&self, _source: &SecretSource) -> Option<Secret> {

@@ -5,6 +5,7 @@
 
 mod faulty;
 mod history;
+mod money;
 mod training;
 
 /// How many histories a run of the test goes through.

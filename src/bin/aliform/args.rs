@@ -294,6 +294,8 @@ pub(crate) enum Cloud {
     Status,
     /// List every resource in it
     Resources,
+    /// Show what everything in it has cost, line by line, and what is left of the balance
+    Bill,
     /// Show the scenario that counts, or let another one count while it runs
     Scenario {
         /// The scenario

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use aliform::cloud::call::{Answer, Call, Cloud, Link};
 use aliform::cloud::count::Counted;
 use aliform::cloud::credentials::chain::Chain;
 use aliform::cloud::credentials::{CredentialSource, Credentials, Surroundings};
+use aliform::cloud::dates::{Dated, Dates};
 use aliform::cloud::endpoint::Endpoint;
+use aliform::cloud::error::ApiError;
 use aliform::cloud::http::transport::Network;
 use aliform::cloud::http::{HttpCloud, user_agent};
 use aliform::cloud::limit::{Limited, Limits};
@@ -17,14 +20,41 @@ use aliform::model::clock::{Clock, SystemClock};
 use aliform::model::secret::{Secret, SecretSource, Secrets};
 use aliform::state::lock::Owner;
 use aliform::state::store::{Durability, OpenOptions, Store};
+use async_trait::async_trait;
 
 use crate::args::Global;
 use crate::commands::cloud;
 use crate::error::CommandError;
 use crate::output::Output;
 
-/// The way to the cloud: counted, retried, held back, signed.
-pub(crate) type Client = Counted<Retrying<Limited<HttpCloud>>>;
+/// The way to the cloud: counted, retried, held back, dated, signed.
+pub(crate) struct Client {
+    cloud: Counted<Retrying<Limited<Dated<HttpCloud>>>>,
+    dates: Arc<Dates>,
+}
+
+impl Client {
+    /// Calls so far.
+    pub(crate) fn total(&self) -> usize {
+        self.cloud.total()
+    }
+
+    /// The cloud's own time.
+    pub(crate) fn dates(&self) -> &Dates {
+        &self.dates
+    }
+}
+
+#[async_trait]
+impl Cloud for Client {
+    async fn send(&self, call: Call) -> Result<Answer, ApiError> {
+        self.cloud.send(call).await
+    }
+
+    async fn presign(&self, link: &Link<'_>) -> Result<String, ApiError> {
+        self.cloud.presign(link).await
+    }
+}
 
 /// Where a command works.
 pub(crate) struct Workspace {
@@ -113,7 +143,9 @@ impl Workspace {
             let endpoint = Endpoint::from_variables(&self.variables);
             (endpoint, Arc::new(Chain::new(surroundings, network.clone(), clock())), Limits::cautious())
         };
-        Ok(Counted::new(Retrying::new(Limited::new(HttpCloud::new(endpoint, credentials, network, clock()), &limits))))
+        let dates = Arc::new(Dates::new(clock()));
+        let dated = Dated::new(HttpCloud::new(endpoint, credentials, network, clock()), dates.clone());
+        Ok(Client { cloud: Counted::new(Retrying::new(Limited::new(dated, &limits))), dates })
     }
 }
 

@@ -107,6 +107,9 @@ pub struct Instance {
     pub zone_id: String,
     pub instance_type: String,
     pub image_id: String,
+    /// To the minute.
+    #[serde(default)]
+    pub creation_time: String,
     #[serde(default)]
     pub start_time: String,
     /// Empty if it is never deleted by itself.

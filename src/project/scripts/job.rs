@@ -3,7 +3,8 @@
 //!
 //! What they expect from whoever sends them: `start` is preceded by `RUN` (which run this is), `BUNDLE_URL` and
 //! `BUNDLE_SHA256`, `look` by `OFFSET` and `MOST` (bytes), `deliver` by `OUTPUT_URL`. `ALIFORM_ROOT` in the environment
-//! goes before every path.
+//! goes before every path. Of a run that is one of several of its job, all three are preceded by `PART`, exported with its
+//! parameters, so that the texts are the same for all of them.
 
 use std::collections::BTreeMap;
 
@@ -115,7 +116,8 @@ pub fn training_script(settings: &JobSettings) -> String {
 /// The function that writes the script which runs the job, after what else it is told.
 fn write_run(settings: &JobSettings, told: &str) -> String {
     let mut run = format!(
-        "ROOT=\"${{ALIFORM_ROOT:-}}\"\nSTACK={}\nAPP={}\nBASE=\"$ROOT/opt/aliform/{}/jobs/{}\"\nLIMIT={}\nCOMMAND={}\n",
+        "ROOT=\"${{ALIFORM_ROOT:-}}\"\nSTACK={}\nAPP={}\"${{PART:+-$PART}}\"\n\
+         BASE=\"$ROOT/opt/aliform/{}/jobs/{}${{PART:+-$PART}}\"\nLIMIT={}\nCOMMAND={}\n",
         quote(&settings.stack),
         quote(&settings.job),
         settings.stack,

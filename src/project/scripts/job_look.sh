@@ -1,5 +1,5 @@
 # Says how the job is, and what it wrote since byte $OFFSET: a line, and the bytes in Base64.
-BASE="$ROOT/opt/aliform/$STACK/jobs/$JOB"
+BASE="$ROOT/opt/aliform/$STACK/jobs/$JOB${PART:+-$PART}"
 # How it is comes first: what it wrote before its end is in the log by then.
 if [ -f "$BASE/exit" ]; then
   printf 'exit=%s\n' "$(cat "$BASE/exit")"

@@ -1,5 +1,5 @@
 # Unpacks a job's bundle and starts the job in the background. A second call finds the first one's work and leaves it.
-BASE="$ROOT/opt/aliform/$STACK/jobs/$JOB"
+BASE="$ROOT/opt/aliform/$STACK/jobs/$JOB${PART:+-$PART}"
 if [ -f "$BASE/started" ] && [ "$(cat "$BASE/started")" = "$DIGEST ${RUN:?}" ]; then
   say 'it is started already'
   exit 0

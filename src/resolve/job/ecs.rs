@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::matrix::{self, Share};
 use super::{SLACK, Task};
 use crate::manifest::{InstanceChoice, Located, Spot};
 use crate::model::address::{Address, Kind};
@@ -51,13 +52,12 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_
         image: None,
         disk: None,
         spot: job.spot.as_ref(),
-        seconds: Some(task.limit),
+        seconds: Some(task.limit * job.runs()),
     };
     let machine = choose::machine(draft, &wish, &network.zones(draft)).await?;
     task.check_image(&machine.image_family, package_manager(&machine.image_family))?;
     let (bundle, bucket) = task.add_files(draft);
     let limit = task.limit;
-    let run = Address::new(Kind::Run, &name);
 
     let group = Address::new(Kind::SecurityGroup, &name);
     let (vpc_id, depends_on) = network.vpc(draft);
@@ -70,33 +70,38 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_
             Value::Pending(Reference::new(group.clone(), "id"))
         }
     };
-    let instance = Address::new(Kind::Instance, &name);
-    let machine = draft.placed(&instance, machine);
-    let (vswitch_id, mut depends_on) = network.vswitch(draft, &machine.zone);
-    if network.security_group.is_none() {
-        depends_on.insert(group.clone());
+    let (shares, machines) = matrix::shares(job);
+    check_names(draft, task, &shares)?;
+    for (number, machine_name) in machines.iter().enumerate() {
+        let queue = shares.iter().filter(|share| share.machine == number).count() as u64;
+        let instance = Address::new(Kind::Instance, machine_name);
+        let machine = draft.placed(&instance, machine.clone());
+        let (vswitch_id, mut depends_on) = network.vswitch(draft, &machine.zone);
+        if network.security_group.is_none() {
+            depends_on.insert(group.clone());
+        }
+        let spec = InstanceSpec {
+            name: name::of(&stack, &instance),
+            zone: machine.zone.clone(),
+            instance_type: machine.instance_type.clone(),
+            image_id: machine.image.clone(),
+            vswitch_id,
+            security_group_id: group_id.clone(),
+            system_disk: DiskSpec {
+                category: machine.disk_category.clone(),
+                performance_level: machine.disk_level.clone(),
+                size: machine.disk_size,
+            },
+            bandwidth: if task.fetcher().fetches().is_some() { FETCHING } else { 0 },
+            power: Power::Running,
+            // It runs its queue one after another.
+            release_after: (!job.keep).then_some(limit * queue + SLACK),
+            spot: job.spot.as_ref().map(|spot| SpotSpec { cap: spot.value.cap }),
+        };
+        draft.desired.findings.extend(job.spot.as_ref().map(|spot| reclaimable(&instance, spot)));
+        draft.desired.nodes.insert(instance.clone(), Node { spec: json(&spec), depends_on });
+        draft.desired.fallbacks.insert(instance, machine.fallbacks);
     }
-    let spec = InstanceSpec {
-        name: name::of(&stack, &instance),
-        zone: machine.zone.clone(),
-        instance_type: machine.instance_type.clone(),
-        image_id: machine.image.clone(),
-        vswitch_id,
-        security_group_id: group_id,
-        system_disk: DiskSpec {
-            category: machine.disk_category.clone(),
-            performance_level: machine.disk_level.clone(),
-            size: machine.disk_size,
-        },
-        bandwidth: if task.fetcher().fetches().is_some() { FETCHING } else { 0 },
-        power: Power::Running,
-        release_after: (!job.keep).then_some(limit + SLACK),
-        spot: job.spot.as_ref().map(|spot| SpotSpec { cap: spot.value.cap }),
-    };
-    draft.desired.findings.extend(job.spot.as_ref().map(|spot| reclaimable(&instance, spot)));
-    draft.desired.nodes.insert(instance.clone(), Node { spec: json(&spec), depends_on });
-    draft.desired.fallbacks.insert(instance.clone(), machine.fallbacks);
-
     let scripts = job_scripts(&JobSettings {
         stack,
         job: name.clone(),
@@ -107,24 +112,46 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_
         secrets: !task.secrets.is_empty(),
         outputs: task.outputs.clone(),
     });
-    let spec = RunSpec {
-        job: name,
-        digest: task.digest.clone(),
-        instance_id: Value::Pending(Reference::new(instance.clone(), "id")),
-        bucket: Value::Pending(Reference::new(bucket.clone(), "id")),
-        bundle_key: Value::Pending(Reference::new(bundle.clone(), "key")),
-        bundle_digest: task.bundle.digest.clone(),
-        limit,
-        secrets: task.secrets.clone(),
-        outputs: task.outputs.clone(),
-        start_script: scripts.start,
-        look_script: scripts.look,
-        deliver_script: scripts.deliver,
-    };
-    let depends_on = BTreeSet::from([instance, bundle, bucket]);
-    draft.desired.nodes.insert(run.clone(), Node { spec: json(&spec), depends_on });
-    if !job.keep {
-        release::serve(&mut draft.passing, &run);
+    for share in shares {
+        let run = Address::new(Kind::Run, &share.name);
+        let instance = Address::new(Kind::Instance, &machines[share.machine]);
+        if share.part.is_some() {
+            draft.desired.parts.insert(run.clone(), name.clone());
+        }
+        let spec = RunSpec {
+            job: share.name.clone(),
+            digest: matrix::digest(&task.digest, &share),
+            instance_id: Value::Pending(Reference::new(instance.clone(), "id")),
+            bucket: Value::Pending(Reference::new(bucket.clone(), "id")),
+            bundle_key: Value::Pending(Reference::new(bundle.clone(), "key")),
+            bundle_digest: task.bundle.digest.clone(),
+            limit,
+            secrets: task.secrets.clone(),
+            outputs: task.outputs.clone(),
+            start_script: scripts.start.clone(),
+            look_script: scripts.look.clone(),
+            deliver_script: scripts.deliver.clone(),
+            part: share.part,
+        };
+        let depends_on = BTreeSet::from([instance, bundle.clone(), bucket.clone()]);
+        draft.desired.nodes.insert(run.clone(), Node { spec: json(&spec), depends_on });
+        if !job.keep {
+            release::serve(&mut draft.passing, &run);
+        }
     }
     Ok(())
+}
+
+/// No run of a matrix may be called as another job or app is.
+fn check_names(draft: &Draft<'_>, task: &Task<'_>, shares: &[Share]) -> Result<(), ResolveError> {
+    let manifest = draft.manifest;
+    let taken =
+        |share: &&Share| share.part.is_some() && (manifest.jobs.contains_key(&share.name) || manifest.apps.contains_key(&share.name));
+    match shares.iter().find(taken) {
+        Some(share) => {
+            let message = format!("`{}` is a run of the matrix of `{}`, and the name of something else", share.name, task.job.name.value);
+            Err(super::impossible(task.job, message, "give the other one another name"))
+        }
+        None => Ok(()),
+    }
 }

@@ -5,6 +5,7 @@ mod ack;
 mod ecs;
 mod fc;
 mod framework;
+mod matrix;
 mod pai;
 
 use std::collections::BTreeMap;

@@ -4,6 +4,7 @@ use std::io::{BufRead, Write};
 use std::path::Path;
 use std::sync::Mutex;
 
+use aliform::apply::lives::Lives;
 use aliform::apply::remember::take_over;
 use aliform::apply::run::{Outcome, apply};
 use aliform::apply::world::World;
@@ -16,11 +17,13 @@ use aliform::resources::registry;
 use aliform::state::store::Store;
 use tokio::sync::watch;
 
+use super::alternatives::Way;
 use super::planning::{Aim, Made, Manner, basis, explain, identity, make};
+use super::purse::Purse;
 use crate::args;
 use crate::error::{CommandError, FAILED, INTERRUPTED, PARTIAL, POLICY};
 use crate::output::Output;
-use crate::workspace::{Client, Workspace, clock};
+use crate::workspace::{Client, Workspace};
 
 /// Risks that have to be accepted by name.
 const BY_NAME: &[&str] = &["existing-instance", "no-training-entry"];
@@ -98,11 +101,14 @@ pub(crate) async fn carry_out(
         return Ok(0);
     }
     review(workspace, &made, doing.auto_approve, accepted, out)?;
-    let performing = Performing { events: out.events(), parallelism: doing.parallelism, keep_failed: false };
+    let lives = Lives::new(out.events(), client.dates(), &store.state());
+    let purse = Purse::new(&lives, &made.plan, &made.limits);
+    let performing = Performing { events: &lives, parallelism: doing.parallelism, keep_failed: false, purse: &purse };
     let outcome = perform(workspace, client, store, &made, performing, out).await?;
     let state = store.state();
     out.applied(&made.plan, &outcome, &state);
     Ok(match () {
+        () if purse.is_empty() => POLICY,
         () if outcome.interrupted => INTERRUPTED,
         () if outcome.failed.is_empty() => 0,
         // An application that does not answer, or a job that fails, is the failure; that its machines stood is no consolation.
@@ -117,7 +123,7 @@ pub(crate) async fn carry_out(
 
 /// Lets a plan that was shown pass only if nothing forbids it, nothing is missing, and somebody approves.
 pub(crate) fn review(workspace: &Workspace, made: &Made, approved: bool, accepted: &[String], out: &Output) -> Result<(), CommandError> {
-    gate(&made.plan, accepted)?;
+    gate(&made.plan, accepted, &made.ways)?;
     check_at_hand(workspace, made)?;
     if approved || approves(&made.plan, out) {
         return Ok(());
@@ -126,10 +132,13 @@ pub(crate) fn review(workspace: &Workspace, made: &Made, approved: bool, accepte
 }
 
 /// What must not happen even if it is approved.
-fn gate(plan: &Plan, accepted: &[String]) -> Result<(), CommandError> {
+fn gate(plan: &Plan, accepted: &[String], ways: &[Way]) -> Result<(), CommandError> {
     if let Some(exceeded) = plan.cost.exceeded.first() {
-        let message = format!("the {} budget of {} would be exceeded: {}", exceeded.period, exceeded.limit, exceeded.would_be.rounded(4));
-        return Err(CommandError::new(POLICY, message).hint("ask for less, or raise `budget` in the manifest"));
+        let whose = exceeded.job.as_ref().map(|job| format!(" of job `{job}`")).unwrap_or_default();
+        let (period, limit, would_be) = (&exceeded.period, exceeded.limit, exceeded.would_be.rounded(4));
+        let error = CommandError::new(POLICY, format!("the {period} budget of {limit}{whose} would be exceeded: {would_be}"));
+        let error = ways.iter().fold(error, |error, way| error.hint(way.to_string()));
+        return Err(error.hint("ask for less, or raise `budget` in the manifest"));
     }
     let open = plan.findings.iter().find(|finding| {
         finding.severity == Severity::High && BY_NAME.contains(&finding.id.as_str()) && !accepted.iter().any(|risk| risk == &finding.id)
@@ -176,6 +185,8 @@ pub(crate) struct Performing<'a> {
     pub(crate) parallelism: usize,
     /// Whether what a failed run needed stays.
     pub(crate) keep_failed: bool,
+    /// What runs may spend.
+    pub(crate) purse: &'a Purse<'a>,
 }
 
 /// Carries out an approved plan. Ctrl-C stops it, the second time at once.
@@ -188,10 +199,9 @@ pub(crate) async fn perform(
     out: &Output,
 ) -> Result<Outcome, CommandError> {
     let identity = identity(&store.state());
-    let clock = clock();
     let world = World {
         cloud: client,
-        clock: &*clock,
+        clock: client.dates(),
         store,
         identity: &identity,
         events: how.events,
@@ -214,7 +224,14 @@ pub(crate) async fn perform(
             out.note("Stopping: what is under way is finished, nothing new is started. Press Ctrl-C again to leave at once; the next apply finishes the rest.");
         }
     };
+    let spent = async {
+        let limit = how.purse.emptied().await;
+        out.note(&format!("Stopping: the total budget of {limit} is about to be spent. What runs is ended and released."));
+        stop.send_replace(true);
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
+        () = spent => Err(CommandError::new(POLICY, "the budget is spent")),
         outcome = apply(&world, &made.plan, how.parallelism.max(1), stopped) => Ok(outcome?),
         () = interrupt => Err(CommandError::new(INTERRUPTED, "interrupted")),
     }

@@ -1,5 +1,6 @@
 //! One file for each command.
 
+pub(crate) mod alternatives;
 pub(crate) mod apply;
 pub(crate) mod check;
 pub(crate) mod cloud;
@@ -10,6 +11,7 @@ pub(crate) mod logs;
 pub(crate) mod outputs;
 pub(crate) mod plan;
 pub(crate) mod planning;
+pub(crate) mod purse;
 pub(crate) mod quote;
 pub(crate) mod run;
 pub(crate) mod schema;

@@ -6,10 +6,11 @@ use std::sync::Mutex;
 use aliform::apply::recover::recover;
 use aliform::apply::remember::remembered;
 use aliform::apply::world::{Explanation, World};
-use aliform::manifest::Manifest;
+use aliform::manifest::{Budget, Located, Manifest};
 use aliform::model::address::Address;
 use aliform::model::decision::Decision;
 use aliform::model::event::{Event, EventSink};
+use aliform::model::money::Money;
 use aliform::plan::cost::Limits;
 use aliform::plan::make::{Inputs, plan, to_price};
 use aliform::plan::saved::{Basis, Plan};
@@ -27,6 +28,7 @@ use aliform::state::contents::State;
 use aliform::state::record::Record;
 use aliform::state::store::Store;
 
+use super::alternatives::{self, Way};
 use crate::error::CommandError;
 use crate::workspace::{Client, Workspace, clock};
 
@@ -57,6 +59,10 @@ pub(crate) struct Made {
     pub(crate) bundles: Bundles,
     /// Generations that a new attempt has to use again.
     pub(crate) unsettled: BTreeMap<Address, u64>,
+    /// The limits that it was held against.
+    pub(crate) limits: Limits,
+    /// What would fit them, if it does not.
+    pub(crate) ways: Vec<Way>,
 }
 
 /// The reason in an application's log.
@@ -83,12 +89,17 @@ pub(crate) fn identity(state: &State) -> Identity {
     Identity { stack: state.stack.clone(), lineage: state.lineage.clone() }
 }
 
-fn limits(manifest: &Manifest) -> Limits {
-    Limits {
-        hourly: manifest.budget.hourly.as_ref().map(|money| money.value),
-        monthly: manifest.budget.monthly.as_ref().map(|money| money.value),
-        total: manifest.budget.total.as_ref().map(|money| money.value),
-    }
+/// What the manifest allows.
+pub(crate) fn limits(manifest: &Manifest) -> Limits {
+    let money = |limit: &Option<Located<Money>>| limit.as_ref().map(|money| money.value);
+    let of = |budget: &Budget| Limits {
+        hourly: money(&budget.hourly),
+        monthly: money(&budget.monthly),
+        total: money(&budget.total),
+        jobs: BTreeMap::new(),
+    };
+    let jobs = manifest.jobs.iter().filter(|(_, job)| job.budget != Budget::default());
+    Limits { jobs: jobs.map(|(name, job)| (name.clone(), of(&job.budget))).collect(), ..of(&manifest.budget) }
 }
 
 /// Makes a plan.
@@ -147,13 +158,18 @@ pub(crate) async fn make(
         prior: &prior,
         observed: &observed,
         quotes: &quotes,
-        limits,
+        limits: limits.clone(),
         balance,
         replace: &manner.replace,
         basis: basis(&state, aim),
         now: clock().now(),
     };
-    Ok(Made { plan: plan(inputs)?, bundles, unsettled })
+    let plan = plan(Inputs { limits: inputs.limits.clone(), balance: inputs.balance.clone(), basis: inputs.basis.clone(), ..inputs })?;
+    let ways = match aim {
+        Aim::Manifest(manifest) => alternatives::find(&lookup, manifest, &state, &inputs, &plan.cost.exceeded).await,
+        Aim::Nothing => Vec::new(),
+    };
+    Ok(Made { plan, bundles, unsettled, limits, ways })
 }
 
 /// Starts a state that is new, so that its lineage, and the names that follow from it, are the same in every plan.
@@ -176,7 +192,7 @@ async fn settle(
 ) -> Result<BTreeMap<Address, u64>, CommandError> {
     let world = World {
         cloud: client,
-        clock: &*clock(),
+        clock: client.dates(),
         store,
         identity,
         events,

@@ -1,14 +1,18 @@
 //! How a run ended: what ran, where, for how long, what that cost, and what is left of it.
 
+use std::collections::BTreeMap;
+
+use aliform::apply::lives::Lives;
 use aliform::apply::run::Outcome;
 use aliform::model::address::{Address, Kind};
-use aliform::model::change::Action;
 use aliform::model::cost::Total;
 use aliform::plan::saved::Plan;
-use aliform::state::contents::State;
+use aliform::pricing::tariff::least_seconds;
+use aliform::resources::error::ResourceError;
+use aliform::state::contents::{Resource, State};
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::money;
@@ -24,13 +28,27 @@ pub(crate) enum Result {
     Failed,
     /// By the user.
     Interrupted,
+    /// By this program: going on would have cost more than the budget.
+    OverBudget,
 }
 
-/// How long the machine was there.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Lived {
-    pub(crate) born: Timestamp,
-    pub(crate) gone: Timestamp,
+/// One run of a matrix.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Run {
+    /// Which.
+    pub(crate) address: Address,
+    /// Its parameters.
+    pub(crate) parameters: BTreeMap<String, String>,
+    /// What it exited with, if it came to its end.
+    pub(crate) exit_code: Option<i64>,
+    /// The machine.
+    pub(crate) machine: Address,
+    /// How long it ran, in whole seconds; null if it never began.
+    pub(crate) seconds: Option<u64>,
+    /// What its machine cost for that time: booting and waiting are in the receipt's sum only.
+    pub(crate) cost: Total,
+    /// Where its outputs are; null if there are none.
+    pub(crate) outputs: Option<String>,
 }
 
 /// The receipt of a run, for people and programs.
@@ -63,12 +81,20 @@ pub(crate) struct Receipt {
     /// What the function has, where it was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) function: Option<String>,
-    /// How long the machine was there, in whole seconds; null if there was none.
+    /// How many machines there were, or of whatever else it was that it paid for.
+    pub(crate) machines: usize,
+    /// How long they were there, in whole seconds, all together; null if there was none.
     pub(crate) seconds: Option<u64>,
-    /// What the machine costs an hour.
+    /// What one of them costs an hour.
     pub(crate) hourly: Total,
-    /// `hourly` for `seconds`: about what the run cost, since machines are billed by the second.
+    /// What the run cost: each line of its bill by the second, by the cloud's own time, rounded to six digits.
     pub(crate) cost: Total,
+    /// What it would cost where the cloud bills a machine for some minutes at least; absent if it lived longer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) least: Option<Total>,
+    /// The runs of a matrix; absent if there was one run only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) runs: Vec<Run>,
     /// Where the outputs are; null if there are none.
     pub(crate) outputs: Option<String>,
     /// What is left in the cloud.
@@ -107,13 +133,13 @@ pub(crate) struct Facts<'a> {
     pub(crate) before: &'a State,
     pub(crate) after: &'a State,
     pub(crate) job: &'a str,
-    /// The run, and what costs most of all that it needs.
-    pub(crate) run: &'a Address,
+    /// The runs, and what costs most of all that one needs.
+    pub(crate) runs: &'a [Address],
     pub(crate) payer: &'a Address,
     pub(crate) command: String,
     pub(crate) result: Result,
     pub(crate) exit_code: Option<i64>,
-    pub(crate) lived: Option<Lived>,
+    pub(crate) lives: &'a Lives<'a>,
     /// How the next commands begin.
     pub(crate) program: &'a str,
 }
@@ -121,22 +147,44 @@ pub(crate) struct Facts<'a> {
 impl Receipt {
     pub(crate) fn new(facts: Facts<'_>) -> Self {
         let Facts { plan, after, .. } = facts;
-        let (run, payer) = (facts.run.clone(), facts.payer);
+        let payer = facts.payer;
         let (wanted, held) = (plan.wanted.get(payer).map(|wanted| &wanted.spec), facts.before.resources.get(payer));
         let spec = wanted.or(held.map(|held| &held.spec));
         // The machine of a cluster is its first node.
         let of = |spec: &Json, key: &str| spec[key].as_str().or_else(|| spec["pools"][0][key].as_str()).map(str::to_owned);
         let part = |key: &str| spec.and_then(|spec| of(spec, key));
-        let hourly = hourly(plan, |address| address == payer);
-        let seconds = facts.lived.map(|lived| seconds(lived.gone.duration_since(lived.born)));
+        let is_run = |address: &Address| facts.runs.contains(address);
+        let taken = facts.lives.taken(plan, payer);
         let mut left: Vec<Left> = Vec::new();
-        for (address, resource) in after.resources.iter().filter(|(address, _)| **address != run) {
+        for (address, resource) in after.resources.iter().filter(|(address, _)| !is_run(address)) {
             left.push(Left { address: address.clone(), id: Some(resource.id.clone()) });
         }
-        for address in after.open.keys().filter(|address| !after.resources.contains_key(*address) && **address != run) {
+        for address in after.open.keys().filter(|address| !after.resources.contains_key(*address) && !is_run(address)) {
             left.push(Left { address: address.clone(), id: None });
         }
-        let cost = hourly.times(Decimal::from(seconds.unwrap_or_default()) / Decimal::from(3600));
+        let (zone, instance_type) = match taken {
+            Some(taken) => (Some(taken.zone.clone()), Some(taken.instance_type.clone())),
+            None => (part("zone"), part("instance_type")),
+        };
+        let now = facts.lives.now();
+        let lived = |address: &Address| facts.lives.of(address).map(|life| life.seconds(now));
+        // Whatever is like the one that costs most: a matrix has several machines.
+        let payers = plan.changes.iter().map(|change| &change.address).filter(|address| *address == payer || address.kind == payer.kind);
+        let payers: Vec<(&Address, u64)> = payers.filter_map(|address| Some((address, lived(address)?))).collect();
+        let (mut cost, mut least) = (Total::default(), Total::default());
+        for (address, seconds) in &payers {
+            cost.merge(&facts.lives.cost(plan, address, *seconds));
+            let shortest = instance_type.as_ref().filter(|_| address.kind == Kind::Instance).map_or(0, |name| least_seconds(name));
+            least.merge(&facts.lives.cost(plan, address, shortest.max(*seconds)));
+        }
+        let outputs = |run: &Address| after.resources.get(run).and_then(|run| run.attributes["outputs"].as_str()).map(str::to_owned);
+        let runs = matrix(&facts, &lived, &outputs);
+        let first = facts.runs.first().and_then(|run| after.resources.get(run));
+        // What ran costs nothing any more.
+        let mut left_hourly = Total::default();
+        for address in after.resources.keys().filter(|address| !is_run(address)) {
+            left_hourly.merge(&facts.lives.hourly(plan, address));
+        }
         Receipt {
             stack: plan.basis.stack.clone(),
             job: facts.job.to_owned(),
@@ -147,26 +195,33 @@ impl Receipt {
                 .outcome
                 .failed
                 .iter()
-                .map(|(address, error)| Failure { address: address.clone(), error: error.clone() })
+                .map(|(address, error)| Failure { address: address.clone(), error: reason(error, facts.result) })
                 .collect(),
             region: plan.region.clone(),
-            product: match run.kind {
-                Kind::Invocation => "fc",
-                Kind::KubernetesJob => "ack",
-                Kind::TrainingJob => "pai",
+            product: match facts.runs.first().map(|run| run.kind) {
+                Some(Kind::Invocation) => "fc",
+                Some(Kind::KubernetesJob) => "ack",
+                Some(Kind::TrainingJob) => "pai",
                 _ => "ecs",
             },
             workers: spec.and_then(|spec| spec["workers"].as_u64()).unwrap_or(1),
-            zone: part("zone"),
-            instance_type: part("instance_type"),
-            cluster: after.resources.get(&run).and_then(|run| run.spec["cluster_id"].as_str()).map(str::to_owned),
+            zone,
+            instance_type,
+            cluster: first.and_then(|run| run.spec["cluster_id"].as_str()).map(str::to_owned),
             function: spec.filter(|_| payer.kind == Kind::Invocation).and_then(function),
-            seconds,
-            cost: Total { sums: cost.sums.iter().map(|money| money.rounded(6)).collect(), ..cost },
-            hourly,
-            outputs: after.resources.get(&run).and_then(|run| run.attributes["outputs"].as_str()).map(str::to_owned),
-            left_hourly: self::hourly(plan, |address| *address != run && after.resources.contains_key(address)),
-            ends_at: after.resources.get(payer).and_then(|machine| ends_at(&machine.spec, facts.lived?.born)),
+            machines: payers.len(),
+            seconds: (!payers.is_empty()).then(|| payers.iter().map(|(_, seconds)| seconds).sum()),
+            hourly: facts.lives.hourly(plan, payer),
+            least: (least != cost).then_some(least),
+            cost,
+            outputs: if runs.iter().any(|run| run.outputs.is_some()) {
+                Some(format!("outputs/{}", facts.job))
+            } else {
+                facts.runs.first().and_then(outputs)
+            },
+            runs,
+            left_hourly,
+            ends_at: after.resources.get(payer).and_then(|machine| ends_at(machine, facts.lives.of(payer)?.born)),
             release: (!left.is_empty()).then(|| format!("{} run --release {}", facts.program, plan.basis.stack)),
             left,
         }
@@ -179,24 +234,41 @@ fn function(spec: &Json) -> Option<String> {
     Some(format!("{} vCPU, {} GiB", spec["cpu"].as_str()?, memory.normalize()))
 }
 
-/// What some resources of a plan cost an hour.
-fn hourly(plan: &Plan, which: impl Fn(&Address) -> bool) -> Total {
-    let mut total = Total::default();
-    for change in plan.changes.iter().filter(|change| which(&change.address)) {
-        let cost = if change.action == Action::Delete { &change.cost_before } else { &change.cost_after };
-        total.merge(&cost.hourly());
+/// Why something failed. What this program stopped was not stopped by a person.
+fn reason(error: &str, result: Result) -> String {
+    if result == Result::OverBudget && error == ResourceError::Stopped.to_string() {
+        return "stopped: its budget is spent".to_owned();
     }
-    total
+    error.to_owned()
 }
 
-/// Begun seconds count whole.
-fn seconds(lived: SignedDuration) -> u64 {
-    u64::try_from(lived.as_millis().max(0)).unwrap_or(u64::MAX).div_ceil(1000)
+/// The runs of a matrix, in its order.
+fn matrix(facts: &Facts<'_>, lived: &dyn Fn(&Address) -> Option<u64>, outputs: &dyn Fn(&Address) -> Option<String>) -> Vec<Run> {
+    let line = |address: &Address| {
+        let wanted = facts.plan.wanted.get(address)?;
+        let parameters = BTreeMap::deserialize(wanted.spec["part"].get("parameters")?).ok()?;
+        let machine = wanted.depends_on.iter().find(|dependency| dependency.kind == Kind::Instance)?.clone();
+        let resource = facts.after.resources.get(address);
+        let seconds = lived(address);
+        Some(Run {
+            address: address.clone(),
+            parameters,
+            exit_code: resource.and_then(|resource| resource.attributes["exit_code"].as_i64()),
+            cost: facts.lives.cost(facts.plan, &machine, seconds.unwrap_or_default()),
+            machine,
+            seconds,
+            outputs: outputs(address),
+        })
+    };
+    facts.runs.iter().filter_map(line).collect()
 }
 
-/// When the cloud ends the machine, if it was told to.
-fn ends_at(spec: &Json, born: Timestamp) -> Option<String> {
-    let end = born.checked_add(SignedDuration::from_secs(i64::try_from(spec["release_after"].as_u64()?).ok()?)).ok()?;
+/// When the cloud ends the machine: as it said itself, else as it was told to.
+fn ends_at(machine: &Resource, born: Timestamp) -> Option<String> {
+    if let Some(said) = machine.attributes["release_at"].as_str().filter(|said| !said.is_empty()) {
+        return Some(said.to_owned());
+    }
+    let end = born.checked_add(SignedDuration::from_secs(i64::try_from(machine.spec["release_after"].as_u64()?).ok()?)).ok()?;
     Some(end.strftime("%Y-%m-%dT%H:%MZ").to_string())
 }
 
@@ -221,10 +293,20 @@ pub(crate) fn receipt(receipt: &Receipt, style: &Style) -> String {
         (Some((what, place)), Some(seconds)) => {
             line("where", &place);
             let lived = if what == "took" { "" } else { "lived " };
-            line(what, &format!("{lived}{}{}", words(seconds), if stays { " so far" } else { "" }));
+            let together = if receipt.machines > 1 { " together" } else { "" };
+            line(what, &format!("{lived}{}{together}{}", words(seconds), if stays { " so far" } else { "" }));
             line("cost", &cost(receipt, seconds));
+            if let Some(least) = &receipt.least {
+                line("", &format!("{} where so short a time is billed for some minutes", money::amounts(least, money::HOURLY)));
+            }
         }
         _ => line("cost", "nothing: no machine was started"),
+    }
+    for (at, run) in receipt.runs.iter().enumerate() {
+        let parameters: Vec<String> = run.parameters.iter().map(|(name, value)| format!("{name}={}", one_line(value))).collect();
+        let code = run.exit_code.map_or_else(|| "no end".to_owned(), |code| format!("exit code {code}"));
+        let (took, cost) = (run.seconds.map_or_else(|| "never begun".to_owned(), words), money::amounts(&run.cost, money::HOURLY));
+        line(if at == 0 { "runs" } else { "" }, &format!("{}: {code}, {took}, {cost}, {}", parameters.join(", "), run.machine));
     }
     if let Some(outputs) = &receipt.outputs {
         line("outputs", &one_line(outputs));
@@ -258,6 +340,7 @@ fn place(receipt: &Receipt) -> Option<(&'static str, String)> {
         (Some(cluster), _, Some(machine), _) => ("cluster", format!("cluster {cluster} on {machine}, {region}")),
         (Some(cluster), ..) => ("took", format!("cluster {cluster} in {region}, which was there before and stays as it is")),
         (None, Some(function), ..) => ("took", format!("function of {function} in {region}")),
+        (None, None, Some(machine), _) if receipt.machines > 1 => ("machine", format!("{} x {machine}, {region}", receipt.machines)),
         (None, None, Some(machine), _) => ("machine", format!("{machine}, {region}")),
         (None, None, None, Some(kind)) => ("took", format!("{} x {kind} on PAI in {region}", receipt.workers)),
         (None, None, None, None) => return None,
@@ -271,6 +354,7 @@ fn heading(receipt: &Receipt, style: &Style) -> String {
         Result::Succeeded => (format!("{job} is done: {code}"), Role::Added),
         Result::Failed => (format!("{job} failed: {code}"), Role::Error),
         Result::Interrupted => (format!("{job} was stopped"), Role::Warning),
+        Result::OverBudget => (format!("{job} was stopped: its budget is spent"), Role::Error),
     };
     format!("{}.\n", style.paint(role, &words))
 }
@@ -283,7 +367,8 @@ fn cost(receipt: &Receipt, seconds: u64) -> String {
     let usage = if receipt.hourly.usage { ", and traffic by usage" } else { "" };
     let hourly = money::amounts(&receipt.hourly, money::HOURLY);
     let about = money::amounts(&receipt.cost, money::HOURLY);
-    format!("about {about}: {hourly} an hour for {}, billed by the second{usage}", words(seconds))
+    let each = if receipt.machines > 1 { " each" } else { "" };
+    format!("about {about}: {hourly} an hour{each} for {}, billed by the second{usage}", words(seconds))
 }
 
 #[cfg(test)]
@@ -308,7 +393,10 @@ mod tests {
             instance_type: Some("ecs.e-c1m2.large".to_owned()),
             cluster: None,
             function: None,
+            machines: 1,
             seconds: Some(3725),
+            least: None,
+            runs: Vec::new(),
             hourly: total("0.267 CNY"),
             cost: total("0.276271 CNY"),
             outputs: Some("outputs/train".to_owned()),
@@ -381,6 +469,6 @@ mod tests {
         assert!(text.contains("where    cluster c1 on ecs.e-c1m2.large in cn-hangzhou-b") && text.contains("cluster  lived"), "{text}");
         let text = receipt(&Receipt { zone: None, ..in_cluster }, &Style::plain(80));
         assert!(text.contains("cluster c1 in cn-hangzhou, which was there before") && text.contains("nothing besides"), "{text}");
-        assert_eq!((words(0), words(7260), seconds(SignedDuration::from_millis(1001))), ("0s".to_owned(), "2h 1m".to_owned(), 2));
+        assert_eq!((words(0), words(7260)), ("0s".to_owned(), "2h 1m".to_owned()));
     }
 }

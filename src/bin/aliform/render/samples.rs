@@ -231,7 +231,7 @@ impl Sample {
             prior: &self.prior,
             observed: &self.observed,
             quotes: &quotes,
-            limits: self.limits,
+            limits: self.limits.clone(),
             balance: None,
             replace: &self.replace,
             basis: Basis {

@@ -3,11 +3,16 @@
 use std::fs::{self, File, TryLockError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use aliform::local_cloud::LocalCloud;
+use aliform::local_cloud::config::Config;
+use aliform::local_cloud::machines::simulated::Simulated;
 use serde::{Deserialize, Serialize};
 
 use crate::error::CommandError;
+use crate::workspace::clock;
 
 /// How long the local cloud may take to come up or to go down.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,6 +28,12 @@ pub(super) struct Running {
     /// What is not isolated because the system forbids namespaces; empty if they are there.
     #[serde(default)]
     pub(super) exposed: Vec<String>,
+}
+
+/// What a local cloud that does not run has on disk. Nobody starts it meanwhile.
+pub(super) struct Stored {
+    pub(super) cloud: LocalCloud,
+    _lock: File,
 }
 
 /// The files of a local cloud.
@@ -63,6 +74,18 @@ impl Home {
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(self.wrong("the local cloud can't be locked", error)),
         }
+    }
+
+    /// A local cloud that does not run, to look at; `None` if there never was one.
+    pub(super) fn stored(&self) -> Result<Option<Stored>, CommandError> {
+        if !self.0.join("server.lock").exists() {
+            return Ok(None);
+        }
+        let Some(lock) = self.lock()? else { return Err(self.wrong("the local cloud was started just now", "try again")) };
+        // Simulated machines: looking at what is stored must start nothing.
+        let cloud = LocalCloud::open(&self.0, Config::default(), clock(), Arc::new(Simulated::default()))
+            .map_err(|error| self.wrong("the local cloud can't be read", error))?;
+        Ok(Some(Stored { cloud, _lock: lock }))
     }
 
     /// The server that holds the lock, once it has written where it is.

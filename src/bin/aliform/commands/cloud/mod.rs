@@ -1,5 +1,6 @@
 //! `aliform cloud`: the local cloud as a process of its own, which outlives the command that started it.
 
+mod bill;
 mod calls;
 mod control;
 mod home;
@@ -64,6 +65,7 @@ pub(crate) async fn run(workspace: &Workspace, arguments: &args::Cloud, out: &Ou
         }
         args::Cloud::Status => status::status(&home, out).await?,
         args::Cloud::Resources => resources::run(&home, out).await?,
+        args::Cloud::Bill => bill::run(&home, out).await?,
         args::Cloud::Scenario { scenario, clear } => scenario::run(&home, scenario.as_deref(), *clear, out).await?,
         args::Cloud::Calls { lines, follow } => calls::run(&home, *lines, *follow, out).await?,
         args::Cloud::Serve { listen, scenario, tls, listen_tls, detach } => {

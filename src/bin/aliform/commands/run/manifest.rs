@@ -60,9 +60,6 @@ fn only(mut manifest: Manifest, job: &str) -> Manifest {
     manifest.outputs.clear();
     manifest.jobs.retain(|name, _| name == job);
     manifest.stack.value = format!("{}-{job}", manifest.stack.value);
-    if let Some(total) = manifest.jobs.get(job).and_then(|job| job.budget.total.clone()) {
-        manifest.budget.total = Some(total);
-    }
     manifest
 }
 

@@ -1,8 +1,8 @@
 //! `aliform run`: one script or job, run on a machine that is gone again afterwards, and a receipt of it.
 
 pub(super) mod manifest;
-mod watch;
 
+use aliform::apply::lives::Lives;
 use aliform::manifest::{Job, Manifest, Work};
 use aliform::model::address::{Address, Kind};
 use aliform::plan::saved::Plan;
@@ -13,12 +13,12 @@ use aliform::state::store::Store;
 
 use super::apply::{Performing, carry_out, perform, review};
 use super::planning::{Aim, Made, Manner, make};
+use super::purse::Purse;
 use crate::args;
-use crate::error::{CommandError, FAILED, INTERRUPTED, PARTIAL, USAGE};
+use crate::error::{CommandError, FAILED, INTERRUPTED, PARTIAL, POLICY, USAGE};
 use crate::output::Output;
-use crate::render::receipt::{Facts, Lived, Receipt, Result as Ended};
-use crate::workspace::{Client, Workspace, clock};
-use watch::Watch;
+use crate::render::receipt::{Facts, Receipt, Result as Ended};
+use crate::workspace::{Client, Workspace};
 
 pub(crate) async fn run(workspace: &Workspace, arguments: &args::Run, out: &Output) -> Result<u8, CommandError> {
     if let Some(stack) = &arguments.release {
@@ -121,47 +121,50 @@ async fn attempt(
         out.note("If the job fails, what it runs on is not released (`--keep-on-failure`) and goes on costing money.");
     }
     review(workspace, &made, arguments.doing.auto_approve || made.plan.is_empty(), &arguments.accept, out)?;
-    let clock = clock();
-    let watch = Watch::new(out.events(), &*clock, &before);
-    let how = Performing { events: &watch, parallelism: arguments.doing.parallelism, keep_failed: arguments.keep_on_failure };
+    let lives = Lives::new(out.events(), client.dates(), &before);
+    let purse = Purse::new(&lives, &made.plan, &made.limits);
+    let (parallelism, keep_failed) = (arguments.doing.parallelism, arguments.keep_on_failure);
+    let how = Performing { events: &lives, parallelism, keep_failed, purse: &purse };
     let outcome = perform(workspace, client, store, &made, how, out).await?;
     let after = store.state();
     // What could not be released stops everything else.
     let clean = after.resources.is_empty() && after.open.is_empty();
-    if !outcome.sold_out.is_empty() && !outcome.interrupted && clean && !last {
+    if !outcome.sold_out.is_empty() && !outcome.interrupted && !purse.is_empty() && clean && !last {
         return Ok(None);
     }
-    let run = made.plan.wanted.keys().find(|address| ends(address)).cloned().unwrap_or_else(|| Address::new(Kind::Run, name));
-    let exit_code = exit_code(&after, &run);
+    let runs: Vec<Address> = made.plan.wanted.keys().filter(|address| ends(address)).cloned().collect();
+    let run = runs.first().cloned().unwrap_or_else(|| Address::new(Kind::Run, name));
+    let exit_code = worst(runs.iter().map(|run| exit_code(&after, run)));
     let ended = match (outcome.interrupted, exit_code) {
+        _ if purse.is_empty() => Ended::OverBudget,
         (true, _) => Ended::Interrupted,
         (false, Some(0)) => Ended::Succeeded,
         (false, _) => Ended::Failed,
     };
     let payer = payer(&made.plan, &run);
-    let lived = watch.times(&payer).map(|(born, gone)| Lived { born, gone: gone.unwrap_or_else(|| clock.now()) });
     let facts = Facts {
         plan: &made.plan,
         outcome: &outcome,
         before: &before,
         after: &after,
         job: name,
-        run: &run,
+        runs: &runs,
         payer: &payer,
         command: command(manifest, job),
         result: ended,
         exit_code,
-        lived,
+        lives: &lives,
         program: out.program(),
     };
     let receipt = Receipt::new(facts);
-    if after.resources.contains_key(&run) && !after.open.contains_key(&run) {
+    for run in runs.iter().filter(|run| after.resources.contains_key(*run) && !after.open.contains_key(*run)) {
         // It is history, and its receipt is written: the next one runs again.
-        store.remove(&run)?;
+        store.remove(run)?;
     }
     store.finish()?;
     out.receipt(&receipt);
     Ok(Some(match ended {
+        Ended::OverBudget => POLICY,
         Ended::Interrupted => INTERRUPTED,
         Ended::Failed => FAILED,
         Ended::Succeeded if outcome.failed.is_empty() => 0,
@@ -193,6 +196,13 @@ fn payer(plan: &Plan, run: &Address) -> Address {
     let kept = plan.wanted.keys().filter(|address| matches!(address.kind, Kind::Instance | Kind::Cluster));
     let passing = plan.released.keys().chain(kept).chain([run]);
     passing.max_by_key(|address| cost(address)).unwrap_or(run).clone()
+}
+
+/// What several runs ended with: the first that is no 0, nothing if one did not come to its end.
+fn worst(codes: impl Iterator<Item = Option<i64>>) -> Option<i64> {
+    let codes: Option<Vec<i64>> = codes.collect();
+    let codes = codes.filter(|codes| !codes.is_empty())?;
+    Some(codes.into_iter().find(|code| *code != 0).unwrap_or(0))
 }
 
 /// What the run ended with, if it came to an end.

@@ -34,13 +34,28 @@ pub(super) fn block(change: &Change, plan: &Plan, scripts: &mut Scripts, options
     if let Some(id) = &change.id {
         left += &format!("  {}", style.paint(Role::Dim, &one_line(id)));
     }
+    let part = plan.wanted.get(&change.address).map(|wanted| &wanted.spec["part"]).filter(|part| part.is_object());
+    if let Some(part) = part {
+        let parameters = part["parameters"].as_object().into_iter().flatten();
+        let parameters: Vec<String> = parameters.map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default())).collect();
+        left += &format!("  {}", one_line(&parameters.join(", ")));
+    }
     let mut lines = vec![style.edge(&left, &price(change))];
+    // Of many runs that differ in their parameters only, the first is shown in full.
+    let same = part.and_then(|part| part["job"].as_str()).filter(|_| change.action == Action::Create && !options.full);
+    if same.is_some_and(|job| scripts.shown(&change.address, "part", job, "part").is_some()) {
+        return lines.iter().map(|line| format!("{line}\n")).collect();
+    }
     for reason in reasons(change, plan) {
         lines.push(format!("{INDENT}{}", style.paint(Role::Dim, &format!("because {reason}"))));
     }
     if let Some(runs) = plan.released.get(&change.address) {
-        let runs: Vec<String> = runs.iter().map(ToString::to_string).collect();
-        lines.push(format!("{INDENT}{}", style.paint(Role::Dim, &format!("released when {} is over, however it ends", runs.join(", ")))));
+        let named: Vec<String> = runs.iter().map(ToString::to_string).collect();
+        let said = match named.len() {
+            0..=3 => format!("released when {} is over, however it ends", named.join(", ")),
+            many => format!("released when {many} runs are over, however they end"),
+        };
+        lines.push(format!("{INDENT}{}", style.paint(Role::Dim, &said)));
     }
     lines.extend(fallbacks(change, plan).map(|line| format!("{INDENT}{}", style.paint(Role::Dim, &line))));
     for effect in &change.effects {

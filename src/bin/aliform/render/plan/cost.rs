@@ -31,6 +31,10 @@ pub(super) fn section(plan: &Plan, style: &Style) -> Option<String> {
         text.push('\n');
     }
     text += &indented(table::lay_out(totals(plan).into_iter(), &[1, 2, 3]), style);
+    if !plan.cost.unattended.sums.is_empty() && plan.cost.unattended != plan.cost.once {
+        let worst = money::amounts(&plan.cost.unattended, HOURLY);
+        text += &format!("  one-off is for the time of the runs; {worst} if nobody but the cloud itself ends what they run on\n");
+    }
     let usage = if settled { Vec::new() } else { usage(plan) };
     for line in usage.into_iter().chain(unknown(plan)) {
         text += &format!("  {line}\n");
@@ -162,7 +166,8 @@ fn budget(plan: &Plan, style: &Style) -> String {
         let places = if exceeded.period == "monthly" { MONTHLY } else { HOURLY };
         let (would_be, limit) = (exceeded.would_be.rounded(places), exceeded.limit.rounded(places));
         let word = style.paint(Role::Error, "over budget:");
-        format!("  {word} {} it would be {would_be}, and the limit is {limit}; an apply is refused\n", exceeded.period)
+        let whose = exceeded.job.as_ref().map(|job| format!(" of job `{}`", one_line(job))).unwrap_or_default();
+        format!("  {word} {} it would be {would_be}, and the limit{whose} is {limit}; an apply is refused\n", exceeded.period)
     };
     plan.cost.exceeded.iter().map(line).collect()
 }

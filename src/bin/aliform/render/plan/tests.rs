@@ -127,7 +127,7 @@ fn an_unknown_price_is_said_and_never_counted_as_nothing() {
 #[test]
 fn a_budget_that_does_not_hold_is_named_with_what_it_would_be() {
     let mut sample = Sample::shop(2);
-    sample.limits = Limits { hourly: Some(money("0.5 CNY")), monthly: Some(money("300 CNY")), total: None };
+    sample.limits = Limits { hourly: Some(money("0.5 CNY")), monthly: Some(money("300 CNY")), ..Limits::default() };
     assert_snapshot!(cost_of(&shown(&sample)));
 }
 

@@ -1,0 +1,213 @@
+//! When each resource of an apply came and when it went, and what that cost. It hands every event on, and changes nothing.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+
+use crate::cloud::dates::Dates;
+use crate::model::address::Address;
+use crate::model::change::Action;
+use crate::model::clock::Clock;
+use crate::model::cost::{Charge, Cost, Total};
+use crate::model::event::{Event, EventSink};
+use crate::model::money::Money;
+use crate::model::offer::Fallback;
+use crate::plan::saved::Plan;
+use crate::resources::registry;
+use crate::state::contents::{Resource, State};
+
+/// Digits after the point of an amount that is billed. Source: alibabacloud.com/notice/ECS-0928, "accurate to the 6th
+/// decimal place".
+pub const DIGITS: u32 = 6;
+
+/// From when to when something was billed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// When it came.
+    pub born: Timestamp,
+    /// When it went; it is still there without it.
+    pub gone: Option<Timestamp>,
+}
+
+impl Life {
+    /// How many seconds of it are billed until `now`: whole ones, as the cloud counts them.
+    pub fn seconds(&self, now: Timestamp) -> u64 {
+        u64::try_from(self.gone.unwrap_or(now).as_second() - self.born.as_second()).unwrap_or(0)
+    }
+}
+
+/// What is known of a resource that came.
+#[derive(Clone, Debug)]
+struct Known {
+    id: String,
+    life: Life,
+}
+
+/// What the sink knows.
+#[derive(Debug)]
+struct Seen {
+    known: BTreeMap<Address, Known>,
+    /// What stands somewhere else than the plan had it first: its zone and its type.
+    moved: BTreeMap<Address, (String, String)>,
+}
+
+/// What is being spent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spending {
+    /// Until now.
+    pub spent: Total,
+    /// For each further hour.
+    pub hourly: Total,
+}
+
+/// Looks over the shoulder of an apply.
+pub struct Lives<'a> {
+    next: &'a dyn EventSink,
+    dates: &'a Dates,
+    seen: Mutex<Seen>,
+}
+
+/// When the cloud says that a resource came, as far as it says so. It says the minute only: where the state's own time
+/// lies in that minute, it is the better one.
+fn born(resource: &Resource) -> Timestamp {
+    let said = resource.attributes["created_at"].as_str().unwrap_or_default();
+    let whole = if said.len() == "2026-01-02T03:04Z".len() { said.replace('Z', ":00Z") } else { said.to_owned() };
+    match whole.parse::<Timestamp>() {
+        Ok(minute) if !(0..60).contains(&(resource.created_at.as_second() - minute.as_second())) => minute,
+        _ => resource.created_at,
+    }
+}
+
+impl<'a> Lives<'a> {
+    /// Of resources of which `before` remembers those that are there.
+    pub fn new(next: &'a dyn EventSink, dates: &'a Dates, before: &State) -> Self {
+        let known = |resource: &Resource| Known { id: resource.id.clone(), life: Life { born: born(resource), gone: None } };
+        let there = before.resources.iter().map(|(address, resource)| (address.clone(), known(resource)));
+        Lives { next, dates, seen: Mutex::new(Seen { known: there.collect(), moved: BTreeMap::new() }) }
+    }
+
+    /// When it came and when it went; `None` if it was never there.
+    pub fn of(&self, address: &Address) -> Option<Life> {
+        self.seen().known.get(address).map(|known| known.life)
+    }
+
+    /// What everything that passes has cost, and what an hour of what is there costs; of one job only, if one is named.
+    pub fn spending(&self, plan: &Plan, job: Option<&str>) -> Spending {
+        let now = self.dates.now();
+        let mut spending = Spending::default();
+        let lives: Vec<(Address, Life)> = self.seen().known.iter().map(|(address, known)| (address.clone(), known.life)).collect();
+        for (address, life) in lives.iter().filter(|(address, _)| passes_for(plan, address, job)) {
+            spending.spent.merge(&self.cost(plan, address, life.seconds(now)));
+            if life.gone.is_none() {
+                spending.hourly.merge(&self.hourly(plan, address));
+            }
+        }
+        spending
+    }
+
+    /// The fallback that was taken for an instance, if one was.
+    pub fn taken<'p>(&self, plan: &'p Plan, address: &Address) -> Option<&'p Fallback> {
+        let (zone, instance_type) = self.seen().moved.get(address).cloned()?;
+        plan.fallbacks.get(address)?.iter().find(|fallback| fallback.zone == zone && fallback.instance_type == instance_type)
+    }
+
+    /// What an hour of a resource costs where it stands.
+    pub fn hourly(&self, plan: &Plan, address: &Address) -> Total {
+        let mut hourly = prices(plan, address).map(Cost::hourly).unwrap_or_default();
+        if let Some(fallback) = self.taken(plan, address) {
+            hourly.sums = vec![fallback.hourly];
+        }
+        hourly
+    }
+
+    /// What a resource costs for so many seconds where it stands, as a bill has it: each line by the second, rounded for
+    /// itself.
+    pub fn cost(&self, plan: &Plan, address: &Address, seconds: u64) -> Total {
+        let mut total = cost(plan, address, seconds);
+        if let Some(fallback) = self.taken(plan, address) {
+            total.sums = vec![for_seconds(fallback.hourly, seconds)];
+        }
+        total
+    }
+
+    /// The cloud's time.
+    pub fn now(&self) -> Timestamp {
+        self.dates.now()
+    }
+
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl EventSink for Lives<'_> {
+    fn emit(&self, event: Event) {
+        let now = self.dates.now();
+        let mut seen = self.seen();
+        match &event {
+            Event::StepIdentified { address, id } => {
+                seen.known.insert(address.clone(), Known { id: id.clone(), life: Life { born: now, gone: None } });
+            }
+            Event::StepFinished { address, action, .. } | Event::StepFailed { address, action, .. } => {
+                // What comes to its end by itself is over with its step.
+                let over =
+                    registry::kind(address.kind).ends() || (*action == Action::Delete && matches!(event, Event::StepFinished { .. }));
+                if let Some(known) = seen.known.get_mut(address).filter(|_| over) {
+                    // It may stay to be seen for a while after it is billed no more.
+                    known.life.gone = Some(self.dates.farewell(&known.id).unwrap_or(now));
+                }
+            }
+            Event::StepFellBack { address, zone, instance_type, .. } => {
+                seen.moved.insert(address.clone(), (zone.clone(), instance_type.clone()));
+            }
+            _ => {}
+        }
+        drop(seen);
+        self.next.emit(event);
+    }
+}
+
+/// What a resource of a plan costs by the line.
+pub fn prices<'a>(plan: &'a Plan, address: &Address) -> Option<&'a Cost> {
+    let change = plan.changes.iter().find(|change| change.address == *address)?;
+    Some(if change.action == Action::Delete { &change.cost_before } else { &change.cost_after })
+}
+
+/// So many seconds of what an hour costs.
+fn for_seconds(hourly: Money, seconds: u64) -> Money {
+    let amount = (hourly.amount * Decimal::from(seconds) / Decimal::from(3600)).round_dp(DIGITS);
+    Money { amount, ..hourly }
+}
+
+/// What a resource of a plan costs for so many seconds where the plan had it first, as a bill has it: each line by the second, rounded for itself.
+pub fn cost(plan: &Plan, address: &Address, seconds: u64) -> Total {
+    let mut total = Total::default();
+    for line in prices(plan, address).into_iter().flat_map(|cost| &cost.lines) {
+        match &line.charge {
+            Charge::Hourly { price, .. } => {
+                total.add(for_seconds(*price, seconds));
+            }
+            Charge::Usage { .. } => total.usage = true,
+            Charge::Unknown { .. } => total.unknown = true,
+        }
+    }
+    total
+}
+
+/// Whether a resource is there for runs only, and for those of that job.
+fn passes_for(plan: &Plan, address: &Address, job: Option<&str>) -> bool {
+    let own = [address.clone()].into();
+    let runs = match plan.released.get(address) {
+        Some(runs) => runs,
+        None if registry::kind(address.kind).ends() => &own,
+        None => return false,
+    };
+    job.is_none_or(|job| runs.iter().any(|run| job_of(plan, run) == job))
+}
+
+/// The job that a run of a plan is of.
+pub fn job_of<'a>(plan: &'a Plan, run: &'a Address) -> &'a str {
+    plan.wanted.get(run).and_then(|wanted| wanted.spec["part"]["job"].as_str()).unwrap_or(&run.name)
+}
