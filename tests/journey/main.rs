@@ -13,6 +13,7 @@ mod job_pai;
 mod life;
 mod money;
 mod plain;
+mod products;
 mod quote;
 mod run;
 mod script;
