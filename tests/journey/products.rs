@@ -15,7 +15,8 @@ fn the_same_script_ends_the_same_on_every_product_and_leaves_nothing() {
         let more = ["--timeout", "5m", "--env", &format!("WHO={product}"), "--fetch", "out.txt", "--auto-approve", "--output", "ndjson"];
         let ran = stage.run(&[&arguments[..], &more].concat()).expect(0);
         assert!(ran.stdout.contains(&format!("hello from {product}")), "{product}: {}", ran.stdout);
-        let receipt: Json = serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap();
+        let last: Json = serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap();
+        let receipt = &last["result"];
         let facts = (&receipt["product"], &receipt["exit_code"], &receipt["left"]);
         assert_eq!(facts, (&product.into(), &0.into(), &Json::Array(Vec::new())), "{product}: {receipt}");
         assert!(!receipt["cost"]["sums"].as_array().unwrap().is_empty(), "{product}: {receipt}");
