@@ -134,7 +134,8 @@ fn a_job_has_a_budget_of_its_own_in_any_currency() {
 
 #[test]
 fn the_runs_of_a_matrix_have_machines_whatever_they_run() {
-    let text = lab("needs: { cpu: 2, memory: 8GiB }\nmatrix: { seed: [1, 2] }").replace("product: ecs\n    run: echo hello", "run: python3 train.py");
+    let text = lab("needs: { cpu: 2, memory: 8GiB }\nmatrix: { seed: [1, 2] }")
+        .replace("product: ecs\n    run: echo hello", "run: python3 train.py");
     let stage = Stage::new(&text);
     stage.write("train.py", "import torch\nmodel.fit(1)\n");
     stage.write("requirements.txt", "torch\n");
