@@ -295,7 +295,8 @@ pub(crate) fn receipt(receipt: &Receipt, style: &Style) -> String {
             let lived = if what == "took" { "" } else { "lived " };
             let together = if receipt.machines > 1 { " together" } else { "" };
             line(what, &format!("{lived}{}{together}{}", words(seconds), if stays { " so far" } else { "" }));
-            line("cost", &cost(receipt, seconds));
+            let stood = receipt.cluster.is_some() && receipt.zone.is_none();
+            line("cost", &if stood { "nothing besides: no machine was started for it".to_owned() } else { cost(receipt, seconds) });
             if let Some(least) = &receipt.least {
                 line("", &format!("{} where so short a time is billed for some minutes", money::amounts(least, money::HOURLY)));
             }
