@@ -114,7 +114,7 @@ mod tests {
         let addresses: Vec<Address> = changes.iter().map(|change| change.address.clone()).collect();
         let passes = |seconds| Passing { seconds, ends_after: None, jobs: ["a".to_owned()].into() };
         let passing = addresses.iter().filter_map(|address| Some((address, passes(seconds?)))).collect();
-        let cost = super::super::cost::summarise(&changes, &passing, &limits);
+        let cost = cost::summarise(&changes, &passing, &limits);
         within(&all, &changes, &passing, &limits, &cost)
             .values()
             .map(|list| list.iter().map(|fallback| fallback.hourly.amount.to_string()).collect::<Vec<_>>().join(" "))

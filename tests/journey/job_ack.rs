@@ -158,7 +158,8 @@ fn begun(stage: &Stage) -> (Child, Lines<BufReader<ChildStdout>>) {
         }
         said.push(line);
     }
-    panic!("the job did not begin:\n{}", said.join("\n"));
+    let status = child.wait().unwrap();
+    panic!("the job did not begin, {status}:\n{}", said.join("\n"));
 }
 
 #[test]
