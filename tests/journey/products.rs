@@ -10,8 +10,8 @@ const SCRIPT: &str = "import os\nprint('hello from', os.environ['WHO'])\nopen('o
 fn the_same_script_ends_the_same_on_every_product_and_leaves_nothing() {
     for product in ["ecs", "fc", "ack", "pai"] {
         let stage = Stage::empty();
-        stage.write("work.py", SCRIPT);
-        let arguments = ["run", "work.py", "--product", product, "--region", "cn-hangzhou", "--cpu", "2", "--memory", "4GiB"];
+        stage.write("greet.py", SCRIPT);
+        let arguments = ["run", "greet.py", "--product", product, "--region", "cn-hangzhou", "--cpu", "2", "--memory", "4GiB"];
         let more = ["--timeout", "5m", "--env", &format!("WHO={product}"), "--fetch", "out.txt", "--auto-approve", "--output", "ndjson"];
         let ran = stage.run(&[&arguments[..], &more].concat()).expect(0);
         assert!(ran.stdout.contains(&format!("hello from {product}")), "{product}: {}", ran.stdout);
@@ -20,7 +20,7 @@ fn the_same_script_ends_the_same_on_every_product_and_leaves_nothing() {
         let facts = (&receipt["product"], &receipt["exit_code"], &receipt["left"]);
         assert_eq!(facts, (&product.into(), &0.into(), &Json::Array(Vec::new())), "{product}: {receipt}");
         assert!(!receipt["cost"]["sums"].as_array().unwrap().is_empty(), "{product}: {receipt}");
-        let brought = std::fs::read_to_string(stage.file("outputs/work/out.txt")).unwrap();
+        let brought = std::fs::read_to_string(stage.file("outputs/greet/out.txt")).unwrap();
         assert_eq!(brought, format!("made by {product}"));
         assert!(stage.resources().is_empty(), "{product}: {:?}", stage.resources());
     }
