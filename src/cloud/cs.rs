@@ -262,6 +262,8 @@ pub struct ClusterNode {
     #[serde(default)]
     pub instance_id: String,
     #[serde(default)]
+    pub instance_type: String,
+    #[serde(default)]
     pub node_name: String,
     /// `Ready`, `NotReady`, `Unknown`, `Offline`.
     #[serde(default)]

@@ -34,6 +34,8 @@ pub struct CreateJob {
     pub envs: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub data_sources: Vec<DataSource>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_vpc: Option<UserVpc>,
     pub job_max_running_time_minutes: u32,
     pub settings: Settings,
 }
@@ -60,6 +62,15 @@ pub struct DataSource {
     pub mount_path: String,
     /// `RO` or `RW`.
     pub mount_access: String,
+}
+
+/// The network that its pods reach.
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct UserVpc {
+    pub vpc_id: String,
+    pub switch_id: String,
+    pub security_group_id: String,
 }
 
 /// What else a job has.

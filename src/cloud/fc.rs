@@ -39,7 +39,9 @@ pub struct FunctionInput {
     pub runtime: String,
     /// `module.function`.
     pub handler: String,
-    pub code: Code,
+    /// None for a container.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
     /// vCPU in steps of 0.05.
     #[serde(with = "rust_decimal::serde::float")]
     #[schemars(with = "f64")]
@@ -54,7 +56,11 @@ pub struct FunctionInput {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub custom_runtime_config: Option<CustomRuntime>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub custom_container_config: Option<CustomContainer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub gpu_config: Option<Gpu>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vpc_config: Option<VpcConfig>,
     pub instance_concurrency: u32,
     pub internet_access: bool,
 }
@@ -79,14 +85,33 @@ pub struct CustomRuntime {
     pub port: u16,
 }
 
+/// An image and how its HTTP server is started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct CustomContainer {
+    /// In a registry of the function's region.
+    pub image: String,
+    pub entrypoint: Vec<String>,
+    pub port: u16,
+}
+
 /// A function's GPU.
-#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Gpu {
     /// `fc.gpu.tesla.1`.
     pub gpu_type: String,
     /// MiB.
     pub gpu_memory_size: u32,
+}
+
+/// The network that a function reaches besides the internet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct VpcConfig {
+    pub vpc_id: String,
+    pub v_switch_ids: Vec<String>,
+    pub security_group_id: String,
 }
 
 /// A function's tag.
@@ -154,9 +179,18 @@ pub struct Function {
     pub timeout: u32,
     #[serde(default)]
     pub code_checksum: String,
+    #[serde(default)]
+    pub custom_container_config: Option<CustomContainer>,
+    #[serde(default)]
+    pub gpu_config: Option<Gpu>,
+    #[serde(default)]
+    pub vpc_config: Option<VpcConfig>,
     /// `Active`, `Pending`, `Failed`; empty for most.
     #[serde(default)]
     pub state: String,
+    /// Why, where it is not `Active`.
+    #[serde(default)]
+    pub state_reason: String,
     #[serde(default)]
     pub last_update_status: String,
     #[serde(default, deserialize_with = "list")]

@@ -1,5 +1,6 @@
 //! Which clusters there are already, and whether a job can run in one of them. It changes none.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::cloud::api::ask;
@@ -36,6 +37,8 @@ pub struct ClusterFound {
 pub struct Readiness {
     /// How many of its nodes are ready.
     pub ready_nodes: usize,
+    /// What those are, as far as the first of them were looked at: `ecs.gn6i-c4g1.xlarge`, each type once.
+    pub types: BTreeSet<String>,
     /// What we may not do there, `create batch/jobs`; empty if we may do all that is needed.
     pub forbidden: Vec<String>,
 }
@@ -74,5 +77,7 @@ pub(super) async fn readiness(cloud: &dyn Cloud, region: &str, id: &str, namespa
             forbidden.push(format!("{verb} {group}{resource}"));
         }
     }
-    Ok(Readiness { ready_nodes: nodes.iter().filter(|node| node.node_status == "Ready").count(), forbidden })
+    let ready = || nodes.iter().filter(|node| node.node_status == "Ready");
+    let types = ready().map(|node| node.instance_type.clone()).collect();
+    Ok(Readiness { ready_nodes: ready().count(), types, forbidden })
 }

@@ -49,7 +49,7 @@ async fn quote(lookup: &dyn Lookup, region: &str, priced: &Priced) -> Cost {
             lines.retain(|line| matches!(line.charge, Charge::Hourly { .. }) || seen.insert(line.item.clone()));
             Cost { lines }
         }
-        Priced::Function { cpu, memory, disk } => Cost { lines: tariff::function(region, *cpu, *memory, *disk) },
+        Priced::Function { cpu, memory, disk, gpu } => Cost { lines: tariff::function(region, *cpu, (*memory, *disk), gpu.as_ref()) },
         Priced::Instance { .. } => Cost { lines: instance(lookup, region, priced).await },
     }
 }

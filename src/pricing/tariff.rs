@@ -5,6 +5,7 @@ use rust_decimal::Decimal;
 
 use crate::model::cost::{Charge, CostLine, PriceSource};
 use crate::model::money::{Currency, Money};
+use crate::resources::kind::FunctionGpu;
 
 /// Regions whose tariff is another than the mainland's, and known.
 const OVERSEAS_TRAFFIC: &[(&str, i64)] = &[("us-east-1", 76), ("ap-southeast-1", 81), ("ap-southeast-6", 81)];
@@ -78,23 +79,36 @@ const CU: Decimal = Decimal::from_parts(11, 0, 0, false, 5);
 const CU_MEMORY: Decimal = Decimal::from_parts(15, 0, 0, false, 2);
 const CU_DISK: Decimal = Decimal::from_parts(5, 0, 0, false, 2);
 const CU_CALLS: Decimal = Decimal::from_parts(75, 0, 0, false, 0);
+/// The same of one GB of a card's memory: Tesla, and all others, of which the price list knows the series Ada only. Source: as
+/// above, active use.
+const CU_TESLA: Decimal = Decimal::from_parts(21, 0, 0, false, 1);
+const CU_ADA: Decimal = Decimal::from_parts(17, 0, 0, false, 1);
 /// What an hour in which a function ran costs at least, CNY. Source: as above.
 const FUNCTION_LEAST: Decimal = Decimal::from_parts(1, 0, 0, false, 2);
 /// The disk that every function has for nothing, MiB.
 const FREE_DISK: u32 = 512;
 
-/// What a function costs while it runs, `memory` and `disk` in MiB. By the millisecond, so an hour is only a measure.
-pub fn function(region: &str, cpu: Decimal, memory: u32, disk: u32) -> Vec<CostLine> {
+/// What a second of one GB of the card's memory is, in CU.
+fn card(kind: &str) -> Decimal {
+    if kind.starts_with("fc.gpu.tesla.") { CU_TESLA } else { CU_ADA }
+}
+
+/// What a function costs while it runs, memory and disk in MiB. By the millisecond, so an hour is only a measure.
+pub fn function(region: &str, cpu: Decimal, (memory, disk): (u32, u32), gpu: Option<&FunctionGpu>) -> Vec<CostLine> {
     let gigabytes = |mib: u32| Decimal::from(mib) / Decimal::from(1024);
     let disk = if disk > FREE_DISK { gigabytes(disk) } else { Decimal::ZERO };
     let mut item = format!("function of {} vCPU, {} GiB", cpu.normalize(), gigabytes(memory).normalize());
     if !disk.is_zero() {
         item += &format!(", {} GiB of disk", disk.normalize());
     }
+    if let Some(gpu) = gpu {
+        item += &format!(", {} of {} GiB", gpu.name, gigabytes(gpu.memory).normalize());
+    }
     if !is_mainland(region) {
         return vec![CostLine { item, charge: Charge::Unknown { because: format!("no tariff for `{region}` is known") } }];
     }
-    let units = (cpu + gigabytes(memory) * CU_MEMORY + disk * CU_DISK) * Decimal::from(3600);
+    let accelerated = gpu.map_or(Decimal::ZERO, |gpu| gigabytes(gpu.memory) * card(&gpu.kind));
+    let units = (cpu + gigabytes(memory) * CU_MEMORY + disk * CU_DISK + accelerated) * Decimal::from(3600);
     let price = Money::cny((units * CU).normalize());
     vec![
         CostLine { item, charge: Charge::Hourly { price, source: PriceSource::Tariff } },
@@ -122,7 +136,7 @@ mod tests {
     #[test]
     fn a_function_costs_what_it_has_while_it_runs_and_elsewhere_that_is_not_known() {
         let hourly = |region, cpu, memory, disk| {
-            let lines = function(region, Decimal::new(cpu, 2), memory, disk);
+            let lines = function(region, Decimal::new(cpu, 2), (memory, disk), None);
             match &lines[0].charge {
                 Charge::Hourly { price, .. } => format!("{}: {price}", lines[0].item),
                 Charge::Unknown { because } => because.clone(),
@@ -133,5 +147,19 @@ mod tests {
         assert_eq!(hourly("cn-hangzhou", 100, 2048, 512), "function of 1 vCPU, 2 GiB: 0.5148 CNY");
         assert_eq!(hourly("cn-hangzhou", 35, 512, 10_240), "function of 0.35 vCPU, 0.5 GiB, 10 GiB of disk: 0.3663 CNY");
         assert_eq!(hourly("ap-southeast-1", 100, 2048, 512), "no tariff for `ap-southeast-1` is known");
+    }
+
+    #[test]
+    fn a_card_costs_by_its_own_memory_and_its_series() {
+        let hourly = |kind: &str, gigabytes: u32| {
+            let gpu = FunctionGpu { name: "a card".to_owned(), kind: kind.to_owned(), memory: gigabytes * 1024 };
+            match &function("cn-hangzhou", Decimal::from(4), (16_384, 512), Some(&gpu))[0] {
+                CostLine { item, charge: Charge::Hourly { price, .. } } => format!("{item}: {price}"),
+                other => format!("{other:?}"),
+            }
+        };
+        // (4 + 16 x 0.15 + 16 x 2.1) CU a second.
+        assert_eq!(hourly("fc.gpu.tesla.1", 16), "function of 4 vCPU, 16 GiB, a card of 16 GiB: 15.84 CNY");
+        assert_eq!(hourly("fc.gpu.ada.1", 48), "function of 4 vCPU, 16 GiB, a card of 48 GiB: 34.848 CNY");
     }
 }

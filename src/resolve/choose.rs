@@ -4,7 +4,7 @@ use super::Draft;
 use super::error::ResolveError;
 use super::select::fallback;
 use super::select::machine::{self, Candidate, DISK_CATEGORY, DISK_LEVEL, hourly};
-use super::select::offers::{self, Subject};
+use super::select::offers::{self, Named, Subject};
 use super::select::rank::rank;
 use super::select::wants::{ARM, Wants, X86};
 use crate::manifest::{Architecture, InstanceChoice, Located, Needs, Spot};
@@ -132,7 +132,7 @@ async fn by_needs(draft: &mut Draft<'_>, wish: &Wish<'_>, wants: &Wants) -> Resu
         return Err(impossible(location, message, "raise the cap, or leave `spot` out"));
     }
     let subject = match wish.seconds {
-        Some(seconds) => Subject { wants: wants.clone(), seconds, keeps: false },
+        Some(seconds) => Subject { wants: wants.clone(), named: Named::default(), seconds, keeps: false },
         None => Subject::staying(wants.clone()),
     };
     let rows = offers::of_market(&draft.desired.region, &subject, &market);

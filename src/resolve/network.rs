@@ -8,9 +8,12 @@ use super::Draft;
 use super::error::ResolveError;
 use crate::manifest::{Located, VpcChoice};
 use crate::model::address::{Address, Kind};
+use crate::model::diagnostic::Location;
+use crate::model::finding::{Evidence, Finding, Severity};
 use crate::model::value::{Reference, Value};
 use crate::pricing::existing::Existing;
 use crate::resources::desired::Node;
+use crate::resources::kind::JoinedNetwork;
 use crate::resources::name;
 use crate::resources::vpc::VpcSpec;
 use crate::resources::vswitch::VSwitchSpec;
@@ -102,7 +105,50 @@ pub(super) async fn network(draft: &mut Draft<'_>) -> Result<Network, ResolveErr
     Ok(network)
 }
 
+fn no_network_of_its_own(location: &Location, who: &str, stands: &str) -> Finding {
+    Finding {
+        id: "outside-the-network".to_owned(),
+        severity: Severity::Warning,
+        address: None,
+        message: format!("`network` is named, and {who} does not stand in it: {stands}"),
+        evidence: Some(Evidence { file: location.file.clone(), line: location.line, text: location.text.trim().to_owned() }),
+        hint: Some(format!(
+            "it holds for machines and clusters; to let {who} into a network, name one that exists: \
+             `vpc: {{ id: ... }}`, `vswitch` and `security_group`"
+        )),
+    }
+}
+
 impl Network {
+    /// The network that `who`, which has no machine of its own, is let into: one that exists, if it is named with what
+    /// that takes. One that is only made for machines is none of its concern, which a person is told.
+    pub(super) fn joined(&self, draft: &mut Draft<'_>, who: &str) -> Result<Option<JoinedNetwork>, ResolveError> {
+        let named = &draft.manifest.network;
+        let location = match &named.vpc {
+            VpcChoice::Existing { id } => &id.location,
+            VpcChoice::New { cidr } => {
+                let finding = no_network_of_its_own(&cidr.location, who, "it reaches the internet by itself");
+                if !draft.desired.findings.contains(&finding) {
+                    draft.desired.findings.push(finding);
+                }
+                return Ok(None);
+            }
+            VpcChoice::Default => return Ok(None),
+        };
+        match (&self.vpc_id, &self.vswitch, &self.security_group) {
+            (Value::Known(vpc_id), Some((vswitch_id, _)), Some(security_group_id)) => Ok(Some(JoinedNetwork {
+                vpc_id: vpc_id.clone(),
+                vswitch_id: vswitch_id.clone(),
+                security_group_id: security_group_id.clone(),
+            })),
+            _ => Err(ResolveError::Impossible {
+                location: location.clone(),
+                message: format!("{who} is let into a network by a subnet and a security group, and not both of them are named"),
+                hint: "name them beside `vpc`: `vswitch: vsw-...` and `security_group: sg-...`; or leave the network out".to_owned(),
+            }),
+        }
+    }
+
     /// The network itself, if it is ours, as a resource wanted.
     fn want_vpc(&self, draft: &mut Draft<'_>) -> Option<Address> {
         let address = self.vpc.clone()?;

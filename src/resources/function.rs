@@ -7,20 +7,21 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::error::ResourceError;
-use super::kind::{Artifacts, Context, Identity, ReadContext, ResourceKind, TAG_ADDRESS, TAG_LINEAGE, needed};
+use super::kind::{Artifacts, Context, Identity, JoinedNetwork, ReadContext, ResourceKind, TAG_ADDRESS, TAG_LINEAGE, needed};
 use super::name;
 use super::wait::{self, Look};
 use crate::cloud::api::ask;
 use crate::cloud::call::Cloud;
 use crate::cloud::error::ApiError;
 use crate::cloud::fc::{
-    AsyncConfig, Code, CreateFunction, DeleteAsyncInvokeConfig, DeleteFunction, Function, FunctionInput, FunctionTag, GetFunction,
-    ListAsyncTasks, ListFunctions, NewFunction, PutAsyncInvokeConfig, StopAsyncTask, UpdateFunction,
+    AsyncConfig, Code, CreateFunction, CustomContainer, DeleteAsyncInvokeConfig, DeleteFunction, Function, FunctionInput, FunctionTag,
+    GetFunction, Gpu, ListAsyncTasks, ListFunctions, NewFunction, PutAsyncInvokeConfig, StopAsyncTask, UpdateFunction, VpcConfig,
 };
 use crate::cloud::oss;
 use crate::model::address::{Address, Kind};
@@ -45,10 +46,19 @@ const BUSY: &[&str] = &["ConcurrentUpdateError"];
 pub struct FunctionSpec {
     /// Its name, unique in a region of the account.
     pub name: String,
-    /// `python3.10`.
+    /// `python3.10`, `custom-container`.
     pub runtime: String,
     /// `module.function`.
     pub handler: String,
+    /// What it is a container of; its code package then waits in the bucket for the invocations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<ContainerSpec>,
+    /// Its accelerator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<GpuSpec>,
+    /// The network that it reaches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<JoinedNetwork>,
     /// vCPU in steps of 0.05.
     pub cpu: Decimal,
     /// MiB in steps of 64.
@@ -69,6 +79,26 @@ pub struct FunctionSpec {
     pub bucket: Value<String>,
 }
 
+/// An image and what starts in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerSpec {
+    /// `registry.cn-hangzhou.aliyuncs.com/lab/train:1`.
+    pub image: String,
+    /// The server that is started in it.
+    pub entrypoint: Vec<String>,
+    /// Where that listens.
+    pub port: u16,
+}
+
+/// An accelerator as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GpuSpec {
+    /// `fc.gpu.tesla.1`.
+    pub kind: String,
+    /// MiB of its own.
+    pub memory: u32,
+}
+
 /// What the cloud says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FunctionAttributes {
@@ -84,20 +114,36 @@ pub struct FunctionAttributes {
     pub memory: u32,
     /// Seconds.
     pub timeout: u32,
-    /// CRC-64 of its code.
+    /// CRC-64 of its code; empty for a container.
     pub checksum: String,
+    /// Its image, if it is a container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Its accelerator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<GpuSpec>,
 }
 
 /// The kind.
 pub struct FunctionKind;
 
-/// Below which key a large package lies on its way.
+/// Below which keys packages lie.
 fn code_folder(address: &Address) -> String {
     format!("code/{}/", address.name)
 }
 
+/// The key of a package in the stack's bucket.
+pub fn package_key(job: &str, digest: &str) -> String {
+    format!("code/{job}/{digest}.zip")
+}
+
 fn attributes(function: Function) -> FunctionAttributes {
     FunctionAttributes {
+        image: function.custom_container_config.map(|container| container.image).filter(|image| !image.is_empty()),
+        gpu: function
+            .gpu_config
+            .filter(|gpu| !gpu.gpu_type.is_empty())
+            .map(|gpu| GpuSpec { kind: gpu.gpu_type, memory: gpu.gpu_memory_size }),
         id: function.function_name,
         runtime: function.runtime,
         handler: function.handler,
@@ -111,6 +157,38 @@ fn attributes(function: Function) -> FunctionAttributes {
 fn fits(function: &Function, spec: &FunctionSpec) -> bool {
     (&function.runtime, &function.handler, &function.code_checksum) == (&spec.runtime, &spec.handler, &spec.checksum)
         && (function.cpu, function.memory_size, function.timeout) == (spec.cpu, spec.memory, spec.timeout)
+        && function.custom_container_config.clone().filter(|there| !there.image.is_empty()) == container(spec)
+        && function.gpu_config.clone().filter(|there| !there.gpu_type.is_empty()) == gpu(spec)
+        && function.vpc_config.clone().filter(|there| !there.vpc_id.is_empty()) == network(spec)
+}
+
+fn container(spec: &FunctionSpec) -> Option<CustomContainer> {
+    let ContainerSpec { image, entrypoint, port } = spec.container.clone()?;
+    Some(CustomContainer { image, entrypoint, port })
+}
+
+fn gpu(spec: &FunctionSpec) -> Option<Gpu> {
+    let GpuSpec { kind, memory } = spec.gpu.clone()?;
+    Some(Gpu { gpu_type: kind, gpu_memory_size: memory })
+}
+
+fn network(spec: &FunctionSpec) -> Option<VpcConfig> {
+    let JoinedNetwork { vpc_id, vswitch_id, security_group_id } = spec.network.clone()?;
+    Some(VpcConfig { vpc_id, v_switch_ids: vec![vswitch_id], security_group_id })
+}
+
+/// Puts the package into the bucket, unless it is there.
+async fn store(context: &Context<'_>, spec: &FunctionSpec) -> Result<(String, String), ResourceError> {
+    let (bucket, key) = (needed(&spec.bucket)?.clone(), package_key(&context.address.name, &spec.digest));
+    if oss::object_size(context.cloud, context.region, &bucket, &key).await? != Some(spec.size) {
+        oss::put_object(context.cloud, context.region, &bucket, &key, archive(context, spec)?).await?;
+    }
+    Ok((bucket, key))
+}
+
+fn archive(context: &Context<'_>, spec: &FunctionSpec) -> Result<Bytes, ResourceError> {
+    let gone = || ResourceError::BundleChanged { address: context.address.to_string(), digest: spec.digest.clone() };
+    context.artifacts.archive(&spec.digest).ok_or_else(gone)
 }
 
 async fn get(cloud: &dyn Cloud, region: &str, name: &str) -> Result<Option<Function>, ApiError> {
@@ -128,16 +206,13 @@ fn is_ours(function: &Function, identity: &Identity, address: &Address) -> bool 
 
 /// What the function is made of. A large package is put into the bucket first.
 async fn input(context: &Context<'_>, spec: &FunctionSpec) -> Result<FunctionInput, ResourceError> {
-    let gone = || ResourceError::BundleChanged { address: context.address.to_string(), digest: spec.digest.clone() };
-    let archive = context.artifacts.archive(&spec.digest).ok_or_else(gone)?;
-    let code = if spec.size <= LARGEST_INLINE {
-        Code { zip_file: Some(STANDARD.encode(&archive)), ..Code::default() }
+    let code = if spec.container.is_some() {
+        None
+    } else if spec.size <= LARGEST_INLINE {
+        Some(Code { zip_file: Some(STANDARD.encode(archive(context, spec)?)), ..Code::default() })
     } else {
-        let (bucket, key) = (needed(&spec.bucket)?, format!("{}{}.zip", code_folder(context.address), spec.digest));
-        if oss::object_size(context.cloud, context.region, bucket, &key).await? != Some(spec.size) {
-            oss::put_object(context.cloud, context.region, bucket, &key, archive).await?;
-        }
-        Code { oss_bucket_name: Some(bucket.clone()), oss_object_name: Some(key), ..Code::default() }
+        let (bucket, key) = store(context, spec).await?;
+        Some(Code { oss_bucket_name: Some(bucket), oss_object_name: Some(key), ..Code::default() })
     };
     Ok(FunctionInput {
         description: format!("{} of the stack {}, made by aliform", context.address, context.identity.stack),
@@ -150,7 +225,9 @@ async fn input(context: &Context<'_>, spec: &FunctionSpec) -> Result<FunctionInp
         timeout: spec.timeout,
         environment_variables: BTreeMap::new(),
         custom_runtime_config: None,
-        gpu_config: None,
+        custom_container_config: container(spec),
+        gpu_config: gpu(spec),
+        vpc_config: network(spec),
         instance_concurrency: 1,
         internet_access: true,
     })
@@ -209,6 +286,8 @@ impl ResourceKind for FunctionKind {
             memory: said.memory,
             timeout: said.timeout,
             checksum: said.checksum.clone(),
+            container: spec.container.zip(said.image.clone()).map(|(container, image)| ContainerSpec { image, ..container }),
+            gpu: said.gpu.clone(),
             ..spec
         }
     }
@@ -250,6 +329,9 @@ impl ResourceKind for FunctionKind {
 
     async fn converge(context: &Context<'_>, id: &str, spec: &FunctionSpec) -> Result<FunctionAttributes, ResourceError> {
         let there = get(context.cloud, context.region, id).await?.ok_or_else(|| ResourceError::Vanished { id: id.to_owned() })?;
+        if spec.container.is_some() {
+            store(context, spec).await?;
+        }
         if !fits(&there, spec) {
             let update = UpdateFunction { function_name: id.to_owned(), body: input(context, spec).await? };
             wait::while_refused(context, "update the function", BUSY, READY_LIMIT, async || {
@@ -266,7 +348,10 @@ impl ResourceKind for FunctionKind {
             let Some(function) = get(context.cloud, context.region, id).await? else { return Ok(Look::Absent(id.to_owned())) };
             match function.state.as_str() {
                 "" | "Active" => Ok(Look::Ready(attributes(function))),
-                "Failed" => Err(ResourceError::InTheWay(format!("the function `{id}` can't be used: its state is `Failed`"))),
+                "Failed" => {
+                    let why = if function.state_reason.is_empty() { String::new() } else { format!(": {}", function.state_reason) };
+                    Err(ResourceError::InTheWay(format!("the function `{id}` can't be used: its state is `Failed`{why}")))
+                }
                 state => Ok(Look::NotYet(state.to_owned())),
             }
         })

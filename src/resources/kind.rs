@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use async_trait::async_trait;
 use bytes::Bytes;
 use rust_decimal::Decimal;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
@@ -160,7 +160,31 @@ pub enum Priced {
         memory: u32,
         /// MiB of disk.
         disk: u32,
+        /// Its accelerator.
+        gpu: Option<FunctionGpu>,
     },
+}
+
+/// A network that exists and that something without a machine of its own is let into.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinedNetwork {
+    /// The network.
+    pub vpc_id: String,
+    /// The subnet that its addresses are of.
+    pub vswitch_id: String,
+    /// Whose rules hold for it.
+    pub security_group_id: String,
+}
+
+/// The accelerator of a function, as it is paid.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FunctionGpu {
+    /// What people call it: `NVIDIA T4`.
+    pub name: String,
+    /// `fc.gpu.tesla.1`.
+    pub kind: String,
+    /// MiB of its own memory.
+    pub memory: u32,
 }
 
 /// A kind of resource. `Spec` is what is wanted, `Attributes` what the cloud says.

@@ -13,13 +13,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::error::ResourceError;
-use super::kind::{Artifacts, Context, Priced, ReadContext, ResourceKind, needed};
+use super::kind::{Artifacts, Context, JoinedNetwork, Priced, ReadContext, ResourceKind, needed};
 use super::secrets::{self, Hiding};
 use super::training_watch::{self as watch, Ended};
 use super::wait::{self, Look};
 use crate::cloud::api::{CommaList, ask};
 use crate::cloud::call::Link;
-use crate::cloud::dlc::{CreateJob, DeleteJob, GetJob, Job, JobSpec, ListJobs, Settings, StopJob};
+use crate::cloud::dlc::{CreateJob, DeleteJob, GetJob, Job, JobSpec, ListJobs, Settings, StopJob, UserVpc};
 use crate::cloud::oss;
 use crate::model::address::{Address, Kind};
 use crate::model::change::Effect;
@@ -66,6 +66,9 @@ pub struct TrainingJobSpec {
     pub secrets: BTreeMap<String, SecretSource>,
     /// What it brings back.
     pub outputs: Vec<String>,
+    /// The network that its pods are let into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<JoinedNetwork>,
     /// What each pod runs.
     pub script: String,
 }
@@ -292,6 +295,11 @@ impl ResourceKind for TrainingJobKind {
             user_command: spec.script.clone(),
             envs: environment(context, spec).await?,
             data_sources: Vec::new(),
+            user_vpc: spec.network.clone().map(|JoinedNetwork { vpc_id, vswitch_id, security_group_id }| UserVpc {
+                vpc_id,
+                switch_id: vswitch_id,
+                security_group_id,
+            }),
             job_max_running_time_minutes: spec.max_minutes,
             settings: Settings { tags: context.tags().into_iter().map(|tag| (tag.key, tag.value)).collect() },
         };

@@ -21,7 +21,7 @@ fn cluster(name: &str) -> (ClusterFound, Readiness) {
         vpc_id: "vpc-other".to_owned(),
         ..ClusterFound::default()
     };
-    (found, Readiness { ready_nodes: 2, forbidden: Vec::new() })
+    (found, Readiness { ready_nodes: 2, ..Readiness::default() })
 }
 
 #[test]

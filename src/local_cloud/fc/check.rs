@@ -1,7 +1,7 @@
 //! Whether a function may be as it is told to be: names, sizes, and references into the rest of the world. It changes
 //! nothing but to fill in defaults.
 
-use super::settings::{Family, Hook, Settings, invalid};
+use super::settings::{Family, GpuConfig, Hook, Settings, invalid};
 use crate::local_cloud::store::World;
 use crate::local_cloud::wire::fault::Fault;
 
@@ -35,6 +35,10 @@ pub(crate) fn settings(settings: &mut Settings, place: &Place<'_>) -> Result<(),
     defaults(settings);
     sizes(settings)?;
     let family = runtime(settings, place)?;
+    // An empty one takes a card away.
+    if let Some(gpu) = settings.gpu_config.as_ref().filter(|gpu| **gpu != GpuConfig::default()) {
+        accelerated(settings, gpu)?;
+    }
     environment(settings)?;
     if settings.description.chars().count() > 256 {
         return Err(invalid("description has at most 256 characters"));
@@ -87,6 +91,10 @@ fn sizes(settings: &Settings) -> Result<(), Fault> {
     let wrong = || invalid(format!("cpu {} is invalid: 0.05 to 16 in steps of 0.05", settings.cpu));
     let cpu = hundredths(settings.cpu).ok_or_else(wrong)?;
     let memory = settings.memory_size;
+    if cpu >= 5 && settings.gpu_config.as_ref().is_some_and(is_listed) {
+        // Sold in pairs of its own, which are no business of the usual limits.
+        return rest(settings);
+    }
     if !(128..=32_768).contains(&memory) || !memory.is_multiple_of(64) {
         return Err(invalid(format!("memorySize {memory} is invalid: 128 to 32768 in steps of 64")));
     }
@@ -97,6 +105,15 @@ fn sizes(settings: &Settings) -> Result<(), Fault> {
         let message = format!("cpu {} and memorySize {memory} are invalid: the ratio of vCPU to GB is between 1:1 and 1:4", settings.cpu);
         return Err(invalid(message));
     }
+    rest(settings)
+}
+
+/// Whether what goes with the card stands in a list.
+fn is_listed(gpu: &GpuConfig) -> bool {
+    CARDS.iter().any(|card| card.kind == gpu.gpu_type && matches!(card.room, Room::OneOf(..)))
+}
+
+fn rest(settings: &Settings) -> Result<(), Fault> {
     if !matches!(settings.disk_size, 512 | 10_240) {
         return Err(invalid(format!("diskSize {} is invalid: 512 or 10240", settings.disk_size)));
     }
@@ -106,13 +123,62 @@ fn sizes(settings: &Settings) -> Result<(), Fault> {
     if !(1..=200).contains(&settings.instance_concurrency) {
         return Err(invalid(format!("instanceConcurrency {} is invalid: 1 to 200", settings.instance_concurrency)));
     }
-    if let Some(gpu) = &settings.gpu_config {
-        let known = gpu.gpu_type.starts_with("fc.gpu.") && gpu.gpu_memory_size > 0 && gpu.gpu_memory_size.is_multiple_of(1024);
-        if !known {
-            return Err(invalid("gpuConfig is invalid: a gpuType fc.gpu.* and a gpuMemorySize in steps of 1024"));
-        }
-    }
     Ok(())
+}
+
+/// A card as a whole, and what goes with it. Source: Function Compute, instance types and specifications, 2026-04; the last
+/// of the cards is in the reference of GPUConfig only.
+struct Card {
+    kind: &'static str,
+    memory: u32,
+    room: Room,
+}
+
+enum Room {
+    /// vCPU in hundredths and MiB, any pair of the usual ratio.
+    UpTo(u32, u32),
+    /// vCPU in hundredths, MiB.
+    OneOf(&'static [u32], &'static [u32]),
+}
+
+const CARDS: &[Card] = &[
+    Card { kind: "fc.gpu.tesla.1", memory: 16_384, room: Room::UpTo(800, 32_768) },
+    Card { kind: "fc.gpu.ada.1", memory: 49_152, room: Room::OneOf(&[400, 800, 1600], &[32_768, 65_536, 98_304]) },
+    Card { kind: "fc.gpu.ada.2", memory: 24_576, room: Room::OneOf(&[800, 1600], &[32_768, 65_536]) },
+    Card { kind: "fc.gpu.ada.3", memory: 49_152, room: Room::OneOf(&[800, 1600], &[65_536, 98_304]) },
+    Card { kind: "fc.gpu.hopper.1", memory: 98_304, room: Room::OneOf(&[1600], &[98_304]) },
+    Card { kind: "fc.gpu.xpu.1", memory: 98_304, room: Room::OneOf(&[1600], &[98_304]) },
+    Card { kind: "fc.gpu.ampere.1", memory: 24_576, room: Room::UpTo(800, 32_768) },
+];
+
+/// What a function with a card has. Only containers have one: no runtime of the service's own does.
+fn accelerated(settings: &Settings, gpu: &GpuConfig) -> Result<(), Fault> {
+    if settings.family() != Some(Family::Container) {
+        return Err(invalid(format!("gpuConfig is for the runtime custom-container, and the runtime is '{}'", settings.runtime)));
+    }
+    let Some(card) = CARDS.iter().find(|card| card.kind == gpu.gpu_type) else {
+        let known: Vec<&str> = CARDS.iter().map(|card| card.kind).collect();
+        return Err(invalid(format!("gpuType '{}' is invalid: {}", gpu.gpu_type, known.join(", "))));
+    };
+    if gpu.gpu_memory_size != card.memory {
+        let message = format!("gpuMemorySize {} is invalid: '{}' is sold whole, with {}", gpu.gpu_memory_size, card.kind, card.memory);
+        return Err(invalid(message));
+    }
+    let wrong = |what: &str| {
+        let (cpu, memory) = (settings.cpu, settings.memory_size);
+        Err(invalid(format!("cpu {cpu} and memorySize {memory} are invalid with '{}': {what}", card.kind)))
+    };
+    let cpu = hundredths(settings.cpu).unwrap_or(0);
+    match card.room {
+        Room::UpTo(most, memory) if cpu > most || settings.memory_size > memory => {
+            wrong(&format!("at most {} vCPU and {memory} MB", most / 100))
+        }
+        Room::OneOf(cpus, memories) if !cpus.contains(&cpu) || !memories.contains(&settings.memory_size) => {
+            let cpus: Vec<u32> = cpus.iter().map(|cpu| cpu / 100).collect();
+            wrong(&format!("vCPU is one of {cpus:?}, memorySize one of {memories:?}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn runtime(settings: &Settings, place: &Place<'_>) -> Result<Family, Fault> {
@@ -143,7 +209,8 @@ fn runtime(settings: &Settings, place: &Place<'_>) -> Result<Family, Fault> {
 fn image(image: &str, place: &Place<'_>) -> Result<(), Fault> {
     let host = image.split('/').next().unwrap_or_default();
     let own = |suffix: String| host.strip_suffix(suffix.as_str()).is_some_and(|rest| rest.contains("registry"));
-    let known = own(format!(".{}.aliyuncs.com", place.region)) || own(format!(".{}.cr.aliyuncs.com", place.region));
+    let personal = host.ends_with(&format!(".{}.personal.cr.aliyuncs.com", place.region));
+    let known = personal || own(format!(".{}.aliyuncs.com", place.region)) || own(format!(".{}.cr.aliyuncs.com", place.region));
     if known && image.split('/').count() >= 3 {
         return Ok(());
     }
@@ -271,6 +338,33 @@ mod tests {
         assert!(refused(&|one| one.timeout = 86_401).contains("86400"));
         assert!(checked(|one| (one.cpu, one.memory_size) = (1.0, 4096)).is_ok());
         assert!(checked(|one| (one.cpu, one.memory_size) = (0.15, 576)).is_ok());
+    }
+
+    #[test]
+    fn a_card_is_for_containers_and_sold_whole() {
+        let with = |kind: &str, size: u32, change: &dyn Fn(&mut Settings)| {
+            checked(|one| {
+                let image = "registry.cn-hangzhou.aliyuncs.com/lab/train:1".to_owned();
+                one.runtime = "custom-container".to_owned();
+                one.custom_container_config = Some(super::super::settings::CustomContainer { image, ..Default::default() });
+                one.gpu_config = Some(GpuConfig { gpu_type: kind.to_owned(), gpu_memory_size: size });
+                (one.cpu, one.memory_size) = (4.0, 16_384);
+                change(one);
+            })
+            .map_err(|fault| fault.message)
+        };
+        with("fc.gpu.tesla.1", 16_384, &|_| {}).unwrap();
+        with("fc.gpu.ada.1", 49_152, &|one| (one.cpu, one.memory_size) = (8.0, 98_304)).unwrap();
+        for (kind, size, change, said) in [
+            ("fc.gpu.tesla.1", 8192, (|_: &mut Settings| ()) as fn(&mut Settings), "sold whole, with 16384"),
+            ("fc.gpu.tesla.1", 16_384, |one| one.runtime = "python3.10".to_owned(), "for the runtime custom-container"),
+            ("fc.gpu.tesla.1", 16_384, |one| (one.cpu, one.memory_size) = (9.0, 16_384), "at most 8 vCPU"),
+            ("fc.gpu.volta.1", 16_384, |_| (), "'fc.gpu.volta.1' is invalid"),
+            ("fc.gpu.ada.2", 24_576, |_| (), "one of [8, 16]"),
+        ] {
+            let error = with(kind, size, &change).unwrap_err();
+            assert!(error.contains(said), "{kind}: {error}");
+        }
     }
 
     #[test]

@@ -160,6 +160,22 @@ impl PodSpec {
         let most = |resource| self.init_containers.iter().map(|container| container.request(resource)).max().unwrap_or(0);
         (sum("cpu").max(most("cpu")), sum("memory").max(most("memory")))
     }
+
+    /// What else it asks of a node, by name: whole devices such as `nvidia.com/gpu`.
+    pub(crate) fn extended(&self) -> BTreeMap<String, u64> {
+        let all = || self.containers.iter().chain(&self.init_containers);
+        let named = all().flat_map(|container| container.resources.limits.keys().chain(container.resources.requests.keys()));
+        let count = |resource: &String| {
+            let sum: u64 = self.containers.iter().map(|container| container.request(resource)).sum();
+            sum.max(self.init_containers.iter().map(|container| container.request(resource)).max().unwrap_or(0))
+        };
+        named.filter(|resource| is_extended(resource)).map(|resource| (resource.clone(), count(resource))).collect()
+    }
+}
+
+/// Whether a resource is one that a node offers by name, and that is never given out twice.
+pub(crate) fn is_extended(resource: &str) -> bool {
+    !["cpu", "memory", "ephemeral-storage", "pods"].contains(&resource) && !resource.starts_with("hugepages-")
 }
 
 impl Container {

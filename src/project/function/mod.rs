@@ -16,10 +16,19 @@ const PYTHON: &str = include_str!("index.py");
 const NODE: &str = include_str!("index.js");
 const RUN: &str = include_str!("run.sh");
 const PACK: &str = include_str!("pack.sh");
+const SERVER: &str = include_str!("server.py");
+/// Where a container's server listens.
+pub const PORT: u16 = 9000;
 /// What runs them, as a function is told of it.
 pub const HANDLER: &str = "index.handler";
 /// What the cloud tells of a package to know it by.
 const CRC64: crc::Crc<u64> = crc::Crc::<u64>::new(&crc::CRC_64_XZ);
+
+/// What starts in a container: a server that fetches the package and runs what is in it. A container takes no package of
+/// its own, so the image needs Python and nothing of ours.
+pub fn entrypoint() -> Vec<String> {
+    ["python3", "-u", "-c", SERVER].map(str::to_owned).into()
+}
 
 /// A built-in runtime, by what it has besides a shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,14 +1,15 @@
 //! A job in a Kubernetes cluster: in one that exists, which is used and never changed, or in one made for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
 
 use super::{SLACK, Task, impossible};
-use crate::manifest::{ClusterChoice, InstanceChoice, Located};
+use crate::manifest::{Architecture, ClusterChoice, Gpu, InstanceChoice, Located, Needs};
 use crate::model::address::{Address, Kind};
-use crate::model::decision::Decision;
+use crate::model::decision::{Decision, Rejected};
 use crate::model::finding::{Finding, Severity};
+use crate::model::units::Size;
 use crate::model::value::{Reference, Value};
 use crate::pricing::clusters::ClusterFound;
 use crate::project::scripts::job::{JobSettings, pod_script};
@@ -16,6 +17,8 @@ use crate::resolve::app::json;
 use crate::resolve::choose::{self, Wish};
 use crate::resolve::error::ResolveError;
 use crate::resolve::network::Network;
+use crate::resolve::select::offers::NODE;
+use crate::resolve::select::wants::{Wants, X86};
 use crate::resolve::{Draft, release};
 use crate::resources::cluster::{ClusterSpec, NODES_LABEL, PoolSpec};
 use crate::resources::desired::Node;
@@ -24,6 +27,8 @@ use crate::resources::kubernetes_job::KubernetesJobSpec;
 
 /// The namespace of its Job: the only one that every cluster has.
 const NAMESPACE: &str = "default";
+/// The label by which Kubernetes tells what a node is.
+const TYPE_LABEL: &str = "node.kubernetes.io/instance-type";
 /// Mbit/s of a node that has to fetch something.
 const FETCHING: u32 = 50;
 /// How long a cluster takes to come at most, beyond what a job may take.
@@ -34,16 +39,21 @@ struct Place {
     cluster_id: Value<String>,
     /// The cluster as a resource, if it is made for the stack.
     made: Option<Address>,
+    /// The label and the value of the nodes it needs.
+    nodes: Option<(String, String)>,
 }
 
 /// Adds its resources.
 pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_>) -> Result<(), ResolveError> {
     let job = task.job;
+    check_processors(task)?;
     let name = job.name.value.clone();
     let place = match existing(draft, task).await? {
-        Some(cluster) => Place { cluster_id: Value::Known(cluster.id), made: None },
+        Some(place) => place,
         None => made(draft, network, task).await?,
     };
+    let image = image(draft, task);
+    task.check_container(&image)?;
     let (bundle, bucket) = task.add_files(draft);
     let settings = JobSettings {
         stack: draft.manifest.stack.value.clone(),
@@ -60,9 +70,9 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_
         digest: task.digest.clone(),
         cluster_id: place.cluster_id,
         namespace: NAMESPACE.to_owned(),
-        image: image(draft, task),
+        image,
         requests: requests(task, place.made.is_some()),
-        nodes: place.made.is_some().then(|| (NODES_LABEL.to_owned(), name.clone())),
+        nodes: place.nodes,
         bucket: Value::Pending(Reference::new(bucket.clone(), "id")),
         bundle_key: Value::Pending(Reference::new(bundle.clone(), "key")),
         limit: task.limit,
@@ -79,8 +89,19 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_
     Ok(())
 }
 
+fn check_processors(task: &Task<'_>) -> Result<(), ResolveError> {
+    match &task.job.needs.architecture {
+        Some(arch) if arch.value == Architecture::Arm => Err(ResolveError::Impossible {
+            location: arch.location.clone(),
+            message: "the nodes of clusters are made with x86 processors here, and `arm` is asked for".to_owned(),
+            hint: "leave `arch` out, or write `product: ecs`".to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// The cluster that exists and is used: the one that is named, else the one of the stack's name that is not its own.
-async fn existing(draft: &mut Draft<'_>, task: &Task<'_>) -> Result<Option<ClusterFound>, ResolveError> {
+async fn existing(draft: &mut Draft<'_>, task: &Task<'_>) -> Result<Option<Place>, ResolveError> {
     let job = task.job;
     let region = draft.desired.region.clone();
     let clusters = draft.around.lookup.clusters(&region).await?;
@@ -117,13 +138,48 @@ async fn existing(draft: &mut Draft<'_>, task: &Task<'_>) -> Result<Option<Clust
         let message = format!("job `{}` may not run in {shown}: in namespace `{NAMESPACE}` you may not `{forbidden}`", job.name.value);
         return Err(impossible(job, message, &format!("ask its owner for a role that allows that, or {other}")));
     }
+    let accelerated = match &job.needs.gpu {
+        Some(gpu) => Some(accelerated(draft, task, gpu, &readiness.types, &shown).await?),
+        None => None,
+    };
     let nodes = readiness.ready_nodes;
     draft.uses(
         "cluster",
         &found.id,
         format!("`{}`, {nodes} ready; used for job `{}`, never changed or deleted", found.name, job.name.value),
     );
-    Ok(Some(found))
+    let nodes = accelerated.map(|instance_type| (TYPE_LABEL.to_owned(), instance_type));
+    Ok(Some(Place { cluster_id: Value::Known(found.id), made: None, nodes }))
+}
+
+/// Which of the nodes that are there have the accelerators: the smallest type with as many as are needed. A pod that asked
+/// for more than any node has would wait for ever.
+async fn accelerated(
+    draft: &mut Draft<'_>,
+    task: &Task<'_>,
+    gpu: &Gpu,
+    there: &BTreeSet<String>,
+    cluster: &str,
+) -> Result<String, ResolveError> {
+    let needs = Needs { gpu: Some(gpu.clone()), ..Needs::default() };
+    let wants = Wants::new(&needs, X86, 0);
+    let types = draft.around.lookup.types(&draft.desired.region).await?;
+    let shapes = || types.iter().filter(|shape| there.contains(&shape.instance_type) && shape.gpus > 0);
+    let mut fitting: Vec<_> = shapes().filter(|shape| wants.fit(shape)).collect();
+    fitting.sort_by_key(|shape| (shape.gpus, shape.vcpu, &shape.instance_type));
+    let Some(smallest) = fitting.first() else {
+        let wanted = format!("{} x {}", gpu.count, gpu.model.as_ref().map_or("any GPU", |model| &model.value));
+        let has: Vec<String> = shapes().map(|shape| format!("{} x {} (`{}`)", shape.gpus, shape.gpu, shape.instance_type)).collect();
+        let has =
+            if has.is_empty() { "none of its ready nodes has a GPU".to_owned() } else { format!("its nodes have {}", has.join(", ")) };
+        let message = format!("{cluster} is there for job `{}`, which needs {wanted} on one node, and {has}", task.job.name.value);
+        let hint = "add a node pool with such a GPU to it, or name another cluster with `cluster: { name: ... }`";
+        return Err(impossible(task.job, message, hint));
+    };
+    let because = format!("a node of {cluster} with {} x {}", smallest.gpus, smallest.gpu);
+    let others = fitting[1..].iter().map(|shape| Rejected { option: shape.instance_type.clone(), because: "larger".to_owned() });
+    let decision = Decision { chosen: smallest.instance_type.clone(), because, rejected: others.collect() };
+    Ok(draft.decide(&format!("jobs.{}.nodes", task.job.name.value), decision))
 }
 
 fn missing(named: &Located<String>, region: &str) -> ResolveError {
@@ -138,7 +194,7 @@ fn missing(named: &Located<String>, region: &str) -> ResolveError {
 async fn made(draft: &mut Draft<'_>, network: &Network, task: &Task<'_>) -> Result<Place, ResolveError> {
     let job = task.job;
     let (name, stack) = (job.name.value.clone(), draft.manifest.stack.value.clone());
-    let choice = InstanceChoice::Needs(job.needs.clone());
+    let choice = InstanceChoice::Needs(node_needs(&job.needs));
     let wish = Wish {
         key: format!("jobs.{name}"),
         location: &job.name.location,
@@ -156,7 +212,7 @@ async fn made(draft: &mut Draft<'_>, network: &Network, task: &Task<'_>) -> Resu
     let (vswitch_id, subnet) = network.vswitch(draft, &machine.zone);
     depends_on.extend(subnet);
     let pool = PoolSpec {
-        job: name,
+        job: name.clone(),
         instance_type: machine.instance_type,
         zone: machine.zone,
         vswitch_id,
@@ -185,7 +241,16 @@ async fn made(draft: &mut Draft<'_>, network: &Network, task: &Task<'_>) -> Resu
         draft.desired.nodes.insert(address.clone(), Node { spec: json(&spec), depends_on });
         draft.desired.findings.push(no_end(&address));
     }
-    Ok(Place { cluster_id: Value::Pending(Reference::new(address.clone(), "id")), made: Some(address) })
+    let nodes = Some((NODES_LABEL.to_owned(), name));
+    Ok(Place { cluster_id: Value::Pending(Reference::new(address.clone(), "id")), made: Some(address), nodes })
+}
+
+/// What a node made for the job must have: never less than its own pods leave room in.
+fn node_needs(needs: &Needs) -> Needs {
+    let least = Size::of(u64::from(NODE.1) * 1024);
+    let cpu = needs.cpu.or(needs.gpu.as_ref().map(|_| NODE.0)).map(|cpu| cpu.max(NODE.0));
+    let memory = needs.memory.or(needs.gpu.as_ref().map(|_| least)).map(|memory| memory.max(least));
+    Needs { cpu, memory, ..needs.clone() }
 }
 
 /// What a plan with a new cluster has to say besides its price.

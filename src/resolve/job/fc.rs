@@ -2,97 +2,58 @@
 
 use std::collections::BTreeSet;
 
-use rust_decimal::Decimal;
-
 use super::{Task, impossible};
+use crate::manifest::Architecture;
 use crate::model::address::{Address, Kind};
 use crate::model::decision::Decision;
 use crate::model::diagnostic::Location;
 use crate::model::value::{Reference, Value};
-use crate::project::function::{HANDLER, Interpreter, Package, package};
+use crate::project::function::{HANDLER, Interpreter, PORT, Package, entrypoint, package};
+use crate::project::scripts::PackageManager;
 use crate::resolve::app::{add_bucket, json};
 use crate::resolve::error::ResolveError;
+use crate::resolve::network::Network;
+use crate::resolve::select::function::{self, Card, Size};
 use crate::resolve::{Draft, release};
 use crate::resources::desired::Node;
-use crate::resources::function::{FunctionSpec, LARGEST, LARGEST_INLINE};
+use crate::resources::function::{ContainerSpec, FunctionSpec, GpuSpec, LARGEST, LARGEST_INLINE, package_key};
 use crate::resources::invocation::InvocationSpec;
+use crate::resources::kind::FunctionGpu;
 
+/// The runtime of a container.
+const CONTAINER: &str = "custom-container";
 /// The longest job that is waited for in one call, in seconds; a longer one is a task.
 const LONGEST_CALL: u64 = 60;
 /// How much longer than the job an invocation may take, in seconds: installing, delivering.
 const SLACK: u64 = 300;
 /// The longest invocation, in seconds. Source: Function Compute, limits.
 const LONGEST: u64 = 86_400;
-/// What a job has that says nothing of it: vCPU in hundredths, MiB.
-const USUAL: (u64, u64) = (100, 2048);
-/// The least and the most of a function, and the steps: vCPU in hundredths, MiB. Source: CreateFunction.
-const CPU: Steps = Steps { least: 5, most: 1600, step: 5 };
-const MEMORY: Steps = Steps { least: 128, most: 32_768, step: 64 };
 /// The two disks, in MiB, and how many bytes of files still fit on the smaller one twice.
 const DISKS: (u32, u32) = (512, 10_240);
 const SMALL_FILES: u64 = 160 * 1024 * 1024;
 /// The most of the command and the environment that a task is told, in bytes; links and secrets need room too.
 const LARGEST_EVENT: usize = 96 * 1024;
 
-struct Steps {
-    least: u64,
-    most: u64,
-    step: u64,
-}
-
-impl Steps {
-    /// The next one that is not below.
-    fn up(&self, wanted: u64) -> u64 {
-        wanted.next_multiple_of(self.step).max(self.least)
-    }
-}
-
-/// vCPU in hundredths, and MiB.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Size {
-    cpu: u64,
-    memory: u64,
-}
-
-impl Size {
-    /// The smallest pair with at least so much: a vCPU goes with 1 to 4 GiB. What is left out follows from the other.
-    fn at_least(cpu: Option<u64>, memory: Option<u64>) -> Size {
-        let (cpu, memory) = match (cpu, memory) {
-            (None, None) => USUAL,
-            (Some(cpu), None) => (cpu, cpu * 2048 / 100),
-            (None, Some(memory)) => ((memory * 100).div_ceil(2048), memory),
-            (Some(cpu), Some(memory)) => (cpu, memory),
-        };
-        let memory = MEMORY.up(memory);
-        let cpu = CPU.up(cpu.max((memory * 100).div_ceil(4096)));
-        Size { cpu, memory: MEMORY.up(memory.max((cpu * 1024).div_ceil(100))) }
-    }
-
-    fn exists(self) -> bool {
-        self.cpu <= CPU.most && self.memory <= MEMORY.most
-    }
-
-    fn vcpu(self) -> Decimal {
-        Decimal::new(i64::try_from(self.cpu).unwrap_or(i64::MAX), 2).normalize()
-    }
-}
-
-impl std::fmt::Display for Size {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} vCPU, {} GiB", self.vcpu(), (Decimal::from(self.memory) / Decimal::from(1024)).normalize())
-    }
-}
-
 /// Adds its resources.
-pub(super) fn add(draft: &mut Draft<'_>, task: &Task<'_>) -> Result<(), ResolveError> {
+pub(super) fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_>) -> Result<(), ResolveError> {
     let name = task.job.name.value.clone();
-    let size = size(draft, task)?;
+    check_processors(task)?;
+    let card = card(draft, task)?;
+    let image = image(draft, task, card)?;
+    let size = size(draft, task, card)?;
+    let joined = network.joined(draft, "a function")?;
     let asynchronous = asynchronous(draft, task)?;
-    let interpreter = Interpreter::of(&task.command);
+    // What runs in a container is started by a server in Python.
+    let interpreter = if image.is_some() { Interpreter::Python } else { Interpreter::of(&task.command) };
+    match &image {
+        Some(image) => task.check_container(image)?,
+        // Source: the runtimes' images are built on Debian.
+        None => task.check_image(interpreter.runtime(), PackageManager::Apt)?,
+    }
     let package = code(task, interpreter)?;
     let disk = disk(draft, task, &package);
     let timeout = (task.limit + SLACK).min(LONGEST);
-    draft.desired.findings.extend(task.bundle.findings.iter().cloned());
+    draft.desired.findings.extend(task.bundle.findings.iter().chain(&task.findings).cloned());
     draft.bundles.keep(package.digest.clone(), package.archive.clone());
 
     let bucket = add_bucket(draft);
@@ -101,15 +62,18 @@ pub(super) fn add(draft: &mut Draft<'_>, task: &Task<'_>) -> Result<(), ResolveE
     let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     let spec = FunctionSpec {
         name: function_name(draft, &name),
-        runtime: interpreter.runtime().to_owned(),
+        runtime: if image.is_some() { CONTAINER } else { interpreter.runtime() }.to_owned(),
         handler: HANDLER.to_owned(),
+        container: image.clone().map(|image| ContainerSpec { image, entrypoint: entrypoint(), port: PORT }),
+        gpu: card.map(|card| GpuSpec { kind: card.kind.to_owned(), memory: card.mebibytes() }),
+        network: joined,
         cpu: size.vcpu(),
         memory: small(size.memory),
         disk,
         timeout: small(timeout),
         asynchronous,
-        digest: package.digest,
-        checksum: package.checksum,
+        digest: package.digest.clone(),
+        checksum: if image.is_some() { String::new() } else { package.checksum },
         size: package.archive.len() as u64,
         bucket: bucket_name(),
     };
@@ -117,6 +81,8 @@ pub(super) fn add(draft: &mut Draft<'_>, task: &Task<'_>) -> Result<(), ResolveE
 
     let invocation = Address::new(Kind::Invocation, &name);
     let spec = InvocationSpec {
+        package: image.as_ref().map(|_| package_key(&name, &package.digest)),
+        gpu: card.map(paid),
         job: name,
         digest: task.digest.clone(),
         function: Value::Pending(Reference::new(function.clone(), "id")),
@@ -147,24 +113,70 @@ fn refuse(task: &Task<'_>, message: String, hint: &str) -> ResolveError {
     ResolveError::Impossible { location: place(task).clone(), message, hint: hint.to_owned() }
 }
 
+fn check_processors(task: &Task<'_>) -> Result<(), ResolveError> {
+    match &task.job.needs.architecture {
+        Some(arch) if arch.value == Architecture::Arm => Err(ResolveError::Impossible {
+            location: arch.location.clone(),
+            message: "functions run on x86 processors, and `arm` is asked for".to_owned(),
+            hint: "leave `arch` out, or write `product: ecs`".to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The card that is needed, if any is.
+fn card(draft: &mut Draft<'_>, task: &Task<'_>) -> Result<Option<&'static Card>, ResolveError> {
+    let Some(gpu) = &task.job.needs.gpu else { return Ok(None) };
+    let hint = "ask for one of those, or take `product: pai`, `ecs` or `ack`";
+    let card = Card::of(&function::accelerators(gpu)).map_err(|because| refuse(task, because, hint))?;
+    let because = format!("a whole {} of {} GiB; functions have no part of one", card.name(), card.memory);
+    let chosen = card.kind.to_owned();
+    draft.decide(&format!("jobs.{}.gpu", task.job.name.value), Decision { chosen, because, rejected: Vec::new() });
+    Ok(Some(card))
+}
+
+/// As it is paid.
+fn paid(card: &Card) -> FunctionGpu {
+    FunctionGpu { name: card.name().to_owned(), kind: card.kind.to_owned(), memory: card.mebibytes() }
+}
+
+/// The image that it is a container of: the manifest's, which a GPU demands.
+fn image(draft: &Draft<'_>, task: &Task<'_>, card: Option<&Card>) -> Result<Option<String>, ResolveError> {
+    let region = &draft.desired.region;
+    let Some(image) = &task.job.image else {
+        return match card {
+            None => Ok(None),
+            Some(_) => Err(refuse(task, function::NO_IMAGE.to_owned(), &function::image_hint(region))),
+        };
+    };
+    if function::is_in_registry(&image.value, region) {
+        return Ok(Some(image.value.clone()));
+    }
+    Err(ResolveError::Impossible {
+        location: image.location.clone(),
+        message: function::elsewhere(&image.value, region),
+        hint: function::image_hint(region),
+    })
+}
+
 /// What the function has; a decision if that is not what is needed.
-fn size(draft: &mut Draft<'_>, task: &Task<'_>) -> Result<Size, ResolveError> {
+fn size(draft: &mut Draft<'_>, task: &Task<'_>, card: Option<&Card>) -> Result<Size, ResolveError> {
     let needs = &task.job.needs;
-    if needs.gpu.is_some() {
-        let message = "`fc` runs scripts on its built-in runtimes, which have no GPU".to_owned();
-        return Err(refuse(task, message, "take another product, or leave `gpu` out"));
-    }
     let (cpu, memory) = (needs.cpu.map(|cpu| u64::from(cpu) * 100), needs.memory.map(|memory| memory.mebibytes()));
-    let size = Size::at_least(cpu, memory);
-    if !size.exists() {
-        let message = format!("a function has at most 16 vCPU and 32 GiB, with 1 to 4 GiB for each vCPU, and this job needs {size}");
+    let words = || {
+        let words = [needs.cpu.map(|cpu| format!("{cpu} vCPU")), needs.memory.map(|memory| memory.to_string())];
+        words.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    };
+    let Some(size) = Size::fitting(cpu, memory, card) else {
+        let message = format!("{}, and this job needs {}", function::most(card), words());
         return Err(refuse(task, message, "ask for less, or take `product: ecs`"));
-    }
+    };
     let wanted: Vec<String> =
         [needs.cpu.map(|cpu| format!("{cpu} vCPU")), needs.memory.map(|memory| memory.to_string())].into_iter().flatten().collect();
     let raised = cpu.is_some_and(|cpu| cpu != size.cpu) || memory.is_some_and(|memory| memory != size.memory);
     let because = match (wanted.is_empty(), raised) {
         (true, _) => "the job does not say what it needs".to_owned(),
+        (false, true) if card.is_some() => format!("{} is raised to the next that goes with the GPU", wanted.join(", ")),
         (false, true) => format!("a function has 1 to 4 GiB for each vCPU: {} is raised to the next that fits", wanted.join(", ")),
         (false, false) if wanted.len() == 2 => return Ok(size),
         (false, false) => "what the job does not name follows from what it does: 2 GiB for each vCPU".to_owned(),
@@ -212,7 +224,7 @@ fn disk(draft: &mut Draft<'_>, task: &Task<'_>, package: &Package) -> u32 {
         draft.decide(&format!("jobs.{name}.{what}"), Decision { chosen: chosen.to_owned(), because, rejected: Vec::new() });
     };
     let size = package.archive.len() as u64;
-    if size > LARGEST_INLINE {
+    if size > LARGEST_INLINE && task.job.image.is_none() {
         let because = format!("it is {} MB zipped, and a call takes {} MB", size >> 20, LARGEST_INLINE >> 20);
         decide("code", "through the stack's bucket", because);
     }
@@ -232,41 +244,4 @@ fn function_name(draft: &Draft<'_>, job: &str) -> String {
     let mut name = format!("aliform-{}-{job}", draft.manifest.stack.value);
     name.truncate(55);
     format!("{}-{suffix}", name.trim_end_matches('-'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn needs_become_the_smallest_pair_that_a_function_can_have() {
-        let size = |cpu: Option<u64>, memory: Option<u64>| Size::at_least(cpu.map(|cpu| cpu * 100), memory).to_string();
-        for (cpu, memory, expected) in [
-            (None, None, "1 vCPU, 2 GiB"),
-            (Some(2), None, "2 vCPU, 4 GiB"),
-            (None, Some(512), "0.25 vCPU, 0.5 GiB"),
-            (None, Some(1), "0.05 vCPU, 0.125 GiB"),
-            (Some(2), Some(4096), "2 vCPU, 4 GiB"),
-            // More than 4 GiB for each vCPU: more vCPU. Less than 1: more memory.
-            (Some(1), Some(8192), "2 vCPU, 8 GiB"),
-            (Some(8), Some(4096), "8 vCPU, 8 GiB"),
-            (Some(1), Some(1025), "1 vCPU, 1.0625 GiB"),
-        ] {
-            assert_eq!(size(cpu, memory), expected);
-        }
-        assert!(Size::at_least(Some(1600), None).exists());
-        assert!(!Size::at_least(Some(1700), None).exists() && !Size::at_least(None, Some(32_769)).exists());
-    }
-
-    #[test]
-    fn every_pair_is_one_that_the_service_takes() {
-        for cpu in (0..=16).map(|cpu| (cpu > 0).then_some(cpu * 100)) {
-            for memory in (0..=32_768).step_by(129).map(|memory| (memory > 0).then_some(memory)) {
-                let size = Size::at_least(cpu, memory);
-                assert!(size.cpu * 1024 <= size.memory * 100 && size.memory * 100 <= size.cpu * 4096, "{cpu:?} {memory:?}: {size}");
-                assert!(size.cpu >= cpu.unwrap_or(0) && size.memory >= memory.unwrap_or(0));
-                assert!(size.cpu.is_multiple_of(5) && size.memory.is_multiple_of(64) && size.memory >= 128, "{size}");
-            }
-        }
-    }
 }

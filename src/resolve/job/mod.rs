@@ -2,6 +2,7 @@
 //! for each product.
 
 mod ack;
+mod container;
 mod ecs;
 mod fc;
 mod framework;
@@ -94,6 +95,8 @@ fn task<'a>(manifest: &'a Manifest, job: &'a Job) -> Result<Task<'a>, ResolveErr
     let provided = match job.product.as_ref().map(|product| product.value) {
         Some(Product::Pai) => Provided::Frameworks,
         Some(Product::Ack) => Provided::Unknown,
+        // What an image holds that somebody else made, nobody can tell.
+        _ if job.image.is_some() => Provided::Unknown,
         _ => Provided::Nothing,
     };
     let findings = scripts.findings(&manifest.base, provided);
@@ -184,6 +187,11 @@ impl Task<'_> {
         refused(self.scripts.unfit(image, manager))
     }
 
+    /// The same for a container: as far as the name of an image tells what it is built on.
+    fn check_container(&self, image: &str) -> Result<(), ResolveError> {
+        container::package_manager(image).map_or(Ok(()), |manager| self.check_image(image, manager))
+    }
+
     /// Adds its files: the address of the bundle, and that of the bucket it lies in.
     fn add_files(&self, draft: &mut Draft<'_>) -> (Address, Address) {
         draft.desired.findings.extend(self.bundle.findings.iter().chain(&self.findings).cloned());
@@ -201,8 +209,8 @@ pub(super) fn limit(job: &Job) -> u64 {
 pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: Task<'_>) -> Result<(), ResolveError> {
     match product::choose(draft, &network.zones(draft), task.job, task.limit).await? {
         Product::Ecs => ecs::add(draft, network, &task).await,
-        Product::Fc => fc::add(draft, &task),
+        Product::Fc => fc::add(draft, network, &task),
         Product::Ack => ack::add(draft, network, &task).await,
-        Product::Pai => pai::add(draft, &task).await,
+        Product::Pai => pai::add(draft, network, &task).await,
     }
 }

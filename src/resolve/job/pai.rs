@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 use super::framework::{self, Framework};
 use super::{SLACK, Task, impossible};
-use crate::manifest::{Gpu, Needs};
+use crate::manifest::{Architecture, Gpu, Needs};
 use crate::model::address::{Address, Kind};
 use crate::model::decision::{Decision, Rejected};
 use crate::model::money::Money;
@@ -15,6 +15,7 @@ use crate::pricing::training::{self, Spec};
 use crate::project::scripts::job::{JobSettings, training_script};
 use crate::resolve::app::json;
 use crate::resolve::error::ResolveError;
+use crate::resolve::network::Network;
 use crate::resolve::select::classify;
 use crate::resolve::select::machine::generation;
 use crate::resolve::{Draft, release};
@@ -33,8 +34,15 @@ const LONGEST: u64 = 6 * 86_400;
 const NEW: &str = "a new one";
 
 /// Adds its resources.
-pub(super) async fn add(draft: &mut Draft<'_>, task: &Task<'_>) -> Result<(), ResolveError> {
+pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_>) -> Result<(), ResolveError> {
     let job = task.job;
+    if let Some(arch) = job.needs.architecture.as_ref().filter(|arch| arch.value == Architecture::Arm) {
+        return Err(ResolveError::Impossible {
+            location: arch.location.clone(),
+            message: "training jobs run on x86 processors, and `arm` is asked for".to_owned(),
+            hint: "leave `arch` out, or write `product: ecs`".to_owned(),
+        });
+    }
     if let Some(timeout) = job.timeout.as_ref().filter(|_| task.limit > LONGEST) {
         return Err(ResolveError::Impossible {
             location: timeout.location.clone(),
@@ -45,6 +53,8 @@ pub(super) async fn add(draft: &mut Draft<'_>, task: &Task<'_>) -> Result<(), Re
     let instance_type = spec(draft, task).await?;
     let needed = framework::needed(&classify::lines(task.job, &draft.manifest.base));
     let image = image(draft, task, &needed).await?;
+    task.check_container(&image)?;
+    let joined = network.joined(draft, "a training job")?;
     let (workspace_id, home) = workspace(draft).await?;
     let (bundle, bucket) = task.add_files(draft);
     let name = job.name.value.clone();
@@ -67,6 +77,7 @@ pub(super) async fn add(draft: &mut Draft<'_>, task: &Task<'_>) -> Result<(), Re
         instance_type,
         workers: job.workers,
         limit: task.limit,
+        network: joined,
         max_minutes: u32::try_from((task.limit + SLACK).div_ceil(60)).unwrap_or(u32::MAX),
         bucket: Value::Pending(Reference::new(bucket.clone(), "id")),
         bundle_key: Value::Pending(Reference::new(bundle.clone(), "key")),

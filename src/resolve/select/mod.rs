@@ -5,6 +5,7 @@
 
 pub mod classify;
 pub mod fallback;
+pub mod function;
 pub mod machine;
 pub mod offers;
 pub mod product;

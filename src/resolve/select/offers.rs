@@ -2,31 +2,45 @@
 
 use rust_decimal::Decimal;
 
+use super::function::{self, Card, Size};
 use super::machine::{self, Candidate, Market, cheap_first, generation, hourly};
 use super::rank::Row;
 use super::wants::{Wants, X86};
 use crate::manifest::Product;
-use crate::model::cost::HOURS_A_MONTH;
+use crate::model::cost::{Charge, HOURS_A_MONTH};
 use crate::model::money::Money;
 use crate::model::offer::Offer;
-use crate::model::units::Size;
-use crate::pricing::estimate::{self, FunctionGpu};
+use crate::model::units;
+use crate::pricing::estimate;
 use crate::pricing::lookup::{InstancePrice, Lookup, LookupError};
+use crate::pricing::tariff;
+use crate::resources::kind::FunctionGpu;
 
-/// The largest function; Function Compute's limits page.
-const FUNCTION_VCPU: u32 = 16;
-/// GiB.
-const FUNCTION_MEMORY: u32 = 32;
-/// The longest that one runs, in seconds.
+/// MiB of the disk that a function has for nothing.
+const SMALL_DISK: u32 = 512;
+/// The longest that a function runs, in seconds.
 const FUNCTION_LONGEST: u64 = 86_400;
 /// What a node of a cluster has at least: below that its own pods leave no room.
-const NODE: (u32, u32) = (2, 4);
+pub(in crate::resolve) const NODE: (u32, u32) = (2, 4);
+
+/// What somebody named, without what is usual for what nobody did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Named {
+    /// vCPU.
+    pub cpu: Option<u32>,
+    /// MiB.
+    pub memory: Option<u64>,
+    /// The container image.
+    pub image: Option<String>,
+}
 
 /// What is to run.
 #[derive(Clone, Debug)]
 pub struct Subject {
     /// What it needs.
     pub wants: Wants,
+    /// What of that was named.
+    pub named: Named,
     /// How long it is reckoned to run.
     pub seconds: u64,
     /// Whether what it ran on has to stay.
@@ -36,7 +50,7 @@ pub struct Subject {
 impl Subject {
     /// Something that stays; it is reckoned by the month.
     pub fn staying(wants: Wants) -> Subject {
-        Subject { wants, seconds: u64::from(HOURS_A_MONTH) * 3600, keeps: true }
+        Subject { wants, named: Named::default(), seconds: u64::from(HOURS_A_MONTH) * 3600, keeps: true }
     }
 }
 
@@ -95,8 +109,8 @@ fn offer(product: Product, region: &str, subject: &Subject, what: &str, hourly: 
     }
 }
 
-fn size(gibibytes: Decimal) -> Size {
-    Size::of((gibibytes * Decimal::from(1024)).try_into().unwrap_or(u64::MAX))
+fn size(gibibytes: Decimal) -> units::Size {
+    units::Size::of((gibibytes * Decimal::from(1024)).try_into().unwrap_or(u64::MAX))
 }
 
 /// Something that can't be had, and why.
@@ -214,35 +228,43 @@ async fn bare(lookup: &dyn Lookup, region: &str, wants: &Wants, instance_type: &
     }
 }
 
-/// A function that is large enough: between one and four GiB for a vCPU.
-fn fc(region: &str, subject: &Subject) -> Row {
-    let refused = |because: &str| obstacle(Product::Fc, region, subject, because.to_owned());
-    let wants = &subject.wants;
-    let memory = wants.memory.max(Decimal::from(wants.vcpu)).ceil();
-    let vcpu = wants.vcpu.max((memory / Decimal::from(4)).ceil().try_into().unwrap_or(u32::MAX));
-    let gpu = match &wants.gpu {
-        None => None,
-        Some(gpu) if gpu.count > 1 => return refused("a function has one GPU at most"),
-        // A card as a whole: 16 GiB of a T4, 24 GiB of an A10.
-        Some(gpu) if gpu.is_model("NVIDIA T4") => Some((FunctionGpu::Tesla, 16)),
-        Some(gpu) if gpu.is_model("NVIDIA A10") => Some((FunctionGpu::Ada, 24)),
-        Some(_) => return refused("functions have no such GPU"),
-    };
-    if wants.architecture != X86 {
-        return refused("functions run on x86");
+/// What keeps a function from running it, if anything does; or how large one would be, and its card.
+fn function_of(region: &str, subject: &Subject) -> Result<(Size, Option<&'static Card>), String> {
+    let (wants, named) = (&subject.wants, &subject.named);
+    let card = wants.gpu.as_ref().map(Card::of).transpose()?;
+    match &named.image {
+        None if card.is_some() => return Err(function::NO_IMAGE.to_owned()),
+        Some(image) if !function::is_in_registry(image, region) => return Err(function::elsewhere(image, region)),
+        _ => {}
     }
-    if vcpu > FUNCTION_VCPU || memory > Decimal::from(FUNCTION_MEMORY) {
-        return refused("a function has at most 16 vCPU and 32 GiB");
+    if wants.architecture != X86 {
+        return Err("functions run on x86".to_owned());
     }
     if subject.seconds > FUNCTION_LONGEST {
-        return refused("a function runs for a day at most");
+        return Err("a function runs for a day at most".to_owned());
     }
     if subject.keeps {
-        return refused("a function has no machine that could stay");
+        return Err("a function has no machine that could stay".to_owned());
     }
-    let hourly = estimate::function(region, vcpu, memory, gpu);
+    let size = Size::fitting(named.cpu.map(|cpu| u64::from(cpu) * 100), named.memory, card).ok_or_else(|| function::most(card))?;
+    Ok((size, card))
+}
+
+/// A function that is large enough, at its tariff.
+fn fc(region: &str, subject: &Subject) -> Row {
+    let (found, card) = match function_of(region, subject) {
+        Ok(found) => found,
+        Err(because) => return obstacle(Product::Fc, region, subject, because),
+    };
+    let memory = u32::try_from(found.memory).unwrap_or(u32::MAX);
+    let gpu = card.map(|card| FunctionGpu { name: card.name().to_owned(), kind: card.kind.to_owned(), memory: card.mebibytes() });
+    let lines = tariff::function(region, found.vcpu(), (memory, SMALL_DISK), gpu.as_ref());
+    let hourly = lines.iter().find_map(|line| match &line.charge {
+        Charge::Hourly { price, .. } => Some(*price),
+        _ => None,
+    });
     let mut offer = offer(Product::Fc, region, subject, "function", hourly);
-    (offer.vcpu, offer.memory) = (vcpu, size(memory));
-    offer.gpu = gpu.map(|(kind, _)| format!("1 x {}", if kind == FunctionGpu::Tesla { "NVIDIA T4" } else { "NVIDIA A10" }));
+    (offer.vcpu, offer.memory) = (found.vcpu().ceil().try_into().unwrap_or(u32::MAX), units::Size::of(found.memory));
+    offer.gpu = card.map(|card| format!("1 x {}", card.name()));
     Row { offer, generation: 0, obstacle: None }
 }

@@ -2,7 +2,7 @@
 //! come into question, and where those are several they are compared by what they ask for now.
 
 use super::classify::{Class, Verdict, classify, lines};
-use super::offers::{self, Subject, word};
+use super::offers::{self, Named, Subject, word};
 use super::rank::rank;
 use super::wants::{Wants, X86};
 use crate::manifest::{Architecture, Job, Product};
@@ -79,7 +79,12 @@ pub(in crate::resolve) fn subject(job: &Job, zones: &[String], limit: u64) -> Su
     let arm = job.needs.architecture.as_ref().is_some_and(|named| named.value == Architecture::Arm);
     let wants = Wants::new(&job.needs, if arm { super::wants::ARM } else { X86 }, DISK_SIZE);
     let wants = Wants { zones: zones.to_vec(), spot: job.spot.is_some(), cap: job.spot.as_ref().and_then(|spot| spot.value.cap), ..wants };
-    Subject { wants, seconds: limit * job.runs(), keeps: job.keep }
+    let named = Named {
+        cpu: job.needs.cpu,
+        memory: job.needs.memory.map(|memory| memory.mebibytes()),
+        image: job.image.as_ref().map(|image| image.value.clone()),
+    };
+    Subject { wants, named, seconds: limit * job.runs(), keeps: job.keep }
 }
 
 /// Chooses it. `zones` limits where machines may stand, unless it is empty; `limit` is how long a run of the job may take.

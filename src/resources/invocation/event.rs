@@ -54,7 +54,11 @@ impl<'a> Place<'a> {
     }
 
     async fn link(&self, context: &Context<'_>, method: Method, name: &str, seconds: u64) -> Result<String, ResourceError> {
-        let link = Link { method, region: context.region, bucket: self.bucket, key: &self.key(name), seconds };
+        self.link_to(context, method, &self.key(name), seconds).await
+    }
+
+    async fn link_to(&self, context: &Context<'_>, method: Method, key: &str, seconds: u64) -> Result<String, ResourceError> {
+        let link = Link { method, region: context.region, bucket: self.bucket, key, seconds };
         Ok(context.cloud.presign(&link).await?)
     }
 }
@@ -81,6 +85,9 @@ pub(super) async fn event(
     let mut links = BTreeMap::new();
     for (name, key) in [("log", LOG), ("result", RESULT), ("outputs", OUTPUTS)] {
         links.insert(name, place.link(context, Method::PUT, key, seconds).await?);
+    }
+    if let Some(package) = &spec.package {
+        links.insert("package", place.link_to(context, Method::GET, package, seconds).await?);
     }
     if let Some(attempt) = attempt {
         links.insert("begun", place.link(context, Method::PUT, &format!("{BEGUN}{attempt}"), seconds).await?);

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::error::ResourceError;
-use super::kind::{Artifacts, Context, Priced, ReadContext, ResourceKind, needed};
+use super::kind::{Artifacts, Context, FunctionGpu, Priced, ReadContext, ResourceKind, needed};
 use super::secrets::{self, Hiding};
 use crate::cloud::api::ask;
 use crate::cloud::fc::StopAsyncTask;
@@ -62,6 +62,12 @@ pub struct InvocationSpec {
     pub memory: u32,
     /// MiB.
     pub disk: u32,
+    /// The accelerator of the function.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<FunctionGpu>,
+    /// The key of its package in the bucket, where the function is a container and has none of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<String>,
 }
 
 /// What came of it; of one that may still go on, nothing but that it was begun.
@@ -128,7 +134,7 @@ impl ResourceKind for InvocationKind {
     }
 
     fn priced(spec: &InvocationSpec) -> Option<Priced> {
-        Some(Priced::Function { cpu: spec.cpu, memory: spec.memory, disk: spec.disk })
+        Some(Priced::Function { cpu: spec.cpu, memory: spec.memory, disk: spec.disk, gpu: spec.gpu.clone() })
     }
 
     /// A run that is over is history. One that is not may still go on: following it tells, by its identifier.

@@ -17,6 +17,8 @@ pub(super) const BUNDLE: &str = "aliform.bundle";
 pub(super) const OUTPUTS: &str = "aliform.outputs";
 /// The name of the container.
 pub(super) const CONTAINER: &str = "job";
+/// What accelerators are called among the resources of a node.
+const GPU: &str = "nvidia.com/gpu";
 /// For how many seconds a Job that is over is remembered: whoever goes on after a crash finds how it ended.
 const REMEMBERED: u64 = 86_400;
 
@@ -86,6 +88,11 @@ pub(super) fn job(context: &Context<'_>, place: &Place<'_>, spec: &KubernetesJob
         env.push(from("ALIFORM_OUTPUT_URL", OUTPUTS));
     }
     env.extend(spec.secrets.keys().map(|name| from(name, name)));
+    if spec.requests.contains_key(GPU) {
+        // An image that was not made for accelerators says nothing of them, and would get the driver without its libraries.
+        // Source: NVIDIA Container Toolkit, driver capabilities.
+        env.push(json!({ "name": "NVIDIA_DRIVER_CAPABILITIES", "value": "compute,utility" }));
+    }
     let mut resources = json!({ "requests": spec.requests });
     // Of what is no processor and no memory a request is a limit too: the API asks for both.
     let whole: BTreeMap<&String, &String> = spec.requests.iter().filter(|(name, _)| name.contains('/')).collect();

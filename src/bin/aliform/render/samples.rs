@@ -65,7 +65,7 @@ fn prices(priced: &Priced) -> Cost {
         Priced::Bucket => tariff::bucket("cn-hangzhou"),
         Priced::Training { instance_type, .. } => vec![hourly(instance_type, "0.2475 CNY")],
         Priced::Cluster { nodes, .. } => nodes.iter().flat_map(|node| prices(node).lines).collect(),
-        Priced::Function { cpu, memory, disk } => tariff::function("cn-hangzhou", *cpu, *memory, *disk),
+        Priced::Function { cpu, memory, disk, gpu } => tariff::function("cn-hangzhou", *cpu, (*memory, *disk), gpu.as_ref()),
     };
     Cost { lines }
 }

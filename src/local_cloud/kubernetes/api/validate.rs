@@ -1,10 +1,13 @@
 //! What the server makes of an object before it keeps it: defaults that are filled in, and rules that it must hold.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use crate::local_cloud::kubernetes::kind::{self, Kind};
-use crate::local_cloud::kubernetes::pod::{Container, PodSpec, Volume, measured};
+use crate::local_cloud::kubernetes::pod::{Container, PodSpec, Volume, is_extended, measured};
+use crate::local_cloud::kubernetes::quantity;
 use crate::local_cloud::kubernetes::space::{name_of, text};
 use crate::local_cloud::kubernetes::status::Refusal;
 
@@ -196,6 +199,25 @@ fn check_pod(kind: &Kind, name: &str, at: &str, spec: &Json) -> Result<(), Refus
 
 fn check_resources(container: &Container) -> Result<(), (String, String)> {
     let resources = &container.resources;
+    // Devices can't be given out twice: what is asked for is the limit, and whole.
+    for resource in resources.requests.keys().filter(|resource| is_extended(resource)) {
+        let of = |values: &BTreeMap<String, Json>| values.get(resource).and_then(|value| measured(resource, value));
+        if !resources.limits.contains_key(resource) {
+            let problem = "Required value: Limit must be set for non overcommitable resources".to_owned();
+            return Err((format!("resources.limits[{resource}]"), problem));
+        }
+        if of(&resources.requests) != of(&resources.limits) {
+            let value = &resources.requests[resource];
+            let problem = format!("Invalid value: {value}: must be equal to {resource} limit of {}", resources.limits[resource]);
+            return Err((format!("resources.requests[{resource}]"), problem));
+        }
+    }
+    for (resource, value) in resources.limits.iter().filter(|(resource, _)| is_extended(resource)) {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        if quantity::read(&text).is_some_and(|thousandths| !thousandths.is_multiple_of(1000)) {
+            return Err((format!("resources.limits[{resource}]"), format!("Invalid value: {value}: must be an integer")));
+        }
+    }
     for (list, values) in [("requests", &resources.requests), ("limits", &resources.limits)] {
         for (resource, value) in values {
             let Some(measure) = measured(resource, value) else {

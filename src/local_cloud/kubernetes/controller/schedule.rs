@@ -5,16 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value as Json, json};
 
 use crate::local_cloud::kubernetes::kind;
-use crate::local_cloud::kubernetes::pod::{PodSpec, Toleration, measured};
+use crate::local_cloud::kubernetes::pod::{PodSpec, Toleration, is_extended, measured};
 use crate::local_cloud::kubernetes::space::{Space, is_deleting, items, name_of, namespace_of, text};
 use crate::local_cloud::time::seconds;
 
-/// What a node has left: thousandths of a processor, bytes, pods.
-#[derive(Clone, Copy, Debug)]
+/// What a node has left: thousandths of a processor, bytes, pods, and what else it offers by name.
+#[derive(Clone, Debug, Default)]
 struct Room {
     cpu: u64,
     memory: u64,
     pods: u64,
+    extended: BTreeMap<String, u64>,
 }
 
 pub(super) fn sync(space: &mut Space) {
@@ -29,15 +30,14 @@ pub(super) fn sync(space: &mut Space) {
 
 fn place(space: &mut Space, pod: &Json) {
     let spec = PodSpec::of(pod);
-    let (cpu, memory) = spec.requests();
-    let rooms = rooms(space);
+    let mut rooms = rooms(space);
     let mut refused: BTreeMap<String, usize> = BTreeMap::new();
     let mut best: Option<(u64, String)> = None;
     let nodes: Vec<Json> = space.all(&kind::NODES, None).into_iter().cloned().collect();
     for node in &nodes {
         let name = name_of(node);
-        let room = rooms.get(name).copied().unwrap_or(Room { cpu: 0, memory: 0, pods: 0 });
-        let problems = problems(node, &spec, room, (cpu, memory));
+        let room = rooms.remove(name).unwrap_or_default();
+        let problems = problems(node, &spec, &room);
         if problems.is_empty() {
             // The emptiest; of equals the first by name.
             if best.as_ref().is_none_or(|(most, _)| room.cpu > *most) {
@@ -76,15 +76,22 @@ fn rooms(space: &Space) -> BTreeMap<String, Room> {
     let mut rooms: BTreeMap<String, Room> = BTreeMap::new();
     for node in space.all(&kind::NODES, None) {
         let has = |resource: &str| measured(resource, &node["status"]["allocatable"][resource]).unwrap_or(0);
-        rooms.insert(name_of(node).to_owned(), Room { cpu: has("cpu"), memory: has("memory"), pods: has("pods") });
+        let offered = node["status"]["allocatable"].as_object().into_iter().flatten();
+        let extended = offered.filter(|(resource, _)| is_extended(resource));
+        let extended = extended.filter_map(|(resource, value)| Some((resource.clone(), measured(resource, value)?))).collect();
+        rooms.insert(name_of(node).to_owned(), Room { cpu: has("cpu"), memory: has("memory"), pods: has("pods"), extended });
     }
     for pod in space.all(&kind::PODS, None) {
         let over = ["Succeeded", "Failed"].contains(&text(pod, "/status/phase"));
         if let Some(room) = rooms.get_mut(text(pod, "/spec/nodeName")).filter(|_| !over) {
-            let (cpu, memory) = PodSpec::of(pod).requests();
+            let spec = PodSpec::of(pod);
+            let (cpu, memory) = spec.requests();
             room.cpu = room.cpu.saturating_sub(cpu);
             room.memory = room.memory.saturating_sub(memory);
             room.pods = room.pods.saturating_sub(1);
+            for (resource, count) in spec.extended() {
+                room.extended.entry(resource).and_modify(|left| *left = left.saturating_sub(count));
+            }
         }
     }
     rooms
@@ -102,7 +109,8 @@ fn tolerates(toleration: &Toleration, taint: &Json) -> bool {
 }
 
 /// Why a pod can't be on a node.
-fn problems(node: &Json, spec: &PodSpec, room: Room, (cpu, memory): (u64, u64)) -> BTreeSet<String> {
+fn problems(node: &Json, spec: &PodSpec, room: &Room) -> BTreeSet<String> {
+    let (cpu, memory) = spec.requests();
     let mut found = BTreeSet::new();
     let labels = &node["metadata"]["labels"];
     if node["spec"]["unschedulable"] == true {
@@ -126,11 +134,8 @@ fn problems(node: &Json, spec: &PodSpec, room: Room, (cpu, memory): (u64, u64)) 
     if room.pods == 0 {
         found.insert("Too many pods".to_owned());
     }
-    for resource in
-        spec.containers.iter().flat_map(|container| container.resources.limits.keys().chain(container.resources.requests.keys()))
-    {
-        let known = ["cpu", "memory", "ephemeral-storage"].contains(&resource.as_str());
-        if !known && node["status"]["allocatable"].get(resource).is_none() {
+    for (resource, count) in spec.extended() {
+        if count > room.extended.get(&resource).copied().unwrap_or(0) {
             found.insert(format!("Insufficient {resource}"));
         }
     }
