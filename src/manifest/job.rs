@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::files::Wanted;
-use super::reader::{Either, Fields, Value};
-use super::{ClusterChoice, EnvValue, Job, Located, Needs, Product, Spot, Work, app, document};
+use super::reader::{Either, Value};
+use super::{ClusterChoice, EnvValue, Job, Located, Needs, Product, Spot, Work, app, document, fit};
 
 /// The longest that Function Compute runs anything; its limits page, "asynchronous invocation".
 const FC_LONGEST_SECONDS: u64 = 86_400;
@@ -57,10 +57,8 @@ pub(super) fn read(name: Located<String>, value: &Value<'_>) -> Option<Job> {
         max_parallel: max_parallel.map_or(USUAL_MACHINES, |most| most.value),
     };
     check_function(value, &job);
-    check_cluster(&fields, &job);
-    check_workers(&fields, &job);
-    check_spot(value, &job);
-    check_machines(value, &job);
+    check_bid(value, &job);
+    fit::check(value, &fields, &job);
     Some(job)
 }
 
@@ -128,14 +126,6 @@ fn matrix(value: &Value<'_>, env: &BTreeMap<String, EnvValue>) -> Vec<(String, V
     parameters
 }
 
-/// Complains about a matrix on what has no machines that several runs could share.
-fn check_machines(value: &Value<'_>, job: &Job) {
-    if let Some(product) = job.product.as_ref().filter(|product| product.value != Product::Ecs && !job.matrix.is_empty()) {
-        let message = "the runs of a `matrix` share virtual machines, which only `ecs` has".to_owned();
-        value.reader.complain_at("conflict", message, &product.location, "remove `product`, or write `product: ecs`");
-    }
-}
-
 fn product(word: Located<&'static str>) -> Option<Located<Product>> {
     let value = match word.value {
         "ecs" => Product::Ecs,
@@ -147,15 +137,6 @@ fn product(word: Located<&'static str>) -> Option<Located<Product>> {
     Some(Located { value, location: word.location })
 }
 
-/// Complains about several workers where nothing but PAI has any.
-fn check_workers(fields: &Fields<'_>, job: &Job) {
-    let elsewhere = job.product.as_ref().is_some_and(|product| product.value != Product::Pai);
-    if let Some(value) = fields.get("workers").filter(|_| (elsewhere || !job.matrix.is_empty()) && job.workers > 1) {
-        let hint = "remove `workers`, or write `product: pai`".to_owned();
-        value.complain("conflict", "only a training job has several workers", Some(hint));
-    }
-}
-
 /// Complains about what Function Compute can't do, where it is the product by name.
 fn check_function(value: &Value<'_>, job: &Job) {
     let is_function = job.product.as_ref().is_some_and(|product| product.value == Product::Fc);
@@ -163,30 +144,13 @@ fn check_function(value: &Value<'_>, job: &Job) {
         let message = format!("`fc` runs nothing longer than a day, and the timeout is {}", timeout.value);
         value.reader.complain_at("out-of-range", message, &timeout.location, "shorten it, or take another product");
     }
-    if let Some(product) = job.product.as_ref().filter(|_| is_function && job.keep) {
-        let message = "`fc` has no machine that `keep` could leave running".to_owned();
-        value.reader.complain_at("conflict", message, &product.location, "remove `keep`, or take another product");
-    }
-}
-
-/// Complains about what only a container or a cluster has, where the product by name has neither.
-fn check_cluster(fields: &Fields<'_>, job: &Job) {
-    let without: &[(&'static str, &[Product])] = &[("image", &[Product::Ecs]), ("cluster", &[Product::Ecs, Product::Fc, Product::Pai])];
-    for (key, products) in without {
-        if let Some(product) = job.product.as_ref().filter(|product| products.contains(&product.value))
-            && let Some(value) = fields.get(key)
-        {
-            let message = format!("a job of this product has no `{key}`");
-            value.reader.complain_at("conflict", message, &product.location, "take `product: ack`, or remove it");
-        }
-    }
 }
 
 /// Digits after the point that the market takes; the reference of RunInstances, `SpotPriceLimit`.
 const CAP_DIGITS: u32 = 3;
 
-/// Complains about a spot machine where the product has no machine to be bought, and about a bid that is none.
-fn check_spot(value: &Value<'_>, job: &Job) {
+/// Complains about a bid that is none.
+fn check_bid(value: &Value<'_>, job: &Job) {
     if let Some((spot, cap)) = job.spot.as_ref().and_then(|spot| Some((spot, spot.value.cap?)))
         && (cap.amount.is_zero() || cap.amount.normalize().scale() > CAP_DIGITS)
     {
@@ -197,10 +161,5 @@ fn check_spot(value: &Value<'_>, job: &Job) {
             &spot.location,
             "offer more than nothing, with three digits after the point at most",
         );
-    }
-    let elsewhere = job.product.as_ref().filter(|product| product.value != Product::Ecs);
-    if let (Some(spot), Some(_)) = (&job.spot, elsewhere) {
-        let message = "spot machines are planned for jobs on `ecs`".to_owned();
-        value.reader.complain_at("conflict", message, &spot.location, "remove `spot`, or write `product: ecs`");
     }
 }

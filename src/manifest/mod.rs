@@ -21,6 +21,7 @@ use crate::model::units::{Bandwidth, Duration, Size};
 mod app;
 mod document;
 mod files;
+pub mod fit;
 mod formats;
 mod job;
 mod language;

@@ -219,3 +219,14 @@ fn out_of_time_it_says_so_and_brings_home_what_there_is() {
     assert_eq!(fs::read_to_string(stage.file("outputs/train/model/half")).unwrap(), "1");
     assert_eq!(stage.resources(), BTreeMap::new());
 }
+
+#[test]
+fn a_job_with_a_gpu_has_a_node_with_one() {
+    let stage = lab();
+    stage.edit("aliform.yaml", "needs: { cpu: 2, memory: 4GiB }", "needs: { gpu: { model: NVIDIA T4 } }");
+    stage.edit("train.py", "print('links'", "print('driver', os.environ['NVIDIA_DRIVER_CAPABILITIES'])\nprint('links'");
+    let done = ran(&stage, &["apply", "--auto-approve"]).expect(0);
+    assert!(done.stdout.contains("ecs.gn6i-c4g1.xlarge") && done.stdout.contains("nvidia.com/gpu"), "{}", done.stdout);
+    assert!(done.stderr.contains("driver compute,utility") && done.stderr.contains("epoch 2"), "{}", done.stderr);
+    assert_eq!(stage.resources(), BTreeMap::new());
+}

@@ -82,6 +82,38 @@ fn a_short_one_is_a_call_and_tells_its_secret_to_nobody() {
 }
 
 #[test]
+fn a_function_with_a_gpu_runs_in_a_container_and_its_receipt_is_the_bill() {
+    // Too long for a call.
+    for timeout in ["30s", "5m"] {
+        let stage = Stage::empty();
+        let script = "import os, pathlib, sys\nprint('given', sys.argv[1:], os.access('tool.sh', os.X_OK))\npathlib.Path('model').write_text('42')\n";
+        stage.write("train.py", script);
+        stage.write("tool.sh", "true\n");
+        fs::set_permissions(stage.file("tool.sh"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let image = "registry.cn-hangzhou.aliyuncs.com/lab/train:1";
+        let ran = run(&stage, &["train.py", "--gpu", "NVIDIA T4", "--image", image, "--timeout", timeout, "--fetch", "model"]).expect(0);
+        for said in ["function of 4 vCPU, 16 GiB, NVIDIA T4 of 16 GiB", "fc.gpu.tesla.1", image] {
+            assert!(ran.stdout.contains(said), "`{said}` is not in the plan:\n{}", ran.stdout);
+        }
+        assert!(ran.stderr.contains("given [] True"), "{}", ran.stderr);
+        assert_eq!(fs::read_to_string(stage.file("outputs/train/model")).unwrap(), "42");
+        let bill = stage.run(&["cloud", "bill", "--output", "json"]).expect(0).stdout;
+        assert!(bill.contains("gpu-tesla"), "{bill}");
+        nothing_is_left(&stage);
+    }
+}
+
+#[test]
+fn an_image_that_is_not_there_says_so_and_leaves_nothing() {
+    let stage = Stage::empty();
+    stage.write("train.py", "print('hello')\n");
+    let image = "registry.cn-hangzhou.aliyuncs.com/lab/no-such-image:1";
+    let ran = run(&stage, &["train.py", "--gpu", "NVIDIA T4", "--image", image, "--timeout", "30s"]).expect(1);
+    assert!(ran.stdout.contains("failed to pull image"), "{}\n{}", ran.stdout, ran.stderr);
+    nothing_is_left(&stage);
+}
+
+#[test]
 fn a_script_of_node_runs_on_the_runtime_of_node() {
     let stage = Stage::empty();
     stage.write("ask.js", "require('fs').writeFileSync('answer', '42');\nconsole.log('on', process.release.name);\n");

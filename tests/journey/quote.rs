@@ -36,6 +36,12 @@ fn a_training_script_with_a_gpu() {
 }
 
 #[test]
+fn a_training_script_with_a_gpu_and_an_image() {
+    let image = "registry.cn-hangzhou.aliyuncs.com/lab/train:1";
+    golden("a_training_script_with_a_gpu_and_an_image", TRAINING, &["--gpu", "NVIDIA T4", "--timeout", "2h", "--image", image]);
+}
+
+#[test]
 fn containers() {
     golden("containers", "import subprocess\nsubprocess.run('docker run --rm alpine echo hello', shell=True)\n", &["--timeout", "30m"]);
 }

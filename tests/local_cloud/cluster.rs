@@ -243,6 +243,59 @@ async fn nodes_that_can_t_be_had_fail_the_task_and_not_the_call() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_card_is_given_out_once_and_who_asks_for_more_than_any_node_has_stays_pending() {
+    let caller = Caller::with(Config::default(), machines());
+    let network = caller.network().await;
+    let id = cluster(&caller, &network, "one").await;
+    let mut wanted = pool(&network, "cards", 1);
+    wanted["scaling_group"]["instance_types"] = json!(["ecs.gn6i-c4g1.xlarge"]);
+    let made = call(&caller, "POST", &format!("/clusters/{id}/nodepools"), wanted).await.unwrap();
+    task_done(&caller, &text(&made, "/task_id")).await;
+    let nodes = get(&caller, &id, "/api/v1/nodes").await;
+    for list in ["capacity", "allocatable"] {
+        assert_eq!(nodes["items"][0]["status"][list]["nvidia.com/gpu"], "1", "{nodes}");
+    }
+    let with = |name: &str, resources: Json| {
+        let mut job = job(name, json!({}));
+        job["spec"]["template"]["spec"]["containers"][0]["resources"] = resources;
+        job
+    };
+    let one = json!({ "limits": { "nvidia.com/gpu": "1" } });
+    ask(&caller, ROOT, &id, "POST", JOBS, with("slow", one.clone())).await;
+    sleep(2000).await;
+    ask(&caller, ROOT, &id, "POST", JOBS, with("slow-two", one)).await;
+    ask(&caller, ROOT, &id, "POST", JOBS, with("many", json!({ "limits": { "nvidia.com/gpu": 2 } }))).await;
+    sleep(5000).await;
+    let pod = async |name: &str| get(&caller, &id, &format!("{PODS}?labelSelector=job-name%3D{name}")).await["items"][0].clone();
+    assert_eq!(text(&pod("slow").await, "/status/phase"), "Running");
+    for name in ["slow-two", "many"] {
+        let waiting = pod(name).await;
+        assert_eq!(text(&waiting, "/status/phase"), "Pending", "{waiting}");
+        let shown = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.";
+        assert_eq!(text(&waiting, "/status/conditions/0/message"), shown);
+        let events = get(&caller, &id, "/api/v1/namespaces/default/events?fieldSelector=reason%3DFailedScheduling").await;
+        let of = |event: &&Json| text(event, "/involvedObject/name") == text(&waiting, "/metadata/name");
+        assert!(events["items"].as_array().unwrap().iter().filter(of).any(|event| text(event, "/message") == shown), "{events}");
+    }
+    // What is free again is given out again; more than there is never.
+    ask(&caller, ROOT, &id, "DELETE", &format!("{JOBS}/slow?propagationPolicy=Background"), Json::Null).await;
+    sleep(60_000).await;
+    assert_eq!(
+        (text(&pod("slow-two").await, "/status/phase").as_str(), text(&pod("many").await, "/status/phase").as_str()),
+        ("Running", "Pending")
+    );
+    // A device can't be asked for without being limited to, nor in parts.
+    for (resources, said) in [
+        (json!({ "requests": { "nvidia.com/gpu": "1" } }), "Limit must be set for non overcommitable resources"),
+        (json!({ "limits": { "nvidia.com/gpu": "500m" } }), "must be an integer"),
+        (json!({ "requests": { "nvidia.com/gpu": "1" }, "limits": { "nvidia.com/gpu": "2" } }), "must be equal to nvidia.com/gpu limit"),
+    ] {
+        let (status, answer) = ask(&caller, ROOT, &id, "POST", JOBS, with("wrong", resources)).await;
+        assert!(status == 422 && text(&answer, "/message").contains(said), "{answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_released_node_takes_its_pods_along_and_jobs_make_new_ones() {
     let caller = Caller::with(Config::default(), machines());
     let network = caller.network().await;

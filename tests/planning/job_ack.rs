@@ -4,7 +4,7 @@ use aliform::model::change::Action;
 use aliform::pricing::clusters::{ClusterFound, Readiness};
 use serde_json::json;
 
-use crate::stage::{Stage, address, change};
+use crate::stage::{Stage, Type, address, change};
 
 fn lab(lines: &str) -> String {
     let indented: String = lines.lines().map(|line| format!("    {line}\n")).collect();
@@ -92,6 +92,39 @@ fn a_cluster_that_can_not_run_the_job_is_said_before_anything_is_made() {
     assert!(said.contains("its state is `initial`"), "{said}");
     let said = refusal("cluster: { id: c9 }", |_| ());
     assert!(said.contains("there is no cluster `c9` in `cn-hangzhou`"), "{said}");
+}
+
+#[test]
+fn a_gpu_is_a_node_that_has_one() {
+    let with = |lines: &str, there: Option<&[&str]>| {
+        let mut stage = Stage::new(&lab(lines));
+        let both = || vec!["cn-hangzhou-h"];
+        stage.lookup.types.push(Type("ecs.gn6i-c4g1.xlarge", 4, 15, "X86", Some("11"), both()));
+        stage.lookup.types.push(Type("ecs.gn6i-c8g1.2xlarge", 8, 31, "X86", Some("14"), both()));
+        stage.lookup.clusters = there
+            .into_iter()
+            .map(|types| {
+                let (found, readiness) = cluster("lab");
+                (found, Readiness { types: types.iter().map(|name| (*name).to_owned()).collect(), ..readiness })
+            })
+            .collect();
+        stage
+    };
+    let gpu = "needs: { gpu: { model: NVIDIA T4 } }";
+    let plan = with(gpu, None).plan();
+    assert_eq!(plan.wanted[&address("cluster.main")].spec["pools"][0]["instance_type"], "ecs.gn6i-c4g1.xlarge");
+    let job = &plan.wanted[&address("kubernetes_job.train")].spec;
+    assert_eq!((&job["requests"]["nvidia.com/gpu"], &job["nodes"]), (&json!("1"), &json!(["aliform/job", "train"])));
+    // In a cluster that is there it goes to the smallest node that has one.
+    let plan = with(gpu, Some(&["ecs.g7.large", "ecs.gn6i-c8g1.2xlarge", "ecs.gn6i-c4g1.xlarge"])).plan();
+    let job = &plan.wanted[&address("kubernetes_job.train")].spec;
+    assert_eq!(job["nodes"], json!(["node.kubernetes.io/instance-type", "ecs.gn6i-c4g1.xlarge"]));
+    assert!(plan.decisions["jobs.train.nodes"].because.contains("1 x NVIDIA T4"), "{:?}", plan.decisions);
+    // Where none has it would wait for ever.
+    let said = with(gpu, Some(&["ecs.g7.large"])).refusal();
+    assert!(said.contains("needs 1 x NVIDIA T4 on one node, and none of its ready nodes has a GPU"), "{said}");
+    let said = with("needs: { gpu: { model: NVIDIA T4, count: 2 } }", Some(&["ecs.gn6i-c4g1.xlarge"])).refusal();
+    assert!(said.contains("its nodes have 1 x NVIDIA T4 (`ecs.gn6i-c4g1.xlarge`)") && said.contains("add a node pool"), "{said}");
 }
 
 #[test]

@@ -55,13 +55,41 @@ fn what_no_function_has_is_refused_with_its_place() {
     for (needs, message) in [
         ("needs: { cpu: 32 }", "at most 16 vCPU and 32 GiB"),
         ("needs: { memory: 64GiB }", "at most 16 vCPU and 32 GiB"),
-        ("needs: { gpu: { count: 1 } }", "no GPU"),
+        ("needs: { gpu: { count: 1 } }", "names no image"),
+        ("needs: { gpu: { model: NVIDIA V100 } }", "functions have no GPU `NVIDIA V100`"),
+        ("needs: { gpu: { model: NVIDIA T4, count: 2 } }", "one GPU"),
     ] {
         let error = Stage::new(&lab(needs)).try_resolve().unwrap_err();
         assert!(error.to_string().contains(message) && error.hint().is_some(), "{error}");
         let location = error.location().unwrap();
         assert_eq!((location.file.as_str(), location.line), ("aliform.yaml", 6), "{needs}");
     }
+}
+
+#[test]
+fn a_gpu_comes_with_a_container_and_is_paid_by_its_memory() {
+    let image = "image: registry.cn-hangzhou.aliyuncs.com/lab/train:1";
+    let gpu = "needs: { gpu: { model: NVIDIA T4 } }\ntimeout: 1h";
+    let plan = Stage::new(&lab(&format!("{gpu}\n{image}"))).plan();
+    let spec = &plan.wanted[&address("function.train")].spec;
+    assert_eq!((&spec["runtime"], &spec["checksum"]), (&json!("custom-container"), &json!("")));
+    assert_eq!(spec["gpu"], json!({ "kind": "fc.gpu.tesla.1", "memory": 16_384 }));
+    assert_eq!(
+        (&spec["container"]["image"], &spec["container"]["port"]),
+        (&json!("registry.cn-hangzhou.aliyuncs.com/lab/train:1"), &json!(9000))
+    );
+    assert_eq!((&spec["cpu"], &spec["memory"]), (&json!("4"), &json!(16_384)));
+    let run = &plan.wanted[&address("invocation.train")].spec;
+    assert_eq!(run["package"], format!("code/train/{}.zip", spec["digest"].as_str().unwrap()));
+    // (4 + 16 x 0.15 + 16 x 2.1) CU a second for an hour.
+    assert_eq!(plan.cost.once.sums[0].rounded(4).to_string(), "15.8400 CNY");
+    // Functions are made of images of their own region only.
+    let error = Stage::new(&lab(&format!("{gpu}\nimage: pytorch/pytorch:2.8"))).try_resolve().map(|_| ()).unwrap_err();
+    assert!(error.to_string().contains("in a Container Registry of `cn-hangzhou`"), "{error}");
+    assert_eq!(error.location().unwrap().line, 10);
+    // Without a GPU an image is as good.
+    let plan = Stage::new(&lab(image)).plan();
+    assert_eq!(plan.wanted[&address("function.train")].spec["runtime"], "custom-container");
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod fresh;
 mod job;
 mod job_ack;
 mod job_fc;
+mod job_keys;
 mod job_pai;
 mod money;
 mod network;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::Ipv4Net;
 
 use super::{SLACK, Task, impossible};
-use crate::manifest::{Architecture, ClusterChoice, Gpu, InstanceChoice, Located, Needs};
+use crate::manifest::{ClusterChoice, Gpu, InstanceChoice, Located, Needs};
 use crate::model::address::{Address, Kind};
 use crate::model::decision::{Decision, Rejected};
 use crate::model::finding::{Finding, Severity};
@@ -46,7 +46,6 @@ struct Place {
 /// Adds its resources.
 pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_>) -> Result<(), ResolveError> {
     let job = task.job;
-    check_processors(task)?;
     let name = job.name.value.clone();
     let place = match existing(draft, task).await? {
         Some(place) => place,
@@ -87,17 +86,6 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_
         release::serve(&mut draft.passing, &run);
     }
     Ok(())
-}
-
-fn check_processors(task: &Task<'_>) -> Result<(), ResolveError> {
-    match &task.job.needs.architecture {
-        Some(arch) if arch.value == Architecture::Arm => Err(ResolveError::Impossible {
-            location: arch.location.clone(),
-            message: "the nodes of clusters are made with x86 processors here, and `arm` is asked for".to_owned(),
-            hint: "leave `arch` out, or write `product: ecs`".to_owned(),
-        }),
-        _ => Ok(()),
-    }
 }
 
 /// The cluster that exists and is used: the one that is named, else the one of the stack's name that is not its own.

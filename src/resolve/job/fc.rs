@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use super::{Task, impossible};
-use crate::manifest::Architecture;
 use crate::model::address::{Address, Kind};
 use crate::model::decision::Decision;
 use crate::model::diagnostic::Location;
@@ -37,7 +36,6 @@ const LARGEST_EVENT: usize = 96 * 1024;
 /// Adds its resources.
 pub(super) fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_>) -> Result<(), ResolveError> {
     let name = task.job.name.value.clone();
-    check_processors(task)?;
     let card = card(draft, task)?;
     let image = image(draft, task, card)?;
     let size = size(draft, task, card)?;
@@ -111,17 +109,6 @@ fn place<'a>(task: &'a Task<'_>) -> &'a Location {
 
 fn refuse(task: &Task<'_>, message: String, hint: &str) -> ResolveError {
     ResolveError::Impossible { location: place(task).clone(), message, hint: hint.to_owned() }
-}
-
-fn check_processors(task: &Task<'_>) -> Result<(), ResolveError> {
-    match &task.job.needs.architecture {
-        Some(arch) if arch.value == Architecture::Arm => Err(ResolveError::Impossible {
-            location: arch.location.clone(),
-            message: "functions run on x86 processors, and `arm` is asked for".to_owned(),
-            hint: "leave `arch` out, or write `product: ecs`".to_owned(),
-        }),
-        _ => Ok(()),
-    }
 }
 
 /// The card that is needed, if any is.

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 use super::framework::{self, Framework};
 use super::{SLACK, Task, impossible};
-use crate::manifest::{Architecture, Gpu, Needs};
+use crate::manifest::{Gpu, Needs};
 use crate::model::address::{Address, Kind};
 use crate::model::decision::{Decision, Rejected};
 use crate::model::money::Money;
@@ -18,6 +18,7 @@ use crate::resolve::error::ResolveError;
 use crate::resolve::network::Network;
 use crate::resolve::select::classify;
 use crate::resolve::select::machine::generation;
+use crate::resolve::select::offers::TRAINING_LONGEST;
 use crate::resolve::{Draft, release};
 use crate::resources::desired::Node;
 use crate::resources::training_job::TrainingJobSpec;
@@ -27,23 +28,13 @@ use crate::resources::workspace::{LONGEST_NAME, WorkspaceSpec};
 const PRICED: usize = 16;
 /// How many rejected options are kept.
 const SHOWN: usize = 5;
-/// The longest that a training job runs here, in seconds: a link to where its outputs go is good for seven days, and it
-/// has to wait for its place before.
-const LONGEST: u64 = 6 * 86_400;
 /// What the choice of a workspace says when there is none to use.
 const NEW: &str = "a new one";
 
 /// Adds its resources.
 pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_>) -> Result<(), ResolveError> {
     let job = task.job;
-    if let Some(arch) = job.needs.architecture.as_ref().filter(|arch| arch.value == Architecture::Arm) {
-        return Err(ResolveError::Impossible {
-            location: arch.location.clone(),
-            message: "training jobs run on x86 processors, and `arm` is asked for".to_owned(),
-            hint: "leave `arch` out, or write `product: ecs`".to_owned(),
-        });
-    }
-    if let Some(timeout) = job.timeout.as_ref().filter(|_| task.limit > LONGEST) {
+    if let Some(timeout) = job.timeout.as_ref().filter(|_| task.limit > TRAINING_LONGEST) {
         return Err(ResolveError::Impossible {
             location: timeout.location.clone(),
             message: format!("`pai` runs nothing longer than six days here, and the timeout is {}", timeout.value),

@@ -20,6 +20,9 @@ use crate::resources::kind::FunctionGpu;
 const SMALL_DISK: u32 = 512;
 /// The longest that a function runs, in seconds.
 const FUNCTION_LONGEST: u64 = 86_400;
+/// The longest that a training job runs here, in seconds: a link to where its outputs go is good for seven days, and it
+/// has to wait for its place before.
+pub(in crate::resolve) const TRAINING_LONGEST: u64 = 6 * 86_400;
 /// What a node of a cluster has at least: below that its own pods leave no room.
 pub(in crate::resolve) const NODE: (u32, u32) = (2, 4);
 
@@ -191,6 +194,9 @@ async fn pai(lookup: &dyn Lookup, region: &str, subject: &Subject, most: usize) 
     let wants = &subject.wants;
     if wants.architecture != X86 {
         return Ok(vec![obstacle(Product::Pai, region, subject, format!("training jobs don't run on {}", wants.architecture))]);
+    }
+    if !subject.keeps && subject.seconds > TRAINING_LONGEST {
+        return Ok(vec![obstacle(Product::Pai, region, subject, "a training job runs for six days at most here".to_owned())]);
     }
     let (types, stock) = futures_util::future::join(lookup.types(region), lookup.stock(region, false)).await;
     let (types, stock) = (types?, stock?);

@@ -59,13 +59,24 @@ pub(in crate::resolve) fn considered(job: &Job, base: &std::path::Path) -> (Vec<
         let because = format!("it names a container image at {}:{}", image.location.file, image.location.line);
         verdict = Verdict { class: Class::Containers, because };
     }
-    (candidates(verdict.class).to_vec(), verdict)
+    let able = |product: &&Product| job.refuses(**product).is_none();
+    let usual: Vec<Product> = candidates(verdict.class).iter().filter(able).copied().collect();
+    if !usual.is_empty() {
+        return (usual, verdict);
+    }
+    // What it says of itself weighs more than what it does.
+    let keys: Vec<String> = job.bounds().iter().map(|bound| format!("`{}`", bound.key)).collect();
+    let because = format!("it has {}, which nothing else knows", keys.join(" and "));
+    (PRODUCTS.iter().filter(able).copied().collect(), Verdict { because, ..verdict })
 }
 
 /// The products that don't come into question, and why.
 pub(in crate::resolve) fn excluded(job: &Job, considered: &[Product], class: Class) -> Vec<Rejected> {
     let others = PRODUCTS.into_iter().filter(|product| !considered.contains(product));
     let because = |product| match (&job.product, &job.spot) {
+        (None, None) if job.matrix.is_empty() && job.refuses(product).is_some_and(|_| candidates(class).contains(&product)) => {
+            job.refuses(product).unwrap_or_default().to_owned()
+        }
         (Some(named), _) => format!("`{}` is named, and stays", word(named.value)),
         (None, _) if !job.matrix.is_empty() => "it has no machines that several runs could share".to_owned(),
         (None, Some(_)) => "it sells nothing on the spot market that a job could be run on".to_owned(),
@@ -97,7 +108,7 @@ pub(in crate::resolve) async fn choose(draft: &mut Draft<'_>, zones: &[String], 
     let name = format!("jobs.{}", job.name.value);
     let key = format!("{name}.product[{}, {}]", verdict.class.word(), subject.wants.words());
     if let Some(decided) = draft.decided(&key)
-        && let Some(product) = PRODUCTS.into_iter().find(|product| word(*product) == decided)
+        && let Some(product) = products.iter().copied().find(|product| word(*product) == decided)
     {
         return Ok(product);
     }

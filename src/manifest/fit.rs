@@ -1,0 +1,99 @@
+//! Which keys of a job mean something on which product. What a product can't do for a key is refused where the key stands,
+//! and never left out in silence.
+
+use super::reader::{Fields, Value};
+use super::{Architecture, ClusterChoice, Job, Product};
+
+/// A key of a job that does not mean something everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// The key, as it is written in the job.
+    pub key: &'static str,
+    /// The products that it means something on.
+    pub products: &'static [Product],
+    /// Why it does so only there: a lower-case fragment.
+    pub because: &'static str,
+}
+
+const IMAGE: Bound = Bound {
+    key: "image",
+    products: &[Product::Fc, Product::Ack, Product::Pai],
+    because: "`ecs` runs a job on a machine and in no container",
+};
+const CLUSTER: Bound = Bound { key: "cluster", products: &[Product::Ack], because: "only `ack` runs a job in a cluster" };
+const WORKERS: Bound = Bound { key: "workers", products: &[Product::Pai], because: "only a training job has several workers" };
+const SPOT: Bound = Bound { key: "spot", products: &[Product::Ecs], because: "spot machines are planned for jobs on `ecs`" };
+const MATRIX: Bound =
+    Bound { key: "matrix", products: &[Product::Ecs], because: "the runs of a `matrix` share virtual machines, which only `ecs` has" };
+const KEEP: Bound = Bound {
+    key: "keep",
+    products: &[Product::Ecs, Product::Ack, Product::Pai],
+    because: "`fc` has no machine that `keep` could leave running",
+};
+const ARM: Bound = Bound { key: "needs", products: &[Product::Ecs], because: "jobs run on ARM processors on `ecs` only" };
+
+impl Job {
+    /// The keys it has that do not mean something everywhere.
+    pub fn bounds(&self) -> Vec<Bound> {
+        let arm = self.needs.architecture.as_ref().is_some_and(|named| named.value == Architecture::Arm);
+        let cluster = self.cluster != ClusterChoice::Own { pro: false };
+        let all = [
+            (self.image.is_some(), IMAGE),
+            (cluster, CLUSTER),
+            (self.workers > 1, WORKERS),
+            (self.spot.is_some(), SPOT),
+            (!self.matrix.is_empty(), MATRIX),
+            (self.keep, KEEP),
+            (arm, ARM),
+        ];
+        all.into_iter().filter(|(has, _)| *has).map(|(_, bound)| bound).collect()
+    }
+
+    /// Why it can't run on the product, if a key says so.
+    pub fn refuses(&self, product: Product) -> Option<&'static str> {
+        self.bounds().into_iter().find(|bound| !bound.products.contains(&product)).map(|bound| bound.because)
+    }
+}
+
+/// `ecs`, `fc`, ...
+fn word(product: Product) -> &'static str {
+    match product {
+        Product::Ecs => "ecs",
+        Product::Fc => "fc",
+        Product::Ack => "ack",
+        Product::Pai => "pai",
+    }
+}
+
+/// `product: fc`, `ack` or `pai`.
+fn choice(products: &[Product]) -> String {
+    let words: Vec<String> = products.iter().map(|product| format!("`{}`", word(*product))).collect();
+    match words.as_slice() {
+        [rest @ .., last] if !rest.is_empty() => format!("`product` {} or {last}", rest.join(", ")),
+        _ => format!("`product: {}`", products.first().map_or("auto", |product| word(*product))),
+    }
+}
+
+/// Complains about keys that the named product has no use for, and about keys that no product has a use for together.
+pub(super) fn check(value: &Value<'_>, fields: &Fields<'_>, job: &Job) {
+    let bounds = job.bounds();
+    let place = |bound: &Bound| match (bound.key, &job.needs.architecture) {
+        ("needs", Some(arch)) => arch.location.clone(),
+        (key, _) => fields.get(key).unwrap_or(value).location(),
+    };
+    let shown = |bound: &Bound| if bound.key == "needs" { "arch" } else { bound.key };
+    if let Some(product) = &job.product {
+        for bound in bounds.iter().filter(|bound| !bound.products.contains(&product.value)) {
+            let message = format!("a job on `{}` has no `{}`: {}", word(product.value), shown(bound), bound.because);
+            let hint = format!("remove `{}`, or write {}", shown(bound), choice(bound.products));
+            value.reader.complain_at("conflict", message, &place(bound), hint);
+        }
+    }
+    for (at, bound) in bounds.iter().enumerate() {
+        let apart = |other: &&Bound| !bound.products.iter().any(|product| other.products.contains(product));
+        if let Some(other) = bounds[..at].iter().find(apart) {
+            let message = format!("`{}` and `{}` don't go together: {}, and {}", shown(other), shown(bound), other.because, bound.because);
+            value.reader.complain_at("conflict", message, &place(bound), "remove one of the two");
+        }
+    }
+}
