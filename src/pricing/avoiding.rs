@@ -1,7 +1,6 @@
 //! Stock without what was sold out a moment ago: the cloud may still call it available, and a new plan must not run
 //! into the same refusal.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -47,10 +46,6 @@ impl<L: Lookup> Lookup for Avoiding<L> {
 
     async fn alike(&self, region: &str, instance_type: &str) -> Result<Vec<String>, LookupError> {
         self.inner.alike(region, instance_type).await
-    }
-
-    async fn training_types(&self, region: &str, among: &[String]) -> Result<BTreeSet<String>, LookupError> {
-        self.inner.training_types(region, among).await
     }
 
     async fn image(&self, region: &str, family: &str) -> Result<Option<ImageFound>, LookupError> {

@@ -1,7 +1,7 @@
 //! Questions about stock, types, images and prices, asked through one trait so that answers can be cached and
 //! recorded.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -11,10 +11,9 @@ use tokio::sync::OnceCell;
 use super::clusters::{self, ClusterFound, Readiness};
 use super::existing::{self, Existing};
 use super::training::Training;
-use crate::cloud::api::{CommaList, ask};
+use crate::cloud::api::ask;
 use crate::cloud::bss::QueryAccountBalance;
 use crate::cloud::call::Cloud;
-use crate::cloud::dlc::ListEcsSpecs;
 use crate::cloud::ecs::catalogue::{
     DescribeAvailableResource, DescribeImageFromFamily, DescribeInstanceTypes, DescribePrice, DescribeRecommendInstanceType, PricedDisk,
 };
@@ -24,8 +23,6 @@ use crate::model::money::{Currency, Money};
 
 /// The most types of a DescribeInstanceTypes.
 const TYPES_A_PAGE: u32 = 1600;
-/// The most specs of a ListEcsSpecs.
-const SPECS_A_PAGE: usize = 100;
 /// The spot strategy that takes whatever the market asks.
 const MARKET: &str = "SpotAsPriceGo";
 
@@ -103,8 +100,6 @@ pub trait Lookup: Training + Send + Sync {
     /// Types like that one (as many cores, as much memory, the same processor and accelerators), cheapest first by the
     /// cloud's own order. A hint at what to price first: it need not name every type.
     async fn alike(&self, region: &str, instance_type: &str) -> Result<Vec<String>, LookupError>;
-    /// Which of these types training jobs of PAI can run on, as far as they are in stock.
-    async fn training_types(&self, region: &str, among: &[String]) -> Result<BTreeSet<String>, LookupError>;
     /// What a named type is made of; `None` if there is no such type.
     async fn shape(&self, region: &str, instance_type: &str) -> Result<Option<Shape>, LookupError> {
         Ok(self.types(region).await?.iter().find(|shape| shape.instance_type == instance_type).cloned())
@@ -247,18 +242,6 @@ impl Lookup for CloudLookup<'_> {
         }
         locked(&self.alike).insert(key, names.clone());
         Ok(names)
-    }
-
-    async fn training_types(&self, region: &str, among: &[String]) -> Result<BTreeSet<String>, LookupError> {
-        let mut found = BTreeSet::new();
-        for some in among.chunks(SPECS_A_PAGE) {
-            let names = CommaList(some.to_vec());
-            let query =
-                ListEcsSpecs { accelerator_type: None, instance_types: Some(names), page_number: 1, page_size: SPECS_A_PAGE as u32 };
-            let specs = ask(self.cloud, region, &query).await?.ecs_specs;
-            found.extend(specs.into_iter().filter(|spec| spec.is_available).map(|spec| spec.instance_type));
-        }
-        Ok(found)
     }
 
     async fn image(&self, region: &str, family: &str) -> Result<Option<ImageFound>, LookupError> {

@@ -97,8 +97,8 @@ fn a_function_with_a_gpu_runs_in_a_container_and_its_receipt_is_the_bill() {
         }
         assert!(ran.stderr.contains("given [] True"), "{}", ran.stderr);
         assert_eq!(fs::read_to_string(stage.file("outputs/train/model")).unwrap(), "42");
-        let bill = stage.run(&["cloud", "bill", "--output", "json"]).expect(0).stdout;
-        assert!(bill.contains("gpu-tesla"), "{bill}");
+        let bill = stage.run(&["cloud", "bill", "--output", "json"]).expect(0).json();
+        assert!(bill["lines"].as_array().unwrap().iter().any(|line| line["part"] == "gpu-tesla"), "{bill}");
         nothing_is_left(&stage);
     }
 }

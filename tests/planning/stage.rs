@@ -127,10 +127,6 @@ impl Lookup for FakeLookup {
         Ok(alike.map(|known| known.0.to_owned()).collect())
     }
 
-    async fn training_types(&self, _region: &str, among: &[String]) -> Result<BTreeSet<String>, LookupError> {
-        Ok(among.iter().cloned().collect())
-    }
-
     async fn image(&self, region: &str, family: &str) -> Result<Option<ImageFound>, LookupError> {
         self.ask("image");
         let image = ImageFound { id: format!("m-{region}"), platform: "Aliyun".to_owned(), size: self.image_size };

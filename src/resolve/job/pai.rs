@@ -2,30 +2,25 @@
 
 use std::collections::BTreeSet;
 
-use futures_util::future::join_all;
-
 use super::framework::{self, Framework};
 use super::{SLACK, Task, impossible};
-use crate::manifest::{Gpu, Needs};
 use crate::model::address::{Address, Kind};
 use crate::model::decision::{Decision, Rejected};
 use crate::model::money::Money;
 use crate::model::value::{Reference, Value};
-use crate::pricing::training::{self, Spec};
 use crate::project::scripts::job::{JobSettings, training_script};
 use crate::resolve::app::json;
 use crate::resolve::error::ResolveError;
 use crate::resolve::network::Network;
 use crate::resolve::select::classify;
-use crate::resolve::select::machine::generation;
 use crate::resolve::select::offers::TRAINING_LONGEST;
+use crate::resolve::select::training::{self, Pods};
+use crate::resolve::select::wants::{Wants, X86};
 use crate::resolve::{Draft, release};
 use crate::resources::desired::Node;
 use crate::resources::training_job::TrainingJobSpec;
 use crate::resources::workspace::{LONGEST_NAME, WorkspaceSpec};
 
-/// How many of the smallest specs that fit are priced.
-const PRICED: usize = 16;
 /// How many rejected options are kept.
 const SHOWN: usize = 5;
 /// What the choice of a workspace says when there is none to use.
@@ -86,30 +81,6 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_
     Ok(())
 }
 
-/// What is needed, in words.
-fn words(needs: &Needs, vcpu: u32, memory: u64) -> String {
-    let gpu = needs.gpu.as_ref().map(|gpu| match &gpu.model {
-        Some(model) => format!(", {} x {}", gpu.count, model.value),
-        None => format!(", {} x any GPU", gpu.count),
-    });
-    format!("{vcpu} vCPU, {}{}", crate::model::units::Size::of(memory), gpu.unwrap_or_default())
-}
-
-/// Whether accelerators are of a model: `NVIDIA V100` is, whoever made it, and so is `NVIDIA V100 32G`; an A100 is no A10.
-fn is_model(gpu: &str, model: &str) -> bool {
-    let plain = |text: &str| text.trim().to_ascii_lowercase().trim_start_matches("nvidia").trim_start().to_owned();
-    let (gpu, model) = (plain(gpu), plain(model));
-    gpu.strip_prefix(&model).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric()))
-}
-
-fn fits(spec: &Spec, vcpu: u32, memory: u64, gpu: Option<&Gpu>) -> bool {
-    let accelerated = match gpu {
-        None => spec.gpus == 0,
-        Some(gpu) => spec.gpus >= gpu.count && gpu.model.as_ref().is_none_or(|model| is_model(&spec.gpu, &model.value)),
-    };
-    accelerated && spec.vcpu >= vcpu && u64::from(spec.memory) * 1024 >= memory
-}
-
 fn shown(price: &Option<Money>) -> String {
     price.as_ref().map_or_else(|| "its price is unknown".to_owned(), |price| format!("{} an hour", price.rounded(4)))
 }
@@ -117,38 +88,19 @@ fn shown(price: &Option<Money>) -> String {
 /// What each pod runs on: the cheapest that has what is needed, and no accelerator that nobody asked for.
 async fn spec(draft: &mut Draft<'_>, task: &Task<'_>) -> Result<String, ResolveError> {
     let (job, needs) = (task.job, &task.job.needs);
-    let gpu = needs.gpu.as_ref();
-    let vcpu = needs.cpu.unwrap_or(if gpu.is_some() { 1 } else { 2 });
-    let least = if gpu.is_some() { 1024 } else { u64::from(vcpu) * 2048 };
-    let memory = needs.memory.map_or(least, |memory| memory.mebibytes());
-    let wanted = words(needs, vcpu, memory);
+    let wants = Wants::new(needs, X86, 0);
+    let wanted = wants.words();
     let key = format!("jobs.{}.spec[{wanted}]", job.name.value);
     if let Some(chosen) = draft.decided(&key) {
         return Ok(chosen);
     }
-    let (lookup, region) = (draft.around.lookup, draft.desired.region.clone());
-    let all = lookup.training_specs(&region, gpu.is_some()).await?;
-    let mut fitting: Vec<&Spec> = all.iter().filter(|spec| fits(spec, vcpu, memory, gpu)).collect();
-    let sold_out: Vec<Rejected> = fitting
-        .iter()
-        .filter(|spec| !spec.available)
-        .map(|spec| Rejected { option: spec.instance_type.clone(), because: "sold out".to_owned() })
-        .collect();
-    fitting.retain(|spec| spec.available);
-    fitting.sort_by_key(|spec| (spec.gpus, spec.vcpu, spec.memory, &spec.instance_type));
-    fitting.truncate(PRICED);
-    let prices = join_all(fitting.iter().map(|spec| training::price(lookup, &region, &spec.instance_type))).await;
-    let mut priced: Vec<(Option<Money>, &Spec)> = prices.into_iter().map(Result::ok).zip(fitting).collect();
-    // The cheapest; of equals the newer generation, then the name. What has no price comes last, the smallest first.
-    priced.sort_by_key(|(price, spec)| {
-        let rank = price.map(|price| (price.amount, u32::MAX - generation(&spec.instance_type), spec.instance_type.clone()));
-        (rank.is_none(), rank)
-    });
+    let region = draft.desired.region.clone();
+    let Pods { priced, sold_out, models } = training::pods(draft.around.lookup, &region, &wants).await?;
+    let sold_out: Vec<Rejected> = sold_out.into_iter().map(|option| Rejected { option, because: "sold out".to_owned() }).collect();
     let Some((best, chosen)) = priced.first() else {
         let message =
             format!("PAI has nothing with {wanted} in `{region}`{}", if sold_out.is_empty() { "" } else { " that is not sold out" });
-        let models: BTreeSet<&str> = all.iter().filter(|spec| spec.gpus > 0).map(|spec| spec.gpu.as_str()).collect();
-        let hint = match gpu {
+        let hint = match &needs.gpu {
             Some(_) if !models.is_empty() => {
                 format!("it has {}", models.into_iter().map(|model| format!("`{model}`")).collect::<Vec<_>>().join(", "))
             }
@@ -229,20 +181,6 @@ async fn workspace(draft: &mut Draft<'_>) -> Result<(Value<String>, Option<Addre
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_model_is_named_with_or_without_its_maker() {
-        for (gpu, model, is) in [
-            ("NVIDIA T4", "NVIDIA T4", true),
-            ("NVIDIA T4", "t4", true),
-            ("NVIDIA V100 32G", "V100", true),
-            ("NVIDIA A100", "NVIDIA A10", false),
-            ("NVIDIA A10", "NVIDIA A100", false),
-            ("", "NVIDIA T4", false),
-        ] {
-            assert_eq!(is_model(gpu, model), is, "{gpu} {model}");
-        }
-    }
 
     #[test]
     fn versions_are_compared_by_their_numbers() {

@@ -11,4 +11,5 @@ pub mod offers;
 pub mod product;
 pub mod quote;
 pub mod rank;
+pub mod training;
 pub mod wants;

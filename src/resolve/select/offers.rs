@@ -3,8 +3,9 @@
 use rust_decimal::Decimal;
 
 use super::function::{self, Card, Size};
-use super::machine::{self, Candidate, Market, cheap_first, generation, hourly};
+use super::machine::{self, Candidate, Market, generation};
 use super::rank::Row;
+use super::training::{self, Pods};
 use super::wants::{Wants, X86};
 use crate::manifest::Product;
 use crate::model::cost::{Charge, HOURS_A_MONTH};
@@ -12,8 +13,9 @@ use crate::model::money::Money;
 use crate::model::offer::Offer;
 use crate::model::units;
 use crate::pricing::estimate;
-use crate::pricing::lookup::{InstancePrice, Lookup, LookupError};
+use crate::pricing::lookup::{Lookup, LookupError};
 use crate::pricing::tariff;
+use crate::pricing::training::Spec;
 use crate::resources::kind::FunctionGpu;
 
 /// MiB of the disk that a function has for nothing.
@@ -35,6 +37,8 @@ pub struct Named {
     pub memory: Option<u64>,
     /// The container image.
     pub image: Option<String>,
+    /// How many pods run at once.
+    pub workers: u32,
 }
 
 /// What is to run.
@@ -189,7 +193,7 @@ async fn ack(lookup: &dyn Lookup, region: &str, subject: &Subject, most: usize) 
     Ok(machines(Product::Ack, region, subject, &market.ranked, estimate::cluster(false)))
 }
 
-/// Types that PAI runs jobs on, at the price of a machine without a disk.
+/// Types that PAI runs jobs on, each pod at the price of a machine without a disk.
 async fn pai(lookup: &dyn Lookup, region: &str, subject: &Subject, most: usize) -> Result<Vec<Row>, LookupError> {
     let wants = &subject.wants;
     if wants.architecture != X86 {
@@ -198,40 +202,19 @@ async fn pai(lookup: &dyn Lookup, region: &str, subject: &Subject, most: usize) 
     if !subject.keeps && subject.seconds > TRAINING_LONGEST {
         return Ok(vec![obstacle(Product::Pai, region, subject, "a training job runs for six days at most here".to_owned())]);
     }
-    let (types, stock) = futures_util::future::join(lookup.types(region), lookup.stock(region, false)).await;
-    let (types, stock) = (types?, stock?);
-    let fitting = machine::fitting(wants, &types, &stock);
-    let names: Vec<String> = fitting.iter().map(|candidate| candidate.shape.instance_type.clone()).take(100).collect();
-    let Some(smallest) = names.first() else { return Ok(Vec::new()) };
-    let (able, cheap) = futures_util::future::join(lookup.training_types(region, &names), lookup.alike(region, smallest)).await;
-    let able = able?;
-    let fitting: Vec<Candidate> = fitting.into_iter().filter(|candidate| able.contains(&candidate.shape.instance_type)).collect();
-    let likely = cheap_first(fitting, &cheap.unwrap_or_default());
-    let priced = likely.into_iter().take(most).map(|candidate| async move {
-        // DLC knows no zones.
-        let hourly = bare(lookup, region, wants, &candidate.shape.instance_type).await;
-        Candidate { zones: Vec::new(), hourly, ..candidate }
-    });
-    let priced = futures_util::future::join_all(priced).await;
-    Ok(machines(Product::Pai, region, subject, &machine::rank(priced), free()))
-}
-
-/// What an hour of the type costs by itself.
-async fn bare(lookup: &dyn Lookup, region: &str, wants: &Wants, instance_type: &str) -> Option<Money> {
-    let wanted = InstancePrice {
-        instance_type: instance_type.to_owned(),
-        zone: String::new(),
-        disk_category: machine::DISK_CATEGORY.to_owned(),
-        disk_level: Some(machine::DISK_LEVEL.to_owned()),
-        disk_size: wants.disk,
-        bandwidth: 0,
-        spot: false,
+    let Pods { priced, .. } = training::pods(lookup, region, wants).await?;
+    let row = |(price, spec): (Option<Money>, Spec)| {
+        let hourly = price.map(|price| price.times(Decimal::from(subject.named.workers.max(1))));
+        let plain = offer(Product::Pai, region, subject, &spec.instance_type, hourly);
+        let offer = Offer {
+            vcpu: spec.vcpu,
+            memory: size(Decimal::from(spec.memory)),
+            gpu: (spec.gpus > 0).then(|| format!("{} x {}", spec.gpus, spec.gpu)),
+            ..plain
+        };
+        Row { offer, generation: generation(&spec.instance_type), obstacle: None }
     };
-    let parts = lookup.price(region, &wanted).await.ok()?;
-    match parts.into_iter().find(|part| part.item == instance_type) {
-        Some(part) => Some(part.price),
-        None => hourly(lookup, region, wants, instance_type, "").await,
-    }
+    Ok(priced.into_iter().take(most).map(row).collect())
 }
 
 /// What keeps a function from running it, if anything does; or how large one would be, and its card.

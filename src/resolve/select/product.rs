@@ -94,6 +94,7 @@ pub(in crate::resolve) fn subject(job: &Job, zones: &[String], limit: u64) -> Su
         cpu: job.needs.cpu,
         memory: job.needs.memory.map(|memory| memory.mebibytes()),
         image: job.image.as_ref().map(|image| image.value.clone()),
+        workers: job.workers,
     };
     Subject { wants, named, seconds: limit * job.runs(), keeps: job.keep }
 }
