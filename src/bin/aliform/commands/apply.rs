@@ -93,11 +93,14 @@ pub(crate) async fn carry_out(
     accepted: &[String],
     out: &Output,
 ) -> Result<u8, CommandError> {
-    out.plan(&made.plan, &store.state());
+    out.proposal(&made.plan, &store.state());
     if made.plan.is_empty() {
         // Without a step there can still be something new: another output, another decision.
         take_over(store, &made.plan).await?;
         store.finish()?;
+        if out.is_json() {
+            out.applied(&made.plan, &Outcome::default(), &store.state());
+        }
         return Ok(0);
     }
     review(workspace, &made, doing.auto_approve, accepted, out)?;
