@@ -183,6 +183,17 @@ impl Output {
         }
     }
 
+    /// A plan that waits for approval. Beside a result that is one document it is for people, and accompanies it.
+    pub(crate) fn proposal(&self, shown: &Plan, state: &State) {
+        match self.format {
+            Format::Json => {
+                let text = plan(shown, &PlanOptions { full: self.full, known: Some(&state.decisions) }, &self.aside);
+                let _ = stderr().write_all(text.as_bytes());
+            }
+            Format::Human | Format::Ndjson => self.plan(shown, state),
+        }
+    }
+
     /// Comparisons, by what they are for.
     pub(crate) fn offers(&self, shown: &BTreeMap<String, Comparison>) {
         if self.is_json() {

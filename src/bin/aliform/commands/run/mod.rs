@@ -18,7 +18,7 @@ use self::course::{Course, Manners};
 use super::apply::{carry_out, review};
 use super::planning::{Aim, Made, Manner, make};
 use crate::args;
-use crate::error::{CommandError, USAGE};
+use crate::error::CommandError;
 use crate::output::Output;
 use crate::workspace::{Client, Workspace};
 
@@ -30,10 +30,6 @@ pub(crate) async fn run(workspace: &Workspace, arguments: &args::Run, out: &Outp
         return resume::run(workspace, stack.as_deref(), arguments, out).await;
     }
     let target = arguments.target.as_deref().unwrap_or_default();
-    if out.is_document() && !arguments.doing.auto_approve {
-        return Err(CommandError::new(USAGE, "one JSON document has no place for a plan to approve")
-            .hint("add `--auto-approve`, or take another `--output`"));
-    }
     let manifest = manifest::read(workspace, target, &arguments.script)?;
     let Some(job) = manifest.jobs.values().next() else { return Err(CommandError::failed(format!("`{target}` is no job"))) };
     let store = workspace.open(&manifest.stack.value, "run", None)?;
@@ -127,9 +123,7 @@ async fn attempt(
 ) -> Result<Option<u8>, CommandError> {
     let name = &job.name.value;
     let before = store.state();
-    if !out.is_document() {
-        out.plan(&made.plan, &before);
-    }
+    out.proposal(&made.plan, &before);
     if arguments.keep_on_failure {
         out.note("If the job fails, what it runs on is not released (`--keep-on-failure`) and goes on costing money.");
     }
