@@ -18,5 +18,6 @@ mod quote;
 mod run;
 mod script;
 mod secret;
+mod service;
 mod stage;
 mod two;
