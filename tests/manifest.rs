@@ -133,7 +133,8 @@ fn the_design_s_manifest_means_what_it_says() {
     assert_eq!(cidr.to_string(), "192.168.0.0/16");
 
     let web = &manifest.apps["web"];
-    assert_eq!(web.source.value, Source::Folder(folder("good").canonicalize().unwrap()));
+    let Origin::Source(source) = &web.origin else { panic!("{:?}", web.origin) };
+    assert_eq!(source.value, Source::Folder(folder("good").canonicalize().unwrap()));
     assert_eq!((web.runtime.clone(), web.port.as_ref().unwrap().value, web.replicas), (None, 8080, 2));
     let InstanceChoice::Needs(needs) = &web.instance else { panic!("{:?}", web.instance) };
     assert_eq!((needs.cpu, needs.memory.unwrap().mebibytes()), (Some(2), 4096));

@@ -500,7 +500,7 @@ fn a_machine_without_docker_says_so() {
     let ran = machine.run(&format!("PATH='{}'", tools.path().display()), &setup);
     let failure = known_failure(&ran.text).unwrap();
     assert_eq!((ran.code, failure.id), (Some(1), "container-engine-missing"), "{}", ran.text);
-    assert!(ran.text.contains("docker is missing on this machine") && failure.hint.contains("`source:`"), "{failure:?}");
+    assert!(ran.text.contains("is there to install docker") && failure.hint.contains("`source:`"), "{failure:?}");
 }
 
 #[test]

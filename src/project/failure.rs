@@ -62,6 +62,7 @@ const KNOWN: &[Known] = &[
             Sign("Cannot connect to the Docker daemon"),
             Sign("docker does not run on this machine"),
             Sign("docker is missing on this machine"),
+            Sign("is there to install docker"),
             Sign("docker is installed and could not be started"),
         ],
         message: "docker does not run on the machine",
@@ -260,11 +261,7 @@ const KNOWN: &[Known] = &[
     },
     Known {
         id: "image-not-found",
-        signs: &[
-            Between("pull access denied for ", ","),
-            Between("manifest for ", " not found"),
-            Between("reference \"", "\": not found"),
-        ],
+        signs: &[Between("pull access denied for ", ","), Between("manifest for ", " not found"), Between("reference \"", "\": not found")],
         message: "the image `{}` can't be pulled: it is not there, or not for everyone",
         hint: "check its name and tag; a private one has to lie where the machine may read it without a login",
     },

@@ -95,7 +95,7 @@ fn the_region_follows_from_the_script_and_from_the_image() {
         let plan = service("auto", lines, files).plan();
         (plan.region.clone(), plan.decisions["region"].because.clone())
     };
-    let model = "from transformers import pipeline\nserve(pipeline(model='bert-base'))\n";
+    let model = "from transformers import AutoModel\nserve(AutoModel.from_pretrained('bert-base'))\n";
     for (lines, files, expected, because) in [
         ("image: nginx:1.27\nport: 80", &[][..], "ap-southeast-1", "`docker pull 'nginx:1.27'` (aliform.yaml:6)"),
         ("image: ghcr.io/me/web:1", &[], "ap-southeast-1", "(aliform.yaml:6)"),

@@ -147,7 +147,8 @@ fn setup(settings: &AppSettings) -> String {
         PackageManager::Apt => "apt-get",
     };
     let install = settings.install.as_deref().unwrap_or_default();
-    let build = settings.build.as_deref().unwrap_or_default();
+    // Fetching an image asks nothing of the machine that another image would not.
+    let build = settings.build.as_deref().filter(|_| !settings.start.starts_with("run_image ")).unwrap_or_default();
     let _ = write!(script, "MANAGER={manager}\nINSTALL={}\nBUILD={}\nPATH=\"$RUNTIMES/node/bin:$PATH\"\n\n", quote(install), quote(build));
     script += "say() { printf 'aliform: %s\\n' \"$*\"; }\n\n";
     script += include_str!("setup.sh");
