@@ -465,6 +465,26 @@ mod tests {
     }
 
     #[test]
+    fn a_selection_holds_what_is_named_and_no_secret() {
+        let folder = folder(&[
+            ("serve.py", "print(1)"),
+            ("other.py", ""),
+            (".gitignore", "serve.py\n*.log\n"),
+            ("lib/a.py", ""),
+            ("lib/a.log", ""),
+            ("lib/server.key", ""),
+            ("library.py", ""),
+        ]);
+        let set = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
+        let written = Some(("run.sh".to_owned(), "python3 serve.py\n".to_owned()));
+        let selection = Selection { files: set(&["serve.py"]), folders: set(&["lib"]), written };
+        let bundle = pack_selected(folder.path(), &selection).unwrap();
+        assert_eq!(paths(&bundle), ["lib/a.py", "run.sh", "serve.py"]);
+        let missing = Selection { files: set(&["none.py"]), ..selection };
+        assert!(matches!(pack_selected(folder.path(), &missing), Err(PackError::Read { .. })));
+    }
+
+    #[test]
     fn a_folder_that_is_missing_empty_or_too_large_is_refused() {
         let empty = folder(&[("aliform.yaml", "")]);
         assert!(matches!(pack(empty.path()), Err(PackError::Empty(_))));

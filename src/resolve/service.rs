@@ -192,7 +192,7 @@ pub(super) fn of_image(manifest: &Manifest, app: &App, image: &Located<String>) 
         findings: moving(app, image).into_iter().collect(),
         bundle,
         scripts: vec![Script::commands(&pull, &image.location.file, image.location.line)],
-        commands: vec![(pull, at)],
+        commands: vec![(pull, at.clone()), (format!("docker run {}{command}", image.value), at)],
         goes_out: true,
     })
 }

@@ -42,13 +42,36 @@ fn a_script_stays_comes_back_changes_and_is_taken_down() {
     }
     until("another process that answers", || get(&url).is_ok_and(|page| page.contains(&marker) && process(&page) != before));
     let status = stage.run(&["status"]).expect(0).stdout;
-    assert!(status.contains("running, started again 1 times"), "{status}");
+    assert!(status.contains("running, started again once"), "{status}");
     assert_eq!(stage.planned().len(), 0);
+
+    // One that does not come up leaves the one before in its place.
+    let text = std::fs::read_to_string(stage.file("page.py")).unwrap();
+    stage.write("page.py", &format!("import nothing_of_this_name\n{text}"));
+    let ran = stage.run(&["apply", "--auto-approve"]).expect(5);
+    assert!(
+        ran.stderr.contains("`nothing_of_this_name` is missing") && ran.stderr.contains("the release before runs again"),
+        "{}",
+        ran.stderr
+    );
+    assert!(get(&url).unwrap().contains("there since"));
 
     stage.run(&["destroy", "--auto-approve"]).expect(0);
     assert!(stage.resources().is_empty(), "{:?}", stage.resources());
     until("the end of every process of the service", || processes_with(&marker).is_empty());
     assert!(get(&url).is_err());
+}
+
+#[test]
+fn a_script_that_can_not_stay_makes_nothing() {
+    let stage = Stage::empty();
+    stage.write("aliform.yaml", "version: 1\nstack: lab\napps:\n  page: { script: serve.py, port: 8080 }\n");
+    for (text, said) in [("", "error[script-empty]"), ("#!/usr/bin/env python3\n# TODO\n", "error[script-does-nothing]")] {
+        stage.write("serve.py", text);
+        let ran = stage.run(&["apply", "--auto-approve"]).expect(1);
+        assert!(ran.stderr.contains(said) && ran.stderr.contains("serve.py:"), "{}", ran.stderr);
+    }
+    assert!(stage.resources().is_empty());
 }
 
 #[test]

@@ -158,9 +158,8 @@ fn setup(settings: &AppSettings) -> String {
         Runtime::Node => script = script + DOWNLOAD + "\n" + include_str!("setup_node.sh"),
         Runtime::Static => script += SETUP_STATIC,
         Runtime::Docker => {
-            script += "need docker docker docker.io\n";
-            script += if settings.start.starts_with("run_image ") { "" } else { SETUP_COMPOSE };
-            script += SETUP_DOCKER;
+            let compose = u8::from(!settings.start.starts_with("run_image "));
+            let _ = write!(script, "COMPOSE={compose}\n\n{}", include_str!("setup_docker.sh"));
         }
         _ => {}
     }
@@ -177,17 +176,6 @@ fn setup(settings: &AppSettings) -> String {
 const SETUP_STATIC: &str = "\
 # Any of them can hand out files.
 have python3 || have busybox || have php || have ruby || need python3 python3 python3
-";
-
-const SETUP_COMPOSE: &str = "\
-docker compose version >/dev/null 2>&1 || install_packages docker-compose-plugin docker-compose-v2 || say 'docker compose could not be installed'
-";
-
-const SETUP_DOCKER: &str = "\
-if ! docker info >/dev/null 2>&1 && have systemctl; then
-  systemctl -q enable --now docker || fail 'docker is installed and could not be started'
-fi
-docker info >/dev/null 2>&1 || fail 'docker does not run on this machine: nothing answers as its daemon'
 ";
 
 /// The programs that the other languages need, with the packages of dnf and apt that bring them.

@@ -42,11 +42,13 @@ look() {
     elif [ "$again" -eq 0 ]; then
       check process 1 "pid $group"
     elif [ ! -f "$APP_HOME/verified" ] || { [ "$again" -gt 2 ] && [ -n "$(find "$APP_HOME/launches" -mmin -1)" ]; }; then
-      check process 0 "pid $group, started again $again times since the release was started: it keeps ending"
+      check process 0 "pid $group, ended $again times and started again since the release was started: it keeps ending"
       over=1
     else
       # It was well before: to come back is what it is supervised for.
-      check process 1 "pid $group, started again $again times"
+      times=once
+      [ "$again" -eq 1 ] || times="$again times"
+      check process 1 "pid $group, started again $times"
     fi
   else
     check process 0 'not running'
