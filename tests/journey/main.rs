@@ -3,6 +3,7 @@
 
 mod change;
 mod crash;
+mod detach;
 mod drift;
 mod failover;
 mod golden;
@@ -13,10 +14,13 @@ mod job_pai;
 mod life;
 mod money;
 mod plain;
+#[path = "../ports/mod.rs"]
+mod ports;
 mod products;
 mod quote;
 mod run;
 mod script;
 mod secret;
+mod service;
 mod stage;
 mod two;

@@ -16,4 +16,5 @@ mod network;
 mod region;
 mod script;
 mod selection;
+mod service;
 mod stage;

@@ -85,8 +85,9 @@ impl Viewer<'_, '_> {
         match (kind, field.path.as_str()) {
             (Kind::Instance, "power") | (Kind::Bundle, "app") => true,
             (Kind::Release, "app" | "bucket" | "bundle_key" | "instance_started") => true,
-            (Kind::Function, "asynchronous" | "bucket" | "checksum" | "size") => true,
-            (Kind::Invocation, "asynchronous" | "bucket" | "cpu" | "disk" | "function" | "job" | "memory" | "timeout") => true,
+            (Kind::Function, "asynchronous" | "bucket" | "checksum" | "container.entrypoint" | "container.port" | "size") => true,
+            (Kind::Invocation, "asynchronous" | "bucket" | "cpu" | "disk" | "function" | "job" | "memory" | "package" | "timeout") => true,
+            (Kind::Invocation, path) if path.starts_with("gpu.") => true,
             (Kind::Instance, "bandwidth") => field.after == 0,
             (Kind::Release, "rollback") => field.after == false,
             _ => field.after.is_null(),
