@@ -316,7 +316,10 @@ fn image(draft: &mut Draft<'_>, task: &Task<'_>) -> String {
     };
     // Source: the images of Alibaba Cloud Linux 3 in Container Registry.
     let chosen = format!("alibaba-cloud-linux-3-registry.{}.cr.aliyuncs.com/alinux3/{image}", draft.desired.region);
-    let because = format!("Alibaba Cloud's own image for {what}; `image` names another");
+    let mut because = format!("Alibaba Cloud's own image for {what}; `image` names another");
+    if task.job.needs.gpu.is_some() {
+        because += "; it has no CUDA of its own: the node brings the driver, and packages such as torch the rest";
+    }
     draft.decide(&format!("jobs.{}.container", task.job.name.value), Decision { chosen, because, rejected: Vec::new() })
 }
 
