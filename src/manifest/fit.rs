@@ -67,11 +67,13 @@ fn word(product: Product) -> &'static str {
 
 /// `product: fc`, `ack` or `pai`.
 fn choice(products: &[Product]) -> String {
-    let words: Vec<String> = products.iter().map(|product| format!("`{}`", word(*product))).collect();
-    match words.as_slice() {
-        [rest @ .., last] if !rest.is_empty() => format!("`product` {} or {last}", rest.join(", ")),
-        _ => format!("`product: {}`", products.first().map_or("auto", |product| word(*product))),
+    let (first, others) = products.split_first().map_or(("auto", products), |(first, others)| (word(*first), others));
+    let mut text = format!("`product: {first}`");
+    for (at, product) in others.iter().enumerate() {
+        let between = if at + 1 == others.len() { " or" } else { "," };
+        text += &format!("{between} `{}`", word(*product));
     }
+    text
 }
 
 /// Complains about keys that the named product has no use for, and about keys that no product has a use for together.

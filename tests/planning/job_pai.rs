@@ -4,7 +4,7 @@ use aliform::model::change::Action;
 use aliform::plan::saved::Plan;
 use serde_json::{Value as Json, json};
 
-use crate::stage::{Stage, address, change};
+use crate::stage::{Stage, Type, address, change};
 
 fn lab(lines: &str) -> String {
     let indented: String = lines.lines().map(|line| format!("    {line}\n")).collect();
@@ -52,6 +52,15 @@ fn a_workspace_of_the_stacks_name_is_used_and_never_ours() {
     ours.lookup.workspaces.insert("my_lab", "4711");
     ours.manifest(&lab("script: train.py\nworkers: 2"));
     assert_eq!(change(&ours.plan(), "workspace.main").action, Action::Keep);
+}
+
+#[test]
+fn a_slice_of_a_card_is_cheaper_and_no_card() {
+    let mut stage = staged("import torch", "needs: { gpu: { model: NVIDIA T4 } }");
+    stage.lookup.types.push(Type("ecs.sgn6i-vws-m2.xlarge", 4, 10, "X86", Some("1.7"), vec!["cn-hangzhou-h"]));
+    stage.lookup.types.push(Type("ecs.gn6i-c4g1.xlarge", 4, 15, "X86", Some("11.6"), vec!["cn-hangzhou-h"]));
+    stage.lookup.specs.push(("ecs.sgn6i-vws-m2.xlarge", 4, 10, 1, "NVIDIA T4", true));
+    assert_eq!(spec(&stage.plan(), "instance_type"), &json!("ecs.gn6i-c4g1.xlarge"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use rust_decimal::Decimal;
 
 use super::machine::generation;
-use super::wants::{Accelerators, Wants};
+use super::wants::{Accelerators, Wants, has_whole_cards};
 use crate::model::money::Money;
 use crate::pricing::lookup::{Lookup, LookupError};
 use crate::pricing::training::{self, Spec};
@@ -35,7 +35,9 @@ fn is_model(gpu: &str, model: &str) -> bool {
 
 /// Whether a spec has what is needed, and no accelerator that nobody asked for.
 fn fits(spec: &Spec, wants: &Wants) -> bool {
-    let has = |gpu: &Accelerators| spec.gpus >= gpu.count && gpu.model.as_ref().is_none_or(|model| is_model(&spec.gpu, model));
+    let has = |gpu: &Accelerators| {
+        spec.gpus >= gpu.count && has_whole_cards(&spec.instance_type) && gpu.model.as_ref().is_none_or(|model| is_model(&spec.gpu, model))
+    };
     let accelerated = wants.gpu.as_ref().map_or(spec.gpus == 0, has);
     accelerated && spec.vcpu >= wants.vcpu && Decimal::from(spec.memory) >= wants.memory
 }

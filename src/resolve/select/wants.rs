@@ -17,8 +17,8 @@ const VCPU: u32 = 2;
 const SLICED: [&str; 2] = ["ecs.vgn", "ecs.sgn"];
 
 /// Whether its accelerators are its own, and not slices of one.
-fn has_whole_cards(shape: &Shape) -> bool {
-    !SLICED.iter().any(|family| shape.instance_type.starts_with(family))
+pub(super) fn has_whole_cards(instance_type: &str) -> bool {
+    !SLICED.iter().any(|family| instance_type.starts_with(family))
 }
 
 /// Accelerators that are needed.
@@ -82,7 +82,7 @@ impl Wants {
         }
         let accelerated = match &self.gpu {
             None => shape.gpus == 0,
-            Some(gpu) => shape.gpus >= gpu.count && gpu.is_model(&shape.gpu) && has_whole_cards(shape),
+            Some(gpu) => shape.gpus >= gpu.count && gpu.is_model(&shape.gpu) && has_whole_cards(&shape.instance_type),
         };
         accelerated && shape.vcpu >= self.vcpu && shape.memory >= self.memory && shape.architecture == self.architecture
     }
