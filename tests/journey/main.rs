@@ -21,5 +21,6 @@ mod quote;
 mod run;
 mod script;
 mod secret;
+mod service;
 mod stage;
 mod two;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write, stderr, stdout};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aliform::apply::run::Outcome;
 use aliform::model::clock::{Clock, SystemClock};
@@ -42,6 +43,8 @@ pub(crate) struct Output {
     program: String,
     local: bool,
     full: bool,
+    /// Whether standard output has a result.
+    answered: AtomicBool,
 }
 
 enum Events {
@@ -92,7 +95,16 @@ impl Output {
             program += " --local";
         }
         let local = global.local || variable("ALIFORM_CLOUD").is_some_and(|cloud| cloud == "local");
-        Output { format: global.output, style: style(stdout().is_terminal()), aside, events, program, local, full: global.full }
+        Output {
+            format: global.output,
+            style: style(stdout().is_terminal()),
+            aside,
+            events,
+            program,
+            local,
+            full: global.full,
+            answered: AtomicBool::new(false),
+        }
     }
 
     /// Who is told what happens.
@@ -117,6 +129,7 @@ impl Output {
 
     /// Text as it is, for people and programs alike.
     pub(crate) fn text(&self, text: &str) {
+        self.answered.store(true, Ordering::Relaxed);
         let mut out = stdout().lock();
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
@@ -228,17 +241,19 @@ impl Output {
         }
     }
 
-    /// A command that did not succeed; gives back its exit code.
+    /// A command that did not succeed; gives back its exit code. Programs get a result or an error, never both as documents.
     pub(crate) fn fail(&self, error: &CommandError) -> ExitCode {
-        if self.format == Format::Ndjson {
-            let content = ErrorContent {
-                code: error.code,
-                message: &error.message,
-                causes: &error.causes,
-                hints: &error.hints,
-                diagnostics: &error.diagnostics,
-            };
-            self.serialised(ndjson::error_line(&content, &SystemClock.now()));
+        let content = ErrorContent {
+            code: error.code,
+            message: &error.message,
+            causes: &error.causes,
+            hints: &error.hints,
+            diagnostics: &error.diagnostics,
+        };
+        match self.format {
+            Format::Ndjson => self.serialised(ndjson::error_line(&content, &SystemClock.now())),
+            Format::Json if !self.answered.load(Ordering::Relaxed) => self.json(&serde_json::json!({ "error": content })),
+            Format::Json | Format::Human => {}
         }
         let mut text = String::new();
         if !error.diagnostics.is_empty() {

@@ -99,6 +99,12 @@ pub(crate) async fn on_machine(
     Ok((ran.exit_code, ran.output))
 }
 
+/// What the check of the process says of its having ended and come back.
+fn came_back(output: &str) -> String {
+    let process = output.lines().find(|line| line.starts_with("check=process ok=1"));
+    process.and_then(|line| line.split_once(", started again")).map(|(_, rest)| format!(", started again{rest}")).unwrap_or_default()
+}
+
 pub(crate) async fn run(workspace: &Workspace, out: &Output) -> Result<u8, CommandError> {
     let mut runs = approved::all(workspace);
     runs.retain(|found| found.resumable);
@@ -119,14 +125,14 @@ pub(crate) async fn run(workspace: &Workspace, out: &Output) -> Result<u8, Comma
     for running in releases(&state, None) {
         let answer = on_machine(workspace, &client, &identity, &running, "the check of the application", &running.spec.verify_script).await;
         let health = match answer {
-            Ok((0, _)) => "running".to_owned(),
+            Ok((0, output)) => format!("running{}", came_back(&output)),
             Ok((_, output)) => output
                 .lines()
                 .find(|line| line.starts_with("check=") && line.contains(" ok=0"))
                 .map_or_else(|| "not running".to_owned(), |line| line.split_once("detail=").map_or(line, |(_, detail)| detail).to_owned()),
             Err(error) => error.message,
         };
-        failed |= health != "running" || running.resource.status != Status::Ready;
+        failed |= !health.starts_with("running") || running.resource.status != Status::Ready;
         let unfinished = matches!(running.resource.status, Status::Unfinished { .. });
         let health = if unfinished { format!("{health}; the last apply did not finish") } else { health };
         let digest: String = running.spec.digest.chars().take(12).collect();
