@@ -68,5 +68,8 @@ fn validate_reads_the_scripts_too() {
 fn without_credentials_a_check_says_so_once() {
     let ran = Stage::empty().command(&["check"]).env_remove("ALIFORM_CLOUD").output().unwrap();
     let said = String::from_utf8_lossy(&ran.stdout);
-    assert_eq!((ran.status.code(), said.matches("no credentials for Alibaba Cloud").count(), said.matches("skipped").count()), (Some(1), 1, 2));
+    assert_eq!(
+        (ran.status.code(), said.matches("no credentials for Alibaba Cloud").count(), said.matches("skipped").count()),
+        (Some(1), 1, 2)
+    );
 }
