@@ -239,6 +239,10 @@ pub(crate) struct Logs {
     /// Go on with what comes: of a run until it ends, of an application until Ctrl-C
     #[arg(short, long)]
     pub(crate) follow: bool,
+    /// The manifest
+    // The option of every command, without its short form: that means something else here.
+    #[arg(long, value_name = "FILE", default_value = "aliform.yaml")]
+    pub(crate) file: PathBuf,
     /// Only the last lines of what there is: unless told otherwise 100 of each replica of an application, and all of a run
     #[arg(short = 'n', long = "tail", visible_alias = "lines", value_name = "N")]
     pub(crate) tail: Option<u32>,

@@ -27,7 +27,7 @@ use crate::output::Output;
 use crate::workspace::{Client, Workspace};
 
 /// Risks that have to be accepted by name.
-const BY_NAME: &[&str] = &["existing-instance", "no-training-entry"];
+const BY_NAME: &[&str] = &["balance-low", "existing-instance", "no-training-entry"];
 
 pub(crate) async fn run(workspace: &Workspace, arguments: &args::Apply, out: &Output) -> Result<u8, CommandError> {
     let manifest = workspace.load()?;
@@ -94,7 +94,7 @@ pub(crate) async fn carry_out(
     accepted: &[String],
     out: &Output,
 ) -> Result<u8, CommandError> {
-    out.proposal(&made.plan, &store.state());
+    out.proposal(&made.plan, &store.state())?;
     if made.plan.is_empty() {
         // Without a step there can still be something new: another output, another decision.
         take_over(store, &made.plan).await?;

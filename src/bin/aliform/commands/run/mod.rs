@@ -123,7 +123,7 @@ async fn attempt(
 ) -> Result<Option<u8>, CommandError> {
     let name = &job.name.value;
     let before = store.state();
-    out.proposal(&made.plan, &before);
+    out.proposal(&made.plan, &before)?;
     if arguments.keep_on_failure {
         out.note("If the job fails, what it runs on is not released (`--keep-on-failure`) and goes on costing money.");
     }
