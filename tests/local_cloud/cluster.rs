@@ -251,6 +251,7 @@ async fn a_card_is_given_out_once_and_who_asks_for_more_than_any_node_has_stays_
     wanted["scaling_group"]["instance_types"] = json!(["ecs.gn6i-c4g1.xlarge"]);
     let made = call(&caller, "POST", &format!("/clusters/{id}/nodepools"), wanted).await.unwrap();
     task_done(&caller, &text(&made, "/task_id")).await;
+    sleep(5000).await;
     let nodes = get(&caller, &id, "/api/v1/nodes").await;
     for list in ["capacity", "allocatable"] {
         assert_eq!(nodes["items"][0]["status"][list]["nvidia.com/gpu"], "1", "{nodes}");
