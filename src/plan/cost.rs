@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -42,7 +41,8 @@ pub struct Summary {
     /// What runs of jobs cost at most, once: their machines for as long as they may run.
     #[serde(default, skip_serializing_if = "Total::is_nothing")]
     pub once: Total,
-    /// What they cost if nobody but the cloud itself ends their machines, at the times it is told when it makes them.
+    /// What they cost if nobody but the cloud itself ends what they run on, at the times it is told when it makes it; and
+    /// with all that a cluster may take to come and to go. No bill is above it.
     #[serde(default, skip_serializing_if = "Total::is_nothing")]
     pub unattended: Total,
     /// Limits that the sum exceeds; an apply is refused while there are any.
@@ -68,15 +68,15 @@ pub struct Exceeded {
 pub struct Passing {
     /// In seconds, at most.
     pub seconds: u64,
-    /// After how many the cloud itself ends it, if it was told to.
+    /// After how many the cloud itself ends it, if it was told to; and how long what it does not end is needed at most.
     pub ends_after: Option<u64>,
     /// The jobs.
     pub jobs: BTreeSet<String>,
 }
 
-/// What a resource that passes costs for so many seconds.
+/// What a resource that passes costs for so many seconds at most.
 fn sum(change: &Change, seconds: u64) -> Total {
-    change.cost_after.hourly().times(Decimal::from(seconds) / Decimal::from(3600))
+    change.cost_after.at_most(seconds)
 }
 
 /// What each job costs an hour while everything of it is there, and altogether.

@@ -90,7 +90,7 @@ mod tests {
     }
 
     fn change(address: &str, action: Action) -> Change {
-        let line = CostLine { item: "type".to_owned(), charge: Charge::Hourly { price: money("1 CNY"), source: PriceSource::Quoted } };
+        let line = CostLine { item: "type".to_owned(), charge: Charge::hourly(money("1 CNY"), PriceSource::Quoted) };
         Change {
             address: address.parse().unwrap(),
             action,

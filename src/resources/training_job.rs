@@ -81,6 +81,9 @@ pub struct TrainingJobAttributes {
     pub exit_code: Option<i64>,
     /// When it was over.
     pub ended_at: Option<String>,
+    /// For how many milliseconds it ran, as the service bills it; null if it did not say.
+    #[serde(default)]
+    pub billed_ms: Option<u64>,
     /// Where its outputs are now; null if it brought none.
     pub outputs: Option<String>,
     /// Why it did not end well, where that is not its exit code.
@@ -91,7 +94,8 @@ pub struct TrainingJobAttributes {
 pub struct TrainingJobKind;
 
 fn begun(id: &str) -> TrainingJobAttributes {
-    TrainingJobAttributes { id: id.to_owned(), digest: None, exit_code: None, ended_at: None, outputs: None, because: None }
+    let id = id.to_owned();
+    TrainingJobAttributes { id, digest: None, exit_code: None, ended_at: None, billed_ms: None, outputs: None, because: None }
 }
 
 fn outputs_prefix(spec: &TrainingJobSpec) -> String {
@@ -210,6 +214,7 @@ async fn finish(context: &Context<'_>, id: &str, spec: &TrainingJobSpec) -> Resu
         digest: Some(spec.digest.clone()),
         exit_code: ended.exit_code,
         ended_at: Some(now(context)),
+        billed_ms: ended.billed_ms,
         because: ended.because,
         ..begun(id)
     };

@@ -75,6 +75,9 @@ pub struct InvocationAttributes {
     pub exit_code: Option<i64>,
     /// When it was over.
     pub ended_at: Option<String>,
+    /// For how many milliseconds it ran, as the cloud counts them; null if it did not say.
+    #[serde(default)]
+    pub billed_ms: Option<u64>,
     /// Where its outputs are now; null if it brought none.
     pub outputs: Option<String>,
 }
@@ -136,7 +139,14 @@ impl ResourceKind for InvocationKind {
         _context: &ReadContext<'_>,
         known: &[(Address, String, Json)],
     ) -> Result<BTreeMap<String, InvocationAttributes>, ResourceError> {
-        let begun = |id: &String| InvocationAttributes { id: id.clone(), digest: None, exit_code: None, ended_at: None, outputs: None };
+        let begun = |id: &String| InvocationAttributes {
+            id: id.clone(),
+            digest: None,
+            exit_code: None,
+            ended_at: None,
+            billed_ms: None,
+            outputs: None,
+        };
         let of = |id, attributes| InvocationAttributes::deserialize(attributes).unwrap_or_else(|_| begun(id));
         Ok(known.iter().map(|(_, id, attributes)| (id.clone(), of(id, attributes))).collect())
     }
@@ -155,11 +165,12 @@ impl ResourceKind for InvocationKind {
             let outcome = follow::to_its_end(context, spec, &place).await?;
             // What a failed run leaves behind may be what tells why.
             let outputs = receive(context, spec, &place, &outcome).await?;
-            Ok((outcome.exit, outputs))
+            Ok((outcome.exit, outcome.billed_ms, outputs))
         };
-        let (exit_code, outputs) = ran.await.map_err(|error| hiding.hide_in(error))?;
+        let (exit_code, billed_ms, outputs) = ran.await.map_err(|error| hiding.hide_in(error))?;
         let ended_at = Some(context.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
-        Ok(InvocationAttributes { id: id.to_owned(), digest: Some(spec.digest.clone()), exit_code: Some(exit_code), ended_at, outputs })
+        let (id, digest) = (id.to_owned(), Some(spec.digest.clone()));
+        Ok(InvocationAttributes { id, digest, exit_code: Some(exit_code), ended_at, billed_ms, outputs })
     }
 
     /// History can't be taken away. What still runs is stopped; a call that is waited for ends by its own time.
