@@ -84,11 +84,12 @@ impl Metering {
     /// The most that so many seconds cost, whenever they begin.
     pub fn at_most(self, price: Money, seconds: u64) -> Money {
         let hours = Decimal::from(seconds) / Decimal::from(HOUR);
-        price.times(match self {
+        let most = price.times(match self {
             Metering::Time => hours,
             Metering::BegunHours => hours.ceil() + Decimal::ONE,
             Metering::WholeHours => hours.floor(),
-        })
+        });
+        Money { amount: most.amount.normalize(), ..most }
     }
 }
 

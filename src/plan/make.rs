@@ -96,10 +96,12 @@ fn plan_ahead(inputs: Inputs<'_>) -> Result<Plan, PlanError> {
     }
     let wanted = inputs.desired.nodes.iter().map(|(address, node)| (address.clone(), wanted(node))).collect();
     let passing = passing(inputs.desired);
-    let cost = cost::summarise(&changes, &passing, &inputs.limits);
+    let traffic = cost::traffic(&changes, &passing, &inputs.desired.traffic);
+    let uncounted = uncounted(&inputs, &changes, &passing, &traffic);
+    let cost = cost::summarise(&changes, &passing, &inputs.limits, traffic);
     let fallbacks = fallback::within(&inputs.desired.fallbacks, &changes, &passing, &inputs.limits, &cost);
     let lasting = passing.keys().any(|address| address.kind == Kind::Cluster);
-    let doubts = doubt(&inputs.limits, &cost, lasting).into_iter().chain(poverty(inputs.balance.as_ref(), &changes));
+    let doubts = doubt(&inputs.limits, &cost, lasting).into_iter().chain(uncounted).chain(poverty(inputs.balance.as_ref(), &changes));
     let findings = inputs.desired.findings.iter().cloned().chain(doubts).collect();
     let plan = Plan {
         format: Plan::FORMAT,
@@ -211,6 +213,49 @@ fn doubt(limits: &Limits, cost: &cost::Summary, lasting: bool) -> Vec<Finding> {
             Severity::Info,
             message,
             "the next `aliform` command in this folder releases them at once",
+        ));
+    }
+    findings
+}
+
+/// Traffic of jobs that their budgets don't count: nobody said how much it is, or nothing has a price for it.
+fn uncounted(
+    inputs: &Inputs<'_>,
+    changes: &[Change],
+    passing: &BTreeMap<&Address, Passing>,
+    counted: &BTreeMap<String, Money>,
+) -> Vec<Finding> {
+    let finding = |id: &str, message, hint: &str| Finding {
+        id: id.to_owned(),
+        severity: Severity::Info,
+        address: None,
+        message,
+        evidence: None,
+        hint: Some(hint.to_owned()),
+    };
+    let said = &inputs.desired.traffic;
+    let mut findings = Vec::new();
+    for job in said.keys().filter(|job| !counted.contains_key(*job)) {
+        let message = format!("the `traffic` of job `{job}` is not counted: nothing that is made for it has a price for traffic");
+        findings.push(finding(
+            "traffic-uncounted",
+            message,
+            "what goes to the bucket and back stays inside of the region and costs nothing",
+        ));
+    }
+    let limited =
+        |job: &&String| inputs.limits.total.is_some() || inputs.limits.jobs.get(*job).is_some_and(|limits| limits.total.is_some());
+    let jobs: BTreeSet<&String> = passing.values().flat_map(|passes| &passes.jobs).collect();
+    for job in jobs.into_iter().filter(limited).filter(|job| !said.contains_key(*job)) {
+        // As if it sent something: is that paid for?
+        if cost::traffic(changes, passing, &BTreeMap::from([(job.clone(), 1)])).is_empty() {
+            continue;
+        }
+        let message = format!("the budget counts no traffic to the internet for job `{job}`, which does not say how much it sends");
+        findings.push(finding(
+            "budget-without-traffic",
+            message,
+            "downloads cost nothing; of what it sends say for instance `traffic: 5GiB`",
         ));
     }
     findings

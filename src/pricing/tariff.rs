@@ -42,11 +42,14 @@ fn usd(thousandths: i64) -> Money {
     Money { amount: Decimal::new(thousandths, 3), currency: Currency::Usd }
 }
 
-/// Traffic from a machine to the internet, paid by the GB.
+/// What traffic to the internet is called in a cost.
+pub const TRAFFIC: &str = "traffic to the internet";
+
+/// Traffic from a machine to the internet, paid by the GB; what comes from there costs nothing.
 pub fn internet_traffic(region: &str) -> CostLine {
     let overseas = || OVERSEAS_TRAFFIC.iter().find(|(name, _)| *name == region).map(|(_, price)| usd(*price));
     let price = if is_mainland(region) { Some(Money::cny(Decimal::new(80, 2))) } else { overseas() };
-    usage("traffic to the internet", price, "GB", region)
+    usage(TRAFFIC, price, "GB", region)
 }
 
 /// An elastic address while no instance holds it.

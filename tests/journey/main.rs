@@ -16,6 +16,7 @@ mod money;
 mod plain;
 mod products;
 mod quote;
+mod receipt;
 mod run;
 mod script;
 mod secret;

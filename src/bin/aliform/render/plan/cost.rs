@@ -41,6 +41,9 @@ pub(super) fn section(plan: &Plan, style: &Style) -> Option<String> {
         };
         text += &format!("  one-off is for the time of the runs; {worst} {case}\n");
     }
+    for (job, money) in &plan.cost.traffic {
+        text += &format!("  one-off counts {} for what job `{}` sends to the internet\n", money.rounded(HOURLY), one_line(job));
+    }
     let usage = if settled { Vec::new() } else { usage(plan) };
     for line in usage.into_iter().chain(unknown(plan)) {
         text += &format!("  {line}\n");
