@@ -31,7 +31,7 @@ fn lab() -> Stage {
     stage.write("notes.txt", "what a job is about");
     let mut text = "version: 1\nstack: lab\nregion: cn-hangzhou\njobs:\n".to_owned();
     for (product, name, more) in JOBS {
-        text += &format!("  {name}: {{ product: {product}, run: 'echo from {name}; sleep 0.3', {more} }}\n");
+        text += &format!("  {name}: {{ product: {product}, run: 'echo from {name}; sleep 1.2', {more} }}\n");
     }
     stage.write("aliform.yaml", &text);
     stage.run(&["cloud", "start"]).expect(0);

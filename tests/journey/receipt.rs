@@ -9,7 +9,7 @@ use crate::stage::Stage;
 const JOBS: [(&str, &str); 4] = [
     ("sweep", "product: ecs, run: 'mkdir -p model && echo $n > model/n', outputs: [model/], matrix: { n: [1, 2, 3] }, max_parallel: 2"),
     ("call", "product: fc, run: 'echo hi > out', outputs: [out]"),
-    ("cluster", "product: ack, run: 'exit 3'"),
+    ("cluster", "product: ack, run: 'echo bad; exit 3'"),
     ("pods", "product: pai, run: 'echo hi', workers: 2"),
 ];
 
@@ -65,6 +65,7 @@ fn every_receipt_looks_like_this() {
         let lines = run("ndjson");
         let mut last: Json = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
         named(&mut last["result"]);
+        last["at"] = "MOMENT".into();
         settings().bind(|| {
             insta::assert_snapshot!(format!("{job}_human"), human.rsplit_once("\n\n").map_or(&*human, |(_, receipt)| receipt));
             insta::assert_snapshot!(format!("{job}_json"), format!("{document:#}"));
