@@ -13,7 +13,7 @@ use crate::model::money::Money;
 use crate::pricing::tariff::TRAFFIC;
 
 /// Limits that the manifest sets.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// For an hour.
     pub hourly: Option<Money>,

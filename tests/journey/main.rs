@@ -4,6 +4,7 @@
 mod bill;
 mod change;
 mod crash;
+mod detach;
 mod drift;
 mod failover;
 mod golden;
@@ -14,11 +15,14 @@ mod job_pai;
 mod life;
 mod money;
 mod plain;
+#[path = "../ports/mod.rs"]
+mod ports;
 mod products;
 mod quote;
 mod receipt;
 mod run;
 mod script;
 mod secret;
+mod service;
 mod stage;
 mod two;

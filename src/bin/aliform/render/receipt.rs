@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aliform::apply::lives::{Lives, prices};
+use aliform::apply::lives::{Life, Lives, prices};
 use aliform::apply::run::Outcome;
 use aliform::model::address::{Address, Kind};
 use aliform::model::cost::{Charge, Metering, Span, Total};
@@ -30,6 +30,8 @@ pub(crate) enum Result {
     Interrupted,
     /// By this program: going on would have cost more than the budget.
     OverBudget,
+    /// Not yet: it goes on without this program.
+    Detached,
 }
 
 /// One run of a matrix.
@@ -173,10 +175,16 @@ impl Receipt {
         };
         let now = facts.lives.now();
         let lived = |address: &Address| {
-            let life = facts.lives.of(address)?.span(now);
+            let life = facts.lives.of(address)?;
+            let run = after.resources.get(address);
+            // What went on alone was over when it says, whenever anybody asked.
+            let ended = run.filter(|_| facts.before.resources.contains_key(address));
+            let ended = ended.and_then(|run| run.attributes["ended_at"].as_str()?.parse::<Timestamp>().ok());
+            let seconds = life.seconds(now);
+            let seconds = ended.map_or(seconds, |gone| seconds.min(Life { gone: Some(gone), ..life }.seconds(now)));
             // What the cloud itself says that it counted is better than what was seen of it.
-            let counted = after.resources.get(address).and_then(|run| run.attributes["billed_ms"].as_u64());
-            Some(counted.map_or(life, |milliseconds| Span { milliseconds, ..life }))
+            let counted = run.and_then(|run| run.attributes["billed_ms"].as_u64());
+            Some(counted.map_or(Span::seconds(life.born, seconds), |milliseconds| Span { from: life.born, milliseconds }))
         };
         // Whatever is like the one that costs most: a matrix has several machines.
         let payers = plan.changes.iter().map(|change| &change.address).filter(|address| *address == payer || address.kind == payer.kind);
@@ -373,7 +381,7 @@ pub(crate) fn receipt(receipt: &Receipt, style: &Style) -> String {
 }
 
 /// Where it ran, and the word for what it ran on.
-fn place(receipt: &Receipt) -> Option<(&'static str, String)> {
+pub(super) fn place(receipt: &Receipt) -> Option<(&'static str, String)> {
     let region = &receipt.region;
     let machine = receipt.instance_type.as_ref().zip(receipt.zone.as_ref()).map(|(kind, zone)| format!("{kind} in {zone}"));
     Some(match (&receipt.cluster, &receipt.function, machine, &receipt.instance_type) {
@@ -394,6 +402,7 @@ fn heading(receipt: &Receipt, style: &Style) -> String {
         Result::Succeeded => (format!("{job} is done: {code}"), Role::Added),
         Result::Failed => (format!("{job} failed: {code}"), Role::Error),
         Result::Interrupted => (format!("{job} was stopped"), Role::Warning),
+        Result::Detached => (format!("{job} goes on"), Role::Added),
         Result::OverBudget => (format!("{job} was stopped: its budget is spent"), Role::Error),
     };
     format!("{}.\n", style.paint(role, &words))
