@@ -253,6 +253,9 @@ pub struct AsyncTask {
     pub started_time: i64,
     #[serde(default)]
     pub end_time: i64,
+    /// For how many milliseconds it ran.
+    #[serde(default)]
+    pub duration_ms: i64,
     #[serde(default)]
     pub task_error_message: String,
     #[serde(default)]

@@ -82,6 +82,9 @@ pub struct TrainingJobAttributes {
     pub exit_code: Option<i64>,
     /// When it was over.
     pub ended_at: Option<String>,
+    /// For how many milliseconds it ran, as the service bills it; null if it did not say.
+    #[serde(default)]
+    pub billed_ms: Option<u64>,
     /// Where its outputs are now; null if it brought none.
     pub outputs: Option<String>,
     /// Why it did not end well, where that is not its exit code.
@@ -95,7 +98,9 @@ pub struct TrainingJobAttributes {
 pub struct TrainingJobKind;
 
 fn begun(id: &str) -> TrainingJobAttributes {
-    TrainingJobAttributes { id: id.to_owned(), digest: None, exit_code: None, ended_at: None, outputs: None, because: None, begun_at: None }
+    let id = id.to_owned();
+    let (digest, exit_code, ended_at, billed_ms) = (None, None, None, None);
+    TrainingJobAttributes { id, digest, exit_code, ended_at, billed_ms, outputs: None, because: None, begun_at: None }
 }
 
 fn outputs_prefix(spec: &TrainingJobSpec) -> String {
@@ -211,6 +216,7 @@ async fn finish(context: &Context<'_>, id: &str, spec: &TrainingJobSpec) -> Resu
         exit_code: ended.exit_code,
         // It may have been over long before anybody asked, and is paid until then only.
         ended_at: ended.finished.or_else(|| Some(runs::moment(context))),
+        billed_ms: ended.billed_ms,
         because: ended.because,
         ..begun(id)
     };

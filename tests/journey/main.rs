@@ -2,6 +2,7 @@
 //! real processes. Each test starts in a copy of an example and takes everything down again.
 
 mod before;
+mod bill;
 mod change;
 mod crash;
 mod detach;
@@ -19,6 +20,7 @@ mod plain;
 mod ports;
 mod products;
 mod quote;
+mod receipt;
 mod run;
 mod script;
 mod secret;

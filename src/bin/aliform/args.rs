@@ -208,6 +208,9 @@ pub(crate) struct Script {
     /// When it is ended at the latest; 1h unless told otherwise
     #[arg(long, value_name = "DURATION")]
     pub(crate) timeout: Option<String>,
+    /// How much it sends to the internet, for the budget to count: `5GiB`
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) traffic: Option<String>,
     /// What it may cost: `5 CNY`
     #[arg(long, value_name = "MONEY")]
     pub(crate) budget: Option<String>,

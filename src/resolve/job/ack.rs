@@ -194,9 +194,7 @@ fn no_end(address: &Address) -> Finding {
         id: "cluster-without-end".to_owned(),
         severity: Severity::Info,
         address: Some(address.clone()),
-        message: "the cloud ends the Job by itself, but no cluster: if aliform is killed, the next command releases it; the load \
-                  balancer of its API is billed besides, and no call quotes it"
-            .to_owned(),
+        message: "the cloud ends the Job by itself, but no cluster: if aliform is killed, the next command releases it".to_owned(),
         evidence: None,
         hint: Some("a cluster that exists saves the wait and the risk: `cluster: { name: ... }`".to_owned()),
     }
