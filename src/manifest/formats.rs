@@ -141,7 +141,7 @@ fn money(text: &str) -> Result<(), Wrong> {
     if money.amount.is_sign_negative() {
         return Err(format!("`{text}` is negative; a budget is nothing or more").into());
     }
-    let number = text.split_whitespace().next().unwrap_or_default();
+    let number = text.split(|c: char| c.is_whitespace() || c.is_alphabetic()).next().unwrap_or_default();
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     match text.trim() == text && digits(whole) && digits(fraction) {

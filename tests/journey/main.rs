@@ -3,6 +3,7 @@
 
 mod change;
 mod crash;
+mod detach;
 mod drift;
 mod failover;
 mod golden;

@@ -18,6 +18,7 @@ use serde_json::Value as Json;
 use crate::args::{Format, Global};
 use crate::commands::outputs;
 use crate::error::CommandError;
+use crate::render::detached::{Detached, detached};
 use crate::render::ndjson::{self, ErrorContent, Ndjson};
 use crate::render::offers::comparison;
 use crate::render::plan::{PlanOptions, plan};
@@ -116,6 +117,11 @@ impl Output {
         self.format != Format::Human
     }
 
+    /// Whether the result is one JSON document.
+    pub(crate) fn is_document(&self) -> bool {
+        self.format == Format::Json
+    }
+
     /// How the next commands begin.
     pub(crate) fn program(&self) -> &str {
         &self.program
@@ -164,12 +170,20 @@ impl Output {
 
     /// Rows under a head; an array of objects for programs.
     pub(crate) fn table(&self, head: &[&str], rows: Vec<Vec<String>>) {
+        self.tables(&[(head, rows)]);
+    }
+
+    /// Several of them one after another; one array for programs.
+    pub(crate) fn tables(&self, tables: &[(&[&str], Vec<Vec<String>>)]) {
         if self.is_json() {
-            let object =
-                |row: &Vec<String>| head.iter().zip(row).map(|(key, value)| ((*key).to_owned(), Json::from(value.clone()))).collect();
-            self.json(&rows.iter().map(object).collect::<Vec<serde_json::Map<String, Json>>>());
+            let object = |head: &[&str], row: &[String]| {
+                head.iter().zip(row).map(|(key, value)| ((*key).to_owned(), Json::from(value.clone()))).collect()
+            };
+            let objects = tables.iter().flat_map(|(head, rows)| rows.iter().map(|row| object(head, row)));
+            self.json(&objects.collect::<Vec<serde_json::Map<String, Json>>>());
         } else {
-            self.text(&table::table(head, &rows, &self.style));
+            let texts: Vec<String> = tables.iter().map(|(head, rows)| table::table(head, rows, &self.style)).collect();
+            self.text(&texts.join("\n"));
         }
     }
 
@@ -208,6 +222,14 @@ impl Output {
         match self.format {
             Format::Human => self.text(&format!("\n{}", summary(&end, &self.program, !self.local, &self.style))),
             _ => self.json(&end),
+        }
+    }
+
+    /// A run that goes on.
+    pub(crate) fn detached(&self, shown: &Detached) {
+        match self.format {
+            Format::Human => self.text(&format!("\n{}", detached(shown, &self.style))),
+            _ => self.json(shown),
         }
     }
 

@@ -97,6 +97,11 @@ impl Workspace {
         manifest::load(&self.manifest).map_err(CommandError::diagnostics)
     }
 
+    /// Every stack that has a state here.
+    pub(crate) fn stacks(&self) -> Vec<String> {
+        stacks(&self.state_directory())
+    }
+
     /// The stack: the manifest's, or the only one that has a state here.
     pub(crate) fn stack(&self) -> Result<String, CommandError> {
         if self.manifest.exists() {
