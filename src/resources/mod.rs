@@ -22,6 +22,7 @@ pub mod run;
 pub mod script;
 mod secrets;
 pub mod security_group;
+pub mod tagged;
 mod teller;
 pub mod training_job;
 mod training_watch;

@@ -9,25 +9,29 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::error::ResourceError;
 use super::kind::{Artifacts, Context, Priced, ReadContext, ResourceKind, needed};
 use super::secrets::{self, Hiding};
+use super::tagged::{Tagged, moment, tags};
 use super::training_watch::{self as watch, Ended};
 use super::wait::{self, Look};
 use crate::cloud::api::{CommaList, ask};
 use crate::cloud::call::Link;
-use crate::cloud::dlc::{CreateJob, DeleteJob, GetJob, Job, JobSpec, ListJobs, Settings, StopJob};
+use crate::cloud::dlc::{CreateJob, DeleteJob, GetJob, Job, JobSpec, ListJobs, ListedJob, Settings, StopJob};
 use crate::cloud::oss;
 use crate::model::address::{Address, Kind};
 use crate::model::change::Effect;
 use crate::model::secret::{SecretSource, Secrets};
-use crate::model::value::Value;
+use crate::model::value::{Reference, Value};
 
 /// The most bytes of all parameters of a creation together; CreateJob, "limits".
 const LARGEST: usize = 65_536;
+/// The most jobs of a page.
+const PAGE: u32 = 100;
 /// How long stopping may take.
 const STOP_LIMIT: Duration = Duration::from_secs(300);
 /// Pauses between looks for a job whose creation was not answered.
@@ -92,6 +96,36 @@ pub struct TrainingJobKind;
 
 fn begun(id: &str) -> TrainingJobAttributes {
     TrainingJobAttributes { id: id.to_owned(), digest: None, exit_code: None, ended_at: None, outputs: None, because: None }
+}
+
+/// A listed job as a find, its spec as far as it says so itself.
+fn found(mut job: ListedJob) -> Tagged<TrainingJobSpec> {
+    let own = tags(job.settings.take().unwrap_or_default().tags);
+    let max_minutes = job.job_max_running_time_minutes.unwrap_or_default();
+    let life = SignedDuration::from_mins(i64::from(max_minutes));
+    let known = |name: &str| Value::Pending(Reference::new(Address::new(Kind::Bucket, "main"), name));
+    let spec = TrainingJobSpec {
+        job: job.display_name,
+        digest: String::new(),
+        workspace_id: Value::Known(job.workspace_id),
+        job_type: job.job_type,
+        image: String::new(),
+        instance_type: job.job_specs.first().map(|role| role.ecs_spec.clone()).unwrap_or_default(),
+        workers: job.job_specs.iter().map(|role| role.pod_count).sum(),
+        limit: 0,
+        max_minutes,
+        bucket: known("id"),
+        bundle_key: known("key"),
+        bundle_digest: String::new(),
+        secrets: BTreeMap::new(),
+        outputs: Vec::new(),
+        script: String::new(),
+    };
+    Tagged {
+        ends_at: moment(&job.gmt_running_time).filter(|_| max_minutes > 0).and_then(|start| start.checked_add(life).ok()),
+        over: watch::is_final(&job.status),
+        ..Tagged::new(&job.job_id, own, &job.gmt_create_time, spec)
+    }
 }
 
 fn outputs_prefix(spec: &TrainingJobSpec) -> String {
@@ -293,7 +327,7 @@ impl ResourceKind for TrainingJobKind {
             envs: environment(context, spec).await?,
             data_sources: Vec::new(),
             job_max_running_time_minutes: spec.max_minutes,
-            settings: Settings { tags: context.tags().into_iter().map(|tag| (tag.key, tag.value)).collect() },
+            settings: Settings { tags: context.new_tags().into_iter().map(|tag| (tag.key, tag.value)).collect() },
         };
         let size = serde_json::to_vec(&call).map_or(0, |body| body.len());
         if size > LARGEST {
@@ -336,6 +370,20 @@ impl ResourceKind for TrainingJobKind {
             ..Default::default()
         };
         Ok(ask(context.cloud, context.region, &query).await?.jobs.into_iter().next().map(|job| job.job_id))
+    }
+
+    async fn tagged(context: &ReadContext<'_>) -> Result<Vec<Tagged<TrainingJobSpec>>, ResourceError> {
+        let mut query = ListJobs { page_number: 1, page_size: PAGE, ..Default::default() };
+        let mut all = Vec::new();
+        loop {
+            let page = ask(context.cloud, context.region, &query).await?.jobs;
+            let full = page.len() as u32 == PAGE;
+            all.extend(page.into_iter().map(found).filter(Tagged::is_ours));
+            if !full {
+                return Ok(all);
+            }
+            query.page_number += 1;
+        }
     }
 }
 

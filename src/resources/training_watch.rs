@@ -47,7 +47,12 @@ pub(super) struct Ended {
 
 /// Whether nothing will become of it any more.
 pub(super) fn is_over(job: &Job) -> bool {
-    matches!(job.status.as_str(), "Succeeded" | "Failed" | "Stopped" | "SucceededReserving" | "FailedReserving")
+    is_final(&job.status)
+}
+
+/// Whether nothing happens any more in that status.
+pub(super) fn is_final(status: &str) -> bool {
+    matches!(status, "Succeeded" | "Failed" | "Stopped" | "SucceededReserving" | "FailedReserving")
 }
 
 /// What is known of one pod.

@@ -6,6 +6,7 @@ use std::io::{IsTerminal, Write, stderr, stdout};
 use std::process::ExitCode;
 
 use aliform::apply::run::Outcome;
+use aliform::apply::sweep::Swept;
 use aliform::model::clock::{Clock, SystemClock};
 use aliform::model::event::{Event, EventSink};
 use aliform::model::offer::Comparison;
@@ -19,6 +20,7 @@ use crate::commands::outputs;
 use crate::error::CommandError;
 use crate::render::ndjson::{self, ErrorContent, Ndjson};
 use crate::render::offers::comparison;
+use crate::render::orphans::{Listing, orphans, swept};
 use crate::render::plan::{PlanOptions, plan};
 use crate::render::progress::Progress;
 use crate::render::receipt::{Receipt, receipt};
@@ -196,6 +198,22 @@ impl Output {
     pub(crate) fn receipt(&self, shown: &Receipt) {
         match self.format {
             Format::Human => self.text(&format!("\n{}", receipt(shown, &self.style))),
+            _ => self.json(shown),
+        }
+    }
+
+    /// What was left behind in the cloud.
+    pub(crate) fn orphans(&self, shown: &Listing) {
+        match self.format {
+            Format::Human => self.text(&orphans(shown, &self.program, &self.style)),
+            _ => self.json(shown),
+        }
+    }
+
+    /// The end of a sweep.
+    pub(crate) fn swept(&self, shown: &Swept) {
+        match self.format {
+            Format::Human => self.text(&swept(shown)),
             _ => self.json(shown),
         }
     }
