@@ -71,6 +71,12 @@ pub(super) fn is_ground(kind: Kind) -> bool {
     matches!(kind, Kind::Vpc | Kind::VSwitch | Kind::SecurityGroup | Kind::Bucket | Kind::Workspace)
 }
 
+/// The kinds in the order in which they can be taken away: the ground last, a network after all that is in it.
+pub(super) fn in_order() -> impl Iterator<Item = Kind> {
+    let backwards = || Kind::ALL.into_iter().rev();
+    backwards().filter(|kind| !is_ground(*kind)).chain(backwards().filter(|kind| is_ground(*kind)))
+}
+
 /// What the states that are here remember.
 struct Memory<'a> {
     states: BTreeMap<&'a str, &'a State>,
@@ -131,7 +137,7 @@ pub fn judge(finds: Vec<Find>, states: &[State], now: Timestamp) -> Vec<Orphan> 
         }
     }
     all.retain(|orphan| !orphan.held || orphan.why == Why::Expired);
-    let place = |kind: Kind| Kind::ALL.iter().rev().position(|other| *other == kind);
+    let place = |kind: Kind| in_order().position(|other| other == kind);
     all.sort_by(|a, b| {
         (&a.region, &a.stack, &a.lineage, place(a.kind), &a.id).cmp(&(&b.region, &b.stack, &b.lineage, place(b.kind), &b.id))
     });

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::sync::watch;
 
-use super::orphans::{Find, Orphan, is_ground};
+use super::orphans::{Find, Orphan, in_order, is_ground};
 use crate::cloud::call::Cloud;
 use crate::model::address::{Address, Kind};
 use crate::model::change::Action;
@@ -106,7 +106,7 @@ pub async fn sweep(around: &Around<'_>, orphans: &[Orphan], concurrency: usize, 
     // Where something stayed, by lineage and region.
     let mut stuck: BTreeSet<(String, String)> = BTreeSet::new();
     around.events.emit(Event::ApplyStarted { steps: orphans.len() });
-    for kind in Kind::ALL.into_iter().rev() {
+    for kind in in_order() {
         let (mut due, mut held_up) = (Vec::new(), Vec::new());
         for orphan in orphans.iter().filter(|orphan| orphan.kind == kind) {
             let stays = is_ground(kind) && stuck.contains(&(orphan.lineage.clone(), orphan.region.clone()));

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::error::ResourceError;
-use super::kind::{Context, Priced, ReadContext, ResourceKind, needed};
+use super::kind::{Context, Priced, ReadContext, ResourceKind, TAG_DEADLINE, needed};
 use super::tagged::{Tagged, tags};
 use super::wait::{self, Look};
 use crate::cloud::api::{Tag, ask};
@@ -19,6 +19,7 @@ use crate::cloud::cs::{
 };
 use crate::model::address::{Address, Kind};
 use crate::model::change::Effect;
+use crate::model::units;
 use crate::model::value::Value;
 
 /// A cluster takes 5 to 15 minutes, its nodes some more.
@@ -205,6 +206,13 @@ impl ResourceKind for ClusterKind {
         };
         let nodes = spec.pools.iter().flat_map(|pool| std::iter::repeat_n(node(pool), usize::try_from(pool.nodes).unwrap_or(0)));
         Some(Priced::Cluster { pro: spec.pro, nodes: nodes.collect() })
+    }
+
+    /// Nothing does. Releasing its nodes would not help: a node pool replaces a node that is released behind its back, "which
+    /// can cause unexpected costs". Source: help of ACK, "Scale a node pool"; CreateCluster knows no end either.
+    fn last_resort(spec: &ClusterSpec) -> Option<String> {
+        let after = units::Duration::of(spec.needed_for?);
+        Some(format!("nothing in the cloud ends it: `aliform sweep --expired` does, from {after} after it came (tag {TAG_DEADLINE})"))
     }
 
     async fn read_many(

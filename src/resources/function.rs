@@ -26,7 +26,9 @@ use crate::cloud::fc::{
 use crate::cloud::oss;
 use crate::model::address::{Address, Kind};
 use crate::model::change::Effect;
+use crate::model::event::Event;
 use crate::model::secret::Secrets;
+use crate::model::units;
 use crate::model::value::{Reference, Value};
 
 /// The largest package that a call itself takes, in bytes; a larger one is read from the bucket. Source: Function
@@ -233,6 +235,11 @@ impl ResourceKind for FunctionKind {
         }
     }
 
+    fn last_resort(spec: &FunctionSpec) -> Option<String> {
+        let after = units::Duration::of(u64::from(spec.timeout));
+        Some(format!("the cloud itself ends each of its runs after {after} (timeout)"))
+    }
+
     async fn read_many(
         context: &ReadContext<'_>,
         known: &[(Address, String, Json)],
@@ -282,15 +289,20 @@ impl ResourceKind for FunctionKind {
             let body = AsyncConfig { async_task: true, max_async_event_age_in_seconds: OLDEST, max_async_retry_attempts: 0 };
             ask(context.cloud, context.region, &PutAsyncInvokeConfig { function_name: id.to_owned(), body }).await?;
         }
-        wait::until(context, "the function to be ready", READY_LIMIT, async || {
+        let ready = wait::until(context, "the function to be ready", READY_LIMIT, async || {
             let Some(function) = get(context.cloud, context.region, id).await? else { return Ok(Look::Absent(id.to_owned())) };
             match function.state.as_str() {
+                // One that would let its runs go on is none to run anything with.
+                "" | "Active" if function.timeout != spec.timeout => Ok(Look::NotYet(format!("timeout {} s", function.timeout))),
                 "" | "Active" => Ok(Look::Ready(attributes(function))),
                 "Failed" => Err(ResourceError::InTheWay(format!("the function `{id}` can't be used: its state is `Failed`"))),
                 state => Ok(Look::NotYet(state.to_owned())),
             }
         })
-        .await
+        .await?;
+        let detail = format!("the cloud itself ends each of its runs after {} s", ready.timeout);
+        context.events.emit(Event::StepChecked { address: context.address.clone(), check: "end".to_owned(), passed: true, detail });
+        Ok(ready)
     }
 
     async fn delete(context: &Context<'_>, id: &str, spec: &FunctionSpec) -> Result<(), ResourceError> {

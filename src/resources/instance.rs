@@ -23,6 +23,7 @@ use crate::model::address::{Address, Kind};
 use crate::model::change::Effect;
 use crate::model::event::Event;
 use crate::model::money::Money;
+use crate::model::units;
 use crate::model::value::Value;
 
 /// The most identifiers of a DescribeInstances.
@@ -370,6 +371,11 @@ impl ResourceKind for InstanceKind {
             bandwidth: spec.bandwidth,
             spot: spec.spot.is_some(),
         })
+    }
+
+    fn last_resort(spec: &InstanceSpec) -> Option<String> {
+        let after = units::Duration::of(spec.release_after?.max(SOONEST_RELEASE));
+        Some(format!("the cloud itself deletes it {after} after it came (AutoReleaseTime), should nobody have done so"))
     }
 
     async fn read_many(

@@ -237,6 +237,11 @@ pub trait ResourceKind: Send + Sync + 'static {
         None
     }
 
+    /// What ends it in the cloud, should nobody else have done so, in words: a dead man's switch.
+    fn last_resort(_spec: &Self::Spec) -> Option<String> {
+        None
+    }
+
     /// Reads many at once; those that are gone are absent from the answer. `known` is address, id and attributes of each.
     async fn read_many(
         context: &ReadContext<'_>,
@@ -279,6 +284,7 @@ pub trait AnyKind: Send + Sync {
     fn unsettles(&self, paths: &[&str]) -> &'static [&'static str];
     fn observed(&self, address: &Address, spec: &Json, attributes: &Json) -> Result<Json, ResourceError>;
     fn priced(&self, address: &Address, spec: &Json) -> Result<Option<Priced>, ResourceError>;
+    fn last_resort(&self, address: &Address, spec: &Json) -> Result<Option<String>, ResourceError>;
     async fn read_many(
         &self,
         context: &ReadContext<'_>,
@@ -364,6 +370,10 @@ impl<K: ResourceKind> AnyKind for Erased<K> {
 
     fn priced(&self, address: &Address, spec: &Json) -> Result<Option<Priced>, ResourceError> {
         Ok(K::priced(&typed("spec", address, spec)?))
+    }
+
+    fn last_resort(&self, address: &Address, spec: &Json) -> Result<Option<String>, ResourceError> {
+        Ok(K::last_resort(&typed("spec", address, spec)?))
     }
 
     async fn read_many(

@@ -25,7 +25,9 @@ use crate::cloud::dlc::{CreateJob, DeleteJob, GetJob, Job, JobSpec, ListJobs, Li
 use crate::cloud::oss;
 use crate::model::address::{Address, Kind};
 use crate::model::change::Effect;
+use crate::model::event::Event;
 use crate::model::secret::{SecretSource, Secrets};
+use crate::model::units;
 use crate::model::value::{Reference, Value};
 
 /// The most bytes of all parameters of a creation together; CreateJob, "limits".
@@ -216,8 +218,12 @@ fn now(context: &Context<'_>) -> String {
 async fn endless(context: &Context<'_>, id: &str, spec: &TrainingJobSpec) -> Option<String> {
     let query = ListJobs { job_ids: Some(CommaList(vec![id.to_owned()])), page_number: 1, page_size: 10, ..Default::default() };
     let listed = ask(context.cloud, context.region, &query).await.ok()?.jobs.into_iter().find(|job| job.job_id == id);
-    let minutes = listed?.job_max_running_time_minutes.filter(|minutes| *minutes != spec.max_minutes)?;
-    let wanted = spec.max_minutes;
+    let (minutes, wanted) = (listed?.job_max_running_time_minutes?, spec.max_minutes);
+    if minutes == wanted {
+        let detail = format!("the cloud itself ends it when it has run for {minutes} minutes");
+        context.events.emit(Event::StepChecked { address: context.address.clone(), check: "end".to_owned(), passed: true, detail });
+        return None;
+    }
     Some(format!("it was to be ended by the cloud after {wanted} minutes at the latest, and the cloud says {minutes}: it was stopped"))
 }
 
@@ -294,6 +300,11 @@ impl ResourceKind for TrainingJobKind {
 
     fn priced(spec: &TrainingJobSpec) -> Option<Priced> {
         Some(Priced::Training { instance_type: spec.instance_type.clone(), workers: spec.workers })
+    }
+
+    fn last_resort(spec: &TrainingJobSpec) -> Option<String> {
+        let after = units::Duration::of(u64::from(spec.max_minutes) * 60);
+        Some(format!("the cloud itself ends it when it has run for {after} (JobMaxRunningTimeMinutes)"))
     }
 
     /// A run that is over is history. One that is not may still go on: following it tells, by its identifier.

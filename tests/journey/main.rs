@@ -19,4 +19,5 @@ mod run;
 mod script;
 mod secret;
 mod stage;
+mod sweep;
 mod two;
