@@ -16,6 +16,9 @@ use base64::Engine;
 
 #[path = "scripts/handler.rs"]
 mod handler;
+mod ports;
+
+use ports::free_port;
 
 /// A machine's folders below a root of their own; what still runs there is stopped in the end.
 struct Machine {
@@ -119,10 +122,6 @@ fn serve_files(files: Vec<(&'static str, Vec<u8>)>) -> String {
         }
     });
     format!("http://{address}")
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn get(port: u16, path: &str) -> Option<String> {

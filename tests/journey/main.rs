@@ -13,6 +13,8 @@ mod job_pai;
 mod life;
 mod money;
 mod plain;
+#[path = "../ports/mod.rs"]
+mod ports;
 mod products;
 mod quote;
 mod run;

@@ -106,11 +106,6 @@ impl Output {
         self.format != Format::Human
     }
 
-    /// Whether the result is one JSON document.
-    pub(crate) fn is_document(&self) -> bool {
-        self.format == Format::Json
-    }
-
     /// How the next commands begin.
     pub(crate) fn program(&self) -> &str {
         &self.program
@@ -173,6 +168,17 @@ impl Output {
             Format::Human => self.text(&plan(shown, &PlanOptions { full: self.full, known: Some(&state.decisions) }, &self.style)),
             Format::Json => self.json(shown),
             Format::Ndjson => self.serialised(ndjson::plan_line(shown, &SystemClock.now())),
+        }
+    }
+
+    /// A plan that waits for approval. Beside a result that is one document it is for people, and accompanies it.
+    pub(crate) fn proposal(&self, shown: &Plan, state: &State) {
+        match self.format {
+            Format::Json => {
+                let text = plan(shown, &PlanOptions { full: self.full, known: Some(&state.decisions) }, &self.aside);
+                let _ = stderr().write_all(text.as_bytes());
+            }
+            Format::Human | Format::Ndjson => self.plan(shown, state),
         }
     }
 

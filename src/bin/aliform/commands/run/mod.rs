@@ -15,7 +15,7 @@ use super::apply::{Performing, carry_out, perform, review};
 use super::planning::{Aim, Made, Manner, make};
 use super::purse::Purse;
 use crate::args;
-use crate::error::{CommandError, FAILED, INTERRUPTED, PARTIAL, POLICY, USAGE};
+use crate::error::{CommandError, FAILED, INTERRUPTED, PARTIAL, POLICY};
 use crate::output::Output;
 use crate::render::receipt::{Facts, Receipt, Result as Ended};
 use crate::workspace::{Client, Workspace};
@@ -25,10 +25,6 @@ pub(crate) async fn run(workspace: &Workspace, arguments: &args::Run, out: &Outp
         return release(workspace, stack, arguments, out).await;
     }
     let target = arguments.target.as_deref().unwrap_or_default();
-    if out.is_document() && !arguments.doing.auto_approve {
-        return Err(CommandError::new(USAGE, "one JSON document has no place for a plan to approve")
-            .hint("add `--auto-approve`, or take another `--output`"));
-    }
     let manifest = manifest::read(workspace, target, &arguments.script)?;
     let Some(job) = manifest.jobs.values().next() else { return Err(CommandError::failed(format!("`{target}` is no job"))) };
     let store = workspace.open(&manifest.stack.value, "run", None)?;
@@ -114,9 +110,7 @@ async fn attempt(
 ) -> Result<Option<u8>, CommandError> {
     let name = &job.name.value;
     let before = store.state();
-    if !out.is_document() {
-        out.plan(&made.plan, &before);
-    }
+    out.proposal(&made.plan, &before);
     if arguments.keep_on_failure {
         out.note("If the job fails, what it runs on is not released (`--keep-on-failure`) and goes on costing money.");
     }
