@@ -75,6 +75,9 @@ pub struct ScalingGroup {
     pub instance_types: Vec<String>,
     pub vswitch_ids: Vec<String>,
     pub system_disk_category: String,
+    /// `PL0`; without it the service takes a dearer one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system_disk_performance_level: Option<String>,
     pub system_disk_size: u32,
     pub desired_size: u32,
     pub instance_charge_type: String,

@@ -128,6 +128,7 @@ fn pool(spec: &PoolSpec) -> Result<NodePool, ResourceError> {
             instance_types: vec![spec.instance_type.clone()],
             vswitch_ids: vec![needed(&spec.vswitch_id)?.clone()],
             system_disk_category: spec.disk_category.clone(),
+            system_disk_performance_level: spec.disk_level.clone(),
             system_disk_size: spec.disk_size,
             desired_size: spec.nodes,
             instance_charge_type: "PostPaid".to_owned(),

@@ -16,10 +16,11 @@ use aliform::cloud::http::HttpCloud;
 use aliform::cloud::http::transport::Network;
 use aliform::cloud::vpc::{CreateVSwitch, CreateVpc, DescribeVSwitches, DescribeVpcs};
 use aliform::model::clock::SystemClock;
+use aliform::model::money::Money;
 use aliform::model::secret::Secret;
 use serde_json::Value as Json;
 
-use crate::stage::{Ran, Stage};
+use crate::stage::Stage;
 
 const REGION: &str = "cn-hangzhou";
 const SECRET: &str = "s3cret-of-the-sweep";
@@ -142,9 +143,11 @@ async fn foreign_cluster(stage: &Stage) {
     ask(&cloud, REGION, &call).await.unwrap();
 }
 
-/// The documents of an output, one after the other.
-fn documents(ran: &Ran) -> Vec<Json> {
-    serde_json::Deserializer::from_str(&ran.stdout).into_iter::<Json>().map(Result::unwrap).collect()
+/// What an hour of a resource costs by a plan.
+fn price_of(plan: &Json, address: &str) -> Money {
+    let change = plan["changes"].as_array().unwrap().iter().find(|change| change["address"] == address).unwrap();
+    let prices = change["cost_after"].as_array().unwrap().iter().filter_map(|line| line["price"].as_str());
+    Money::cny(prices.map(|price| price.parse::<Money>().unwrap().amount).sum())
 }
 
 /// The kinds that are to go, by a listing.
@@ -159,6 +162,8 @@ async fn a_killed_run_whose_state_is_lost_is_swept_when_its_time_is_over_and_not
     beside(&stage);
     foreign_cluster(&stage).await;
     let before = stage.resources();
+    let plan = stage.command(&["plan", "--output", "json"]).env("TOKEN", SECRET).output().unwrap();
+    let price = price_of(&serde_json::from_slice(&plan.stdout).unwrap(), "cluster.main");
     killed_while_it_runs(&stage, 1);
     lose(&stage, "lab");
     let left = stage.resources();
@@ -178,11 +183,13 @@ async fn a_killed_run_whose_state_is_lost_is_swept_when_its_time_is_over_and_not
     assert_eq!(stage.resources(), left);
 
     let swept = stage.run(&["sweep", "--expired", "--auto-approve", "--output", "json"]).expect(0);
-    let [listing, end] = &documents(&swept)[..] else { panic!("{}", swept.stdout) };
+    let listing = &swept.json();
+    let end = &listing["swept"];
     assert_eq!(goes(listing), ["cluster", "bucket", "vswitch", "vpc"], "{listing}");
     let cluster = &listing["orphans"][0];
     assert_eq!((&cluster["stack"], &cluster["why"], &cluster["held"]), (&"lab".into(), &"expired".into(), &false.into()), "{cluster}");
-    assert!(cluster["hourly"]["sums"][0].is_object() && cluster["deadline"].is_string() && cluster["created_at"].is_string(), "{cluster}");
+    assert_eq!(cluster["hourly"]["sums"][0].as_str().unwrap().parse::<Money>().unwrap(), price, "it is what the plan said");
+    assert!(cluster["deadline"].is_string() && cluster["created_at"].is_string(), "{cluster}");
     assert_eq!((end["deleted"].as_array().unwrap().len(), &end["failed"]), (4, &Json::Array(Vec::new())), "{end}");
     assert_eq!(stage.resources(), before);
     for ran in [&early, &silent, &swept] {
@@ -201,7 +208,7 @@ fn functions_and_training_jobs_leave_nothing_either() {
     lose(&stage, "lab");
     hours_pass(&stage, 6);
     let swept = stage.run(&["sweep", "--auto-approve", "--output", "json"]).expect(0);
-    let listing = &documents(&swept)[0];
+    let listing = &swept.json();
     assert_eq!(goes(listing), ["training_job", "function", "workspace", "bucket"], "{listing}");
     assert_eq!(stage.resources(), BTreeMap::new());
 }

@@ -20,7 +20,7 @@ use crate::commands::outputs;
 use crate::error::CommandError;
 use crate::render::ndjson::{self, ErrorContent, Ndjson};
 use crate::render::offers::comparison;
-use crate::render::orphans::{Listing, orphans, swept};
+use crate::render::orphans::{Document, Listing, orphans, swept};
 use crate::render::plan::{PlanOptions, plan};
 use crate::render::progress::Progress;
 use crate::render::receipt::{Receipt, receipt};
@@ -208,19 +208,22 @@ impl Output {
         }
     }
 
-    /// What was left behind in the cloud.
+    /// What was left behind in the cloud. Beside a result that is one document it is for people, and accompanies it.
     pub(crate) fn orphans(&self, shown: &Listing) {
         match self.format {
             Format::Human => self.text(&orphans(shown, &self.program, &self.style)),
-            _ => self.json(shown),
+            Format::Json => drop(stderr().write_all(orphans(shown, &self.program, &self.aside).as_bytes())),
+            Format::Ndjson => self.json(shown),
         }
     }
 
-    /// The end of a sweep.
-    pub(crate) fn swept(&self, shown: &Swept) {
-        match self.format {
-            Format::Human => self.text(&swept(shown)),
-            _ => self.json(shown),
+    /// The end of a sweep; nothing was deleted without one.
+    pub(crate) fn swept(&self, found: &Listing, end: Option<&Swept>) {
+        match (self.format, end) {
+            (Format::Json, swept) => self.json(&Document { found, swept }),
+            (Format::Human, Some(end)) => self.text(&swept(end)),
+            (Format::Ndjson, Some(end)) => self.json(end),
+            (_, None) => {}
         }
     }
 

@@ -21,6 +21,7 @@ use super::apply::ask;
 use super::quote::regions;
 use crate::args;
 use crate::error::{CommandError, FAILED, INTERRUPTED, LOCKED, PARTIAL};
+use crate::interrupt::Interrupts;
 use crate::output::Output;
 use crate::render::orphans::{Listing, Row, because};
 use crate::workspace::{Client, Workspace};
@@ -48,6 +49,7 @@ pub(crate) async fn run(workspace: &Workspace, arguments: &args::Sweep, out: &Ou
     let blind = if listing.unread.is_empty() { 0 } else { PARTIAL };
     let goes: Vec<Orphan> = chosen.iter().filter_map(|at| orphans.get(*at).cloned()).collect();
     if goes.is_empty() {
+        out.swept(&listing, None);
         return Ok(blind);
     }
     if !arguments.doing.auto_approve && !ask("Delete these, for good? Only `yes` is a yes: ", out) {
@@ -57,7 +59,7 @@ pub(crate) async fn run(workspace: &Workspace, arguments: &args::Sweep, out: &Ou
     }
     let swept = perform(workspace, &client, &goes, arguments.doing.parallelism, out).await?;
     remember(workspace, stores, &goes, &swept).await?;
-    out.swept(&swept);
+    out.swept(&listing, Some(&swept));
     Ok(match () {
         () if swept.interrupted => INTERRUPTED,
         () if swept.failed.is_empty() => blind,
@@ -161,11 +163,11 @@ async fn perform(workspace: &Workspace, client: &Client, goes: &[Orphan], parall
     let nothing = Bundles::default();
     let around = Around { cloud: client, clock: client.dates(), events: out.events(), secrets: workspace, artifacts: &nothing };
     let (stop, stopped) = watch::channel(false);
+    let mut interrupts =
+        Interrupts::new().map_err(|error| CommandError::failed(format!("the signals that stop it can't be heard: {error}")))?;
     let interrupt = async {
         loop {
-            if tokio::signal::ctrl_c().await.is_err() {
-                std::future::pending::<()>().await;
-            }
+            interrupts.next().await;
             if stop.send_replace(true) {
                 return;
             }

@@ -26,6 +26,15 @@ pub(crate) struct Listing {
     pub(crate) unread: Vec<Unread>,
 }
 
+/// All of it as one document.
+#[derive(Debug, Serialize)]
+pub(crate) struct Document<'a> {
+    #[serde(flatten)]
+    pub(crate) found: &'a Listing,
+    /// What became of those that were to go; null if there was nothing to do.
+    pub(crate) swept: Option<&'a Swept>,
+}
+
 /// One of them.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
