@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use crate::model::address::{Address, Kind};
 use crate::plan::saved::{Plan, Wanted};
 use crate::resources::registry;
-use crate::state::contents::{State, Status};
+use crate::state::contents::{Resource, State, Status};
 
 /// What coming and going may take at most, beyond what runs may: a cluster with its nodes is the slowest to come.
 const AROUND: u64 = 4200;
@@ -104,6 +104,13 @@ pub fn left(state: &State, now: Timestamp) -> Vec<Left> {
     found.into_values().collect()
 }
 
+/// Whether what an earlier run left behind is not to serve another one: its end is set, and may come before that of a run
+/// as long as the one it was made for.
+pub fn is_worn(resource: &Resource, now: Timestamp) -> bool {
+    let set = |field: &str| resource.spec.get(field).is_some_and(|seconds| !seconds.is_null());
+    set("release_after") || set("needed_for") && after(resource.created_at, AROUND).is_none_or(|half| half <= now)
+}
+
 /// Whether a state is that of runs only, so that `run --release` takes all of it away.
 pub fn is_of_runs(state: &State) -> bool {
     let app = |address: &Address| matches!(address.kind, Kind::Release | Kind::Eip);
@@ -115,7 +122,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::state::contents::Resource;
 
     fn moment(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -133,6 +139,15 @@ mod tests {
         assert_eq!(end(moment("2026-01-02T03:00:00Z"), 3600), Some(moment("2026-01-02T04:00:00Z")));
         assert_eq!(end(moment("2026-01-02T03:00:01Z"), 3600), Some(moment("2026-01-02T05:00:00Z")));
         assert_eq!(end(moment("2026-01-02T03:00:00Z"), u64::MAX), None);
+    }
+
+    #[test]
+    fn what_may_end_before_another_run_serves_none() {
+        let worn = |spec, now| is_worn(&resource(spec, Status::Ready), moment(now));
+        assert!(worn(json!({ "release_after": 2400 }), "2026-01-02T03:00:01Z"));
+        assert!(!worn(json!({ "needed_for": 4800 }), "2026-01-02T04:09:59Z"));
+        assert!(worn(json!({ "needed_for": 4800 }), "2026-01-02T04:10:00Z"));
+        assert!(!worn(json!({ "cidr": "10.0.0.0/8" }), "2026-02-02T04:10:00Z"));
     }
 
     #[test]

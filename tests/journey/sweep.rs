@@ -20,7 +20,7 @@ use aliform::model::money::Money;
 use aliform::model::secret::Secret;
 use serde_json::Value as Json;
 
-use crate::stage::Stage;
+use crate::stage::{Stage, until};
 
 const REGION: &str = "cn-hangzhou";
 const SECRET: &str = "s3cret-of-the-sweep";
@@ -202,14 +202,16 @@ async fn a_killed_run_whose_state_is_lost_is_swept_when_its_time_is_over_and_not
 }
 
 #[test]
-fn functions_and_training_jobs_leave_nothing_either() {
-    let stage = lab(&["fc", "pai"]);
-    killed_while_it_runs(&stage, 2);
+fn no_product_leaves_anything() {
+    let stage = lab(&["ecs", "fc", "pai"]);
+    killed_while_it_runs(&stage, 3);
     lose(&stage, "lab");
     hours_pass(&stage, 6);
+    // The machine is ended by the cloud itself.
+    until("the end of the machine", || !stage.resources().contains_key("instance"));
     let swept = stage.run(&["sweep", "--auto-approve", "--output", "json"]).expect(0);
     let listing = &swept.json();
-    assert_eq!(goes(listing), ["training_job", "function", "workspace", "bucket"], "{listing}");
+    assert_eq!(goes(listing), ["training_job", "function", "workspace", "bucket", "security_group", "vswitch", "vpc"], "{listing}");
     assert_eq!(stage.resources(), BTreeMap::new());
 }
 

@@ -2,6 +2,7 @@
 
 pub(super) mod manifest;
 
+use aliform::apply::end::is_worn;
 use aliform::apply::lives::Lives;
 use aliform::manifest::{Job, Manifest, Work};
 use aliform::model::address::{Address, Kind};
@@ -18,7 +19,7 @@ use crate::args;
 use crate::error::{CommandError, FAILED, INTERRUPTED, PARTIAL, POLICY};
 use crate::output::Output;
 use crate::render::receipt::{Facts, Receipt, Result as Ended};
-use crate::workspace::{Client, Workspace};
+use crate::workspace::{Client, Workspace, clock};
 
 pub(crate) async fn run(workspace: &Workspace, arguments: &args::Run, out: &Output) -> Result<u8, CommandError> {
     if let Some(stack) = &arguments.release {
@@ -177,7 +178,8 @@ fn worn(state: &State) -> Vec<Address> {
     if state.open.keys().any(ends) || state.resources.iter().any(unfinished) {
         return Vec::new();
     }
-    let worn = state.resources.iter().filter(|(_, resource)| !resource.spec["release_after"].is_null());
+    let now = clock().now();
+    let worn = state.resources.iter().filter(|(_, resource)| is_worn(resource, now));
     worn.map(|(address, _)| address.clone()).collect()
 }
 
