@@ -9,12 +9,15 @@ use serde_json::Value as Json;
 use crate::model::address::{Address, Kind};
 use crate::plan::saved::{Plan, Wanted};
 use crate::resources::registry;
+use crate::resources::runs;
 use crate::state::contents::{Resource, State, Status};
 
 /// What coming and going may take at most, beyond what runs may: a cluster with its nodes is the slowest to come.
 const AROUND: u64 = 4200;
 /// How much longer a training job may wait for its place.
 const QUEUE: u64 = 7200;
+/// How long outputs wait for whoever left their run.
+const FETCHED_WITHIN: u64 = 7 * 86_400;
 /// Ends are rounded up to this: an attempt that is repeated says the same as the one before.
 const STEP: i64 = 3600;
 
@@ -58,9 +61,11 @@ fn is_passing(plan: &Plan, address: &Address) -> bool {
     plan.released.values().any(|runs| runs.contains(address))
 }
 
-/// The end of something that is needed for so long from `now` on, rounded up.
-pub(super) fn end(now: Timestamp, seconds: u64) -> Option<Timestamp> {
-    let end = after(now, seconds)?.as_second();
+/// The end of something that is needed for so long from `now` on, rounded up. Where nobody waits for the run, what does not
+/// cost money by the hour stays some days longer: its outputs are to be fetched yet.
+pub(super) fn end(now: Timestamp, seconds: u64, kind: Kind, detached: bool) -> Option<Timestamp> {
+    let waits = detached && !matches!(kind, Kind::Cluster | Kind::Instance);
+    let end = after(now, seconds.saturating_add(if waits { FETCHED_WITHIN } else { 0 }))?.as_second();
     Timestamp::from_second(end.checked_add(STEP - 1)? / STEP * STEP).ok()
 }
 
@@ -104,6 +109,11 @@ pub fn left(state: &State, now: Timestamp) -> Vec<Left> {
     found.into_values().collect()
 }
 
+/// Whether a run of it was left in the cloud and nobody has brought it to its end.
+pub fn is_detached(state: &State) -> bool {
+    state.resources.values().any(|resource| runs::goes_on(&resource.attributes))
+}
+
 /// Whether what an earlier run left behind is not to serve another one: its end is set, and may come before that of a run
 /// as long as the one it was made for.
 pub fn is_worn(resource: &Resource, now: Timestamp) -> bool {
@@ -136,9 +146,13 @@ mod tests {
 
     #[test]
     fn an_end_is_a_full_hour_and_never_too_early() {
-        assert_eq!(end(moment("2026-01-02T03:00:00Z"), 3600), Some(moment("2026-01-02T04:00:00Z")));
-        assert_eq!(end(moment("2026-01-02T03:00:01Z"), 3600), Some(moment("2026-01-02T05:00:00Z")));
-        assert_eq!(end(moment("2026-01-02T03:00:00Z"), u64::MAX), None);
+        let at = |now, seconds, kind, detached| end(moment(now), seconds, kind, detached);
+        assert_eq!(at("2026-01-02T03:00:00Z", 3600, Kind::Bucket, false), Some(moment("2026-01-02T04:00:00Z")));
+        assert_eq!(at("2026-01-02T03:00:01Z", 3600, Kind::Bucket, false), Some(moment("2026-01-02T05:00:00Z")));
+        assert_eq!(at("2026-01-02T03:00:00Z", u64::MAX, Kind::Bucket, false), None);
+        // Whoever left a run has a week to fetch what it brought; a cluster does not wait for that.
+        assert_eq!(at("2026-01-02T03:00:00Z", 3600, Kind::Bucket, true), Some(moment("2026-01-09T04:00:00Z")));
+        assert_eq!(at("2026-01-02T03:00:00Z", 3600, Kind::Cluster, true), Some(moment("2026-01-02T04:00:00Z")));
     }
 
     #[test]

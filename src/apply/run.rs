@@ -36,6 +36,8 @@ pub struct Outcome {
     pub skipped: usize,
     /// Instances that failed since nothing of what was approved is to be had.
     pub sold_out: Vec<Address>,
+    /// Runs that were begun and left.
+    pub detached: Vec<Address>,
     /// Whether the user stopped it.
     pub interrupted: bool,
 }
@@ -54,7 +56,8 @@ pub enum ApplyError {
 /// What can be known to be missing before anything is made. Nothing is paid for what can't be finished.
 fn missing(world: &World<'_>, plan: &Plan) -> Vec<(Address, Action, String)> {
     let made = plan.changes.iter().filter(|change| matches!(change.action, Action::Create | Action::Update | Action::Replace));
-    let looked = made.filter_map(|change| {
+    // What has begun has all that it needs.
+    let looked = made.filter(|change| !step::goes_on(world, &change.address)).filter_map(|change| {
         let spec = &plan.wanted.get(&change.address)?.spec;
         let error = registry::kind(change.address.kind).at_hand(&change.address, spec, world.secrets, world.artifacts).err()?;
         Some((change.address.clone(), change.action, error.to_string()))
@@ -166,6 +169,10 @@ async fn pass(
         match result {
             Ok(()) => {
                 outcome.done += 1;
+                if world.detach && step.phase == Phase::Make && step::goes_on(world, &step.address) {
+                    outcome.detached.push(step.address.clone());
+                    held_by(plan, &mut waiting, &mut ready, &step.address);
+                }
                 for dependent in graph.dependents_of(step) {
                     if let Some(count) = waiting.get_mut(dependent) {
                         *count -= 1;
@@ -282,14 +289,22 @@ fn hold<'a>(
     ready: &mut BTreeSet<&'a Step>,
     failed: &Address,
 ) -> usize {
-    let served = |step: &Step| step.phase == Phase::Release && plan.released.get(&step.address).is_some_and(|runs| runs.contains(failed));
+    let held = held_by(plan, waiting, ready, failed);
+    for step in &held {
+        world.events.emit(Event::StepSkipped { address: step.address.clone(), because: format!("`{failed}` failed, and it is kept") });
+    }
+    held.len()
+}
+
+/// Takes away the steps that would release what a run needs, and gives them back.
+fn held_by<'a>(plan: &Plan, waiting: &mut BTreeMap<&'a Step, usize>, ready: &mut BTreeSet<&'a Step>, run: &Address) -> Vec<&'a Step> {
+    let served = |step: &Step| step.phase == Phase::Release && plan.released.get(&step.address).is_some_and(|runs| runs.contains(run));
     let held: Vec<&Step> = waiting.keys().copied().filter(|step| served(step)).collect();
     for step in &held {
         waiting.remove(step);
         ready.remove(step);
-        world.events.emit(Event::StepSkipped { address: step.address.clone(), because: format!("`{failed}` failed, and it is kept") });
     }
-    held.len()
+    held
 }
 
 /// Gives up every step but the releases. Gives back how many.
@@ -349,6 +364,9 @@ async fn perform<'a>(
         _ => step::delete(world, plan, address).await,
     };
     match &result {
+        Ok(()) if step.phase == Phase::Make && step::goes_on(world, address) => {
+            world.events.emit(Event::StepDetached { address: address.clone() });
+        }
         Ok(()) => {
             let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             world.events.emit(Event::StepFinished { address: address.clone(), action, milliseconds });

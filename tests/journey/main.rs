@@ -3,6 +3,7 @@
 
 mod change;
 mod crash;
+mod detach;
 mod drift;
 mod failover;
 mod golden;
@@ -20,6 +21,7 @@ mod quote;
 mod run;
 mod script;
 mod secret;
+mod service;
 mod stage;
 mod sweep;
 mod two;

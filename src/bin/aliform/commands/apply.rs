@@ -107,7 +107,7 @@ pub(crate) async fn carry_out(
     review(workspace, &made, doing.auto_approve, accepted, out)?;
     let lives = Lives::new(out.events(), client.dates(), &store.state());
     let purse = Purse::new(&lives, &made.plan, &made.limits);
-    let performing = Performing { events: &lives, parallelism: doing.parallelism, keep_failed: false, purse: &purse };
+    let performing = Performing { events: &lives, parallelism: doing.parallelism, keep_failed: false, detach: false, purse: &purse };
     let outcome = perform(workspace, client, store, &made, performing, out).await?;
     let state = store.state();
     out.applied(&made.plan, &outcome, &state);
@@ -160,7 +160,7 @@ fn gate(plan: &Plan, accepted: &[String], ways: &[Way]) -> Result<(), CommandErr
 
 /// What is missing, a secret or a bundle, is said before anybody is asked to approve.
 fn check_at_hand(workspace: &Workspace, made: &Made) -> Result<(), CommandError> {
-    for change in made.plan.actions() {
+    for change in made.plan.actions().filter(|change| !made.begun.contains(&change.address)) {
         if let Some(wanted) = made.plan.wanted.get(&change.address) {
             registry::kind(change.address.kind).at_hand(&change.address, &wanted.spec, workspace, &made.bundles)?;
         }
@@ -193,6 +193,8 @@ pub(crate) struct Performing<'a> {
     pub(crate) parallelism: usize,
     /// Whether what a failed run needed stays.
     pub(crate) keep_failed: bool,
+    /// Whether runs are left once they have begun.
+    pub(crate) detach: bool,
     /// What runs may spend.
     pub(crate) purse: &'a Purse<'a>,
 }
@@ -218,6 +220,7 @@ pub(crate) async fn perform(
         explain: &explain,
         unsettled: Mutex::new(made.unsettled.clone()),
         keep_failed: how.keep_failed,
+        detach: how.detach,
     };
     let (stop, stopped) = watch::channel(false);
     let mut interrupts =

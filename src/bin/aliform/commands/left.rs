@@ -1,6 +1,6 @@
 //! Says of the states of this folder what a run left in them that should be gone by now. It reads files and asks nobody.
 
-use aliform::apply::end::{Left, is_of_runs, left};
+use aliform::apply::end::{Left, is_detached, is_of_runs, left};
 use aliform::state::contents::State;
 
 use crate::output::Output;
@@ -26,7 +26,9 @@ fn sentence(state: &State, left: &[Left], program: &str) -> String {
     };
     let all: Vec<String> = left.iter().map(one).collect();
     let since = left.iter().map(|left| left.since).min().map(|since| since.strftime("%Y-%m-%d %H:%M UTC").to_string()).unwrap_or_default();
-    let way_out = if is_of_runs(state) {
+    let way_out = if is_detached(state) {
+        format!("`{program} run --resume {}` fetches what the run brought and takes it away", state.stack)
+    } else if is_of_runs(state) {
         format!("`{program} run --release {}` takes away what is left of it", state.stack)
     } else {
         format!("`{program} apply` finishes it")
