@@ -53,8 +53,8 @@ fn beside(stage: &Stage) {
     stage.run(&["-f", "live.yaml", "apply", "--auto-approve"]).expect(0);
 }
 
-/// Starts an apply and kills it once so many of its jobs have said something.
-fn killed_while_it_runs(stage: &Stage, jobs: usize) {
+/// Starts an apply and kills it once so many of its jobs have said something. Gives back what it said.
+fn killed_while_it_runs(stage: &Stage, jobs: usize) -> String {
     let mut child = stage.command(&["apply", "--auto-approve", "--output", "ndjson"]).env("TOKEN", SECRET).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let (mut said, mut begun) = (Vec::new(), 0);
@@ -64,7 +64,7 @@ fn killed_while_it_runs(stage: &Stage, jobs: usize) {
         if begun == jobs {
             child.kill().unwrap();
             child.wait().unwrap();
-            return;
+            return said.join("\n");
         }
     }
     panic!("{begun} of {jobs} jobs began:\n{}", said.join("\n"));
@@ -164,7 +164,8 @@ async fn a_killed_run_whose_state_is_lost_is_swept_when_its_time_is_over_and_not
     let before = stage.resources();
     let plan = stage.command(&["plan", "--output", "json"]).env("TOKEN", SECRET).output().unwrap();
     let price = price_of(&serde_json::from_slice(&plan.stdout).unwrap(), "cluster.main");
-    killed_while_it_runs(&stage, 1);
+    let said = killed_while_it_runs(&stage, 1);
+    assert!(said.contains("the cluster itself ends it after 2400 s"), "{said}");
     lose(&stage, "lab");
     let left = stage.resources();
     assert_eq!((left.get("cluster"), before.get("cluster")), (Some(&2), Some(&1)), "{left:?}");
@@ -204,7 +205,16 @@ async fn a_killed_run_whose_state_is_lost_is_swept_when_its_time_is_over_and_not
 #[test]
 fn no_product_leaves_anything() {
     let stage = lab(&["ecs", "fc", "pai"]);
-    killed_while_it_runs(&stage, 3);
+    let plan = stage.command(&["plan"]).env("TOKEN", SECRET).output().unwrap();
+    let plan = String::from_utf8(plan.stdout).unwrap();
+    let said = killed_while_it_runs(&stage, 3);
+    // What ends each of them in the cloud is in the plan, and was read back.
+    for switch in ["(AutoReleaseTime)", "(timeout)", "(JobMaxRunningTimeMinutes)"] {
+        assert!(plan.contains(switch), "`{switch}` is not in\n{plan}");
+    }
+    for read in ["the cloud itself releases it at ", "ends each of its runs after 900 s", "ends it when it has run for 40 minutes"] {
+        assert!(said.contains(read), "`{read}` was not said:\n{said}");
+    }
     lose(&stage, "lab");
     hours_pass(&stage, 6);
     // The machine is ended by the cloud itself.
