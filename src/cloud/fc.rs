@@ -154,6 +154,8 @@ pub struct Function {
     pub timeout: u32,
     #[serde(default)]
     pub code_checksum: String,
+    #[serde(default)]
+    pub created_time: String,
     /// `Active`, `Pending`, `Failed`; empty for most.
     #[serde(default)]
     pub state: String,

@@ -52,7 +52,12 @@ pub(super) struct Ended {
 
 /// Whether nothing will become of it any more.
 pub(super) fn is_over(job: &Job) -> bool {
-    matches!(job.status.as_str(), "Succeeded" | "Failed" | "Stopped" | "SucceededReserving" | "FailedReserving")
+    is_final(&job.status)
+}
+
+/// Whether nothing happens any more in that status.
+pub(super) fn is_final(status: &str) -> bool {
+    matches!(status, "Succeeded" | "Failed" | "Stopped" | "SucceededReserving" | "FailedReserving")
 }
 
 /// How a job is, in the words of all kinds of runs; its exit code stands in its log only.

@@ -26,4 +26,5 @@ mod script;
 mod secret;
 mod service;
 mod stage;
+mod sweep;
 mod two;

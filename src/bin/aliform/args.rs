@@ -59,6 +59,8 @@ pub(crate) enum Command {
     Destroy(Destroy),
     /// Run a script once, on a machine that is gone again afterwards
     Run(Run),
+    /// Find what was left behind in the cloud, and take away what is past its time, after asking
+    Sweep(Sweep),
     /// Compare what could run a script, a job or everything in the manifest; nothing is made
     Quote(Quote),
     /// Show what runs where
@@ -172,6 +174,24 @@ pub(crate) struct Run {
     /// Go on with a run that was left: its output from the beginning, its end, its outputs, its receipt; may be named by its stack or job where several are under way
     #[arg(long, value_name = "STACK", num_args = 0..=1, conflicts_with_all = ["target", "release"])]
     pub(crate) resume: Option<Option<String>>,
+    #[command(flatten)]
+    pub(crate) doing: Doing,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sweep {
+    /// Where to look: `all`, or regions with commas between; the manifest's, else those of the states here
+    #[arg(long, value_name = "REGION")]
+    pub(crate) region: Option<String>,
+    /// List only what is past its time; that is what goes, unless a stack is named
+    #[arg(long)]
+    pub(crate) expired: bool,
+    /// Take away all of this stack that no state here holds, whatever its time; may be given several times
+    #[arg(long, value_name = "STACK", conflicts_with = "expired")]
+    pub(crate) stack: Vec<String>,
+    /// The same of one lineage, where several stacks have a name; may be given several times
+    #[arg(long, value_name = "LINEAGE", conflicts_with = "expired")]
+    pub(crate) lineage: Vec<String>,
     #[command(flatten)]
     pub(crate) doing: Doing,
 }
