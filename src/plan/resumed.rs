@@ -72,7 +72,7 @@ fn price(approved: &Plan, change: &Change, remembered: &Remembered) -> Cost {
     taken.map_or_else(
         || change.cost_after.clone(),
         |taken| {
-            let charge = Charge::Hourly { price: taken.hourly, source: PriceSource::Quoted };
+            let charge = Charge::hourly(taken.hourly, PriceSource::Quoted);
             Cost { lines: vec![CostLine { item: taken.instance_type.clone(), charge }] }
         },
     )

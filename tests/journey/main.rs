@@ -1,6 +1,8 @@
 //! The whole journey as a user makes it: the real program, a real local cloud of its own for each test, real machines,
 //! real processes. Each test starts in a copy of an example and takes everything down again.
 
+mod before;
+mod bill;
 mod change;
 mod crash;
 mod detach;
@@ -18,9 +20,11 @@ mod plain;
 mod ports;
 mod products;
 mod quote;
+mod receipt;
 mod run;
 mod script;
 mod secret;
 mod service;
 mod stage;
+mod sweep;
 mod two;

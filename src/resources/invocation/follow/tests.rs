@@ -74,6 +74,7 @@ impl Fake {
             identity: &identity,
             address: &address,
             token: "0123456789abcdef",
+            deadline: None,
             events: self,
             secrets: self,
             artifacts: self,

@@ -6,6 +6,7 @@ mod detach;
 pub(super) mod manifest;
 pub(super) mod resume;
 
+use aliform::apply::end::is_worn;
 use aliform::manifest::{Job, Manifest, Work};
 use aliform::model::address::{Address, Kind};
 use aliform::resolve::region;
@@ -20,7 +21,7 @@ use super::planning::{Aim, Made, Manner, make};
 use crate::args;
 use crate::error::CommandError;
 use crate::output::Output;
-use crate::workspace::{Client, Workspace};
+use crate::workspace::{Client, Workspace, clock};
 
 pub(crate) async fn run(workspace: &Workspace, arguments: &args::Run, out: &Output) -> Result<u8, CommandError> {
     if let Some(stack) = &arguments.release {
@@ -123,7 +124,7 @@ async fn attempt(
 ) -> Result<Option<u8>, CommandError> {
     let name = &job.name.value;
     let before = store.state();
-    out.proposal(&made.plan, &before);
+    out.proposal(&made.plan, &before)?;
     if arguments.keep_on_failure {
         out.note("If the job fails, what it runs on is not released (`--keep-on-failure`) and goes on costing money.");
     }
@@ -152,7 +153,8 @@ fn worn(state: &State) -> Vec<Address> {
     if state.open.keys().any(ends) || state.resources.iter().any(unfinished) || !detach::going(state).is_empty() {
         return Vec::new();
     }
-    let worn = state.resources.iter().filter(|(_, resource)| !resource.spec["release_after"].is_null());
+    let now = clock().now();
+    let worn = state.resources.iter().filter(|(_, resource)| is_worn(resource, now));
     worn.map(|(address, _)| address.clone()).collect()
 }
 
