@@ -43,9 +43,9 @@ fn named(receipt: &mut Json) {
             name(sum, "COST");
         }
     }
-    for key in ["seconds", "milliseconds"] {
+    for (key, word) in [("seconds", "TIME"), ("milliseconds", "TIME"), ("cluster", "CLUSTER")] {
         if let Some(value) = receipt.get_mut(key) {
-            name(value, "TIME");
+            name(value, word);
         }
     }
     for run in receipt.get_mut("runs").and_then(Json::as_array_mut).into_iter().flatten() {
