@@ -141,7 +141,7 @@ async fn pass(
     let outcome = &mut progress.outcome;
     let mut given_up_for = false;
     let mut failed: Vec<&Step> = Vec::new();
-    let mut busy: BTreeSet<&Address> = BTreeSet::new();
+    let mut busy: BTreeMap<Lane<'_>, usize> = BTreeMap::new();
     loop {
         if *stop.borrow() && !given_up_for {
             (outcome.interrupted, given_up_for) = (true, true);
@@ -149,18 +149,20 @@ async fn pass(
             let given_up = give_up(graph, &mut waiting, &mut ready);
             (progress.stopped, outcome.skipped) = (progress.stopped + given_up, outcome.skipped + given_up);
         }
-        // Runs are not counted: how many there are at once follows from the machines that the plan approved.
-        while running.len() < concurrency + busy.len() {
-            let free = |step: &&Step| queue(plan, step).is_none_or(|machine| !busy.contains(machine));
+        // Runs are not counted: how many there are at once follows from the plan that was approved.
+        while running.len() < concurrency + busy.values().sum::<usize>() {
+            let free = |step: &&Step| lane(plan, step).is_none_or(|(lane, most)| busy.get(&lane).is_none_or(|now| *now < most));
             let Some(step) = ready.iter().copied().find(free) else { break };
             ready.remove(step);
             waiting.remove(step);
-            busy.extend(queue(plan, step));
+            if let Some((lane, _)) = lane(plan, step) {
+                *busy.entry(lane).or_default() += 1;
+            }
             running.push(perform(world, plan, changes[&step.address], step, stop.clone()));
         }
         let Some((step, result)) = running.next().await else { break };
-        if let Some(machine) = queue(plan, step) {
-            busy.remove(machine);
+        if let Some(now) = lane(plan, step).and_then(|(lane, _)| busy.get_mut(&lane)) {
+            *now -= 1;
         }
         match result {
             Ok(()) => {
@@ -261,11 +263,28 @@ fn skip<'a>(
     skipped
 }
 
-/// The machine whose runs queue up, if the step is one of them: several at once would share its processors and its time.
-fn queue<'a>(plan: &'a Plan, step: &Step) -> Option<&'a Address> {
+/// Where runs wait for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Lane<'a> {
+    /// On a machine: several at once would share its processors and its time.
+    Machine(&'a Address),
+    /// Among the runs of a job.
+    Job(&'a str),
+}
+
+/// Where a step waits for others, if it is a run that does, and how many go on there at once.
+fn lane<'a>(plan: &'a Plan, step: &Step) -> Option<(Lane<'a>, usize)> {
     let kind = registry::kind(step.address.kind);
-    let host = kind.goes_with().filter(|host| *host == Kind::Instance && kind.ends() && step.phase == Phase::Make)?;
-    plan.wanted.get(&step.address)?.depends_on.iter().find(|dependency| dependency.kind == host)
+    if step.phase != Phase::Make || !kind.ends() {
+        return None;
+    }
+    let wanted = plan.wanted.get(&step.address)?;
+    if kind.goes_with() == Some(Kind::Instance) {
+        let machine = wanted.depends_on.iter().find(|dependency| dependency.kind == Kind::Instance)?;
+        return Some((Lane::Machine(machine), 1));
+    }
+    let part = &wanted.spec["part"];
+    Some((Lane::Job(part["job"].as_str()?), usize::try_from(part["at_once"].as_u64()?).ok()?.max(1)))
 }
 
 /// Whether it is a run with which everything goes that it needed.

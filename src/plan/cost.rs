@@ -72,6 +72,16 @@ pub struct Passing {
     pub ends_after: Option<u64>,
     /// The jobs.
     pub jobs: BTreeSet<String>,
+    /// How many of how many like it are there at once.
+    pub together: (u64, u64),
+}
+
+impl Passing {
+    /// The part of it that counts in an hour of its job.
+    pub(super) fn share(&self) -> Decimal {
+        let (most, of) = self.together;
+        if most < of { Decimal::from(most) / Decimal::from(of) } else { Decimal::ONE }
+    }
 }
 
 /// What a resource that passes costs for so many seconds.
@@ -79,14 +89,14 @@ fn sum(change: &Change, seconds: u64) -> Total {
     change.cost_after.hourly().times(Decimal::from(seconds) / Decimal::from(3600))
 }
 
-/// What each job costs an hour while everything of it is there, and altogether.
+/// What each job costs an hour while as much of it is there as may be at once, and altogether.
 pub(super) fn by_job<'a>(changes: &[Change], passing: &'a BTreeMap<&Address, Passing>) -> BTreeMap<&'a str, (Total, Total)> {
     let mut jobs: BTreeMap<&str, (Total, Total)> = BTreeMap::new();
     for change in changes {
         let Some(passes) = passing.get(&change.address) else { continue };
         for job in &passes.jobs {
             let (hourly, total) = jobs.entry(job).or_default();
-            hourly.merge(&change.cost_after.hourly());
+            hourly.merge(&change.cost_after.hourly().times(passes.share()));
             total.merge(&sum(change, passes.seconds));
         }
     }

@@ -132,7 +132,7 @@ async fn by_needs(draft: &mut Draft<'_>, wish: &Wish<'_>, wants: &Wants) -> Resu
         return Err(impossible(location, message, "raise the cap, or leave `spot` out"));
     }
     let subject = match wish.seconds {
-        Some(seconds) => Subject { wants: wants.clone(), seconds, keeps: false },
+        Some(seconds) => Subject { wants: wants.clone(), seconds, longest: seconds, keeps: false },
         None => Subject::staying(wants.clone()),
     };
     let rows = offers::of_market(&draft.desired.region, &subject, &market);

@@ -14,6 +14,7 @@ use serde_json::Value as Json;
 
 use super::error::ResourceError;
 use super::kind::{Artifacts, Context, Priced, ReadContext, ResourceKind, needed};
+use super::part::{self, Part};
 use super::secrets::{self, Hiding};
 use super::training_watch::{self as watch, Ended};
 use super::wait::{self, Look};
@@ -68,6 +69,12 @@ pub struct TrainingJobSpec {
     pub outputs: Vec<String>,
     /// What each pod runs.
     pub script: String,
+    /// What its script marks lines of its own with, where that is not its digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<String>,
+    /// Which of several runs of a job it is, if there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
 }
 
 /// What came of it; of one that may still go on, nothing but that it was begun.
@@ -110,6 +117,7 @@ fn record_key(spec: &TrainingJobSpec, id: &str) -> String {
 /// The environment of the job: its secrets and the links.
 async fn environment(context: &Context<'_>, spec: &TrainingJobSpec) -> Result<BTreeMap<String, String>, ResourceError> {
     let mut all = secrets::values(context, &spec.secrets)?;
+    all.extend(spec.part.as_ref().map(Part::variables).unwrap_or_default());
     let (bucket, key) = (needed(&spec.bucket)?, needed(&spec.bundle_key)?);
     let waits = watch::START_LIMIT.as_secs();
     let link = Link { method: http::Method::GET, region: context.region, bucket, key, seconds: waits };
@@ -157,7 +165,7 @@ async fn end(context: &Context<'_>, id: &str) -> Result<(), ResourceError> {
 async fn deliver(context: &Context<'_>, spec: &TrainingJobSpec) -> Result<String, ResourceError> {
     let (bucket, key) = (needed(&spec.bucket)?, outputs_key(spec));
     let archive = oss::get_object(context.cloud, context.region, bucket, &key).await?;
-    context.artifacts.receive(&spec.job, &archive).map_err(ResourceError::InTheWay)
+    context.artifacts.receive(&part::place(&spec.job, spec.part.as_ref()), &archive).map_err(ResourceError::InTheWay)
 }
 
 /// How a job ended that is gone, as far as anyone wrote it down.
@@ -191,7 +199,7 @@ async fn endless(context: &Context<'_>, id: &str, spec: &TrainingJobSpec) -> Opt
 async fn follow(context: &Context<'_>, id: &str, spec: &TrainingJobSpec) -> Result<Option<Ended>, ResourceError> {
     match endless(context, id, spec).await {
         Some(because) => Ok(Some(Ended { because: Some(because), ..Ended::default() })),
-        None => watch::follow(context, id, &spec.digest, spec.workers).await,
+        None => watch::follow(context, id, spec.mark.as_ref().unwrap_or(&spec.digest), spec.workers).await,
     }
 }
 
@@ -237,8 +245,8 @@ impl ResourceKind for TrainingJobKind {
     type Spec = TrainingJobSpec;
     type Attributes = TrainingJobAttributes;
 
-    fn effect(_path: &str, _before: &Json, _after: &Json) -> Effect {
-        Effect::ForcesReplace
+    fn effect(path: &str, _before: &Json, _after: &Json) -> Effect {
+        if path == part::AT_ONCE { Effect::InPlace } else { Effect::ForcesReplace }
     }
 
     fn failure(attributes: &TrainingJobAttributes) -> Option<String> {

@@ -11,6 +11,7 @@ mod job_ack;
 mod job_fc;
 mod job_pai;
 mod life;
+mod matrix;
 mod money;
 mod plain;
 mod products;

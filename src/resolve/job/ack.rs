@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ipnet::Ipv4Net;
 
-use super::{SLACK, Task, impossible};
+use super::{SLACK, Task, impossible, matrix};
 use crate::manifest::{ClusterChoice, InstanceChoice, Located};
 use crate::model::address::{Address, Kind};
 use crate::model::decision::Decision;
@@ -55,26 +55,34 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_
         secrets: !task.secrets.is_empty(),
         outputs: task.outputs.clone(),
     };
-    let spec = KubernetesJobSpec {
-        job: name.clone(),
-        digest: task.digest.clone(),
-        cluster_id: place.cluster_id,
-        namespace: NAMESPACE.to_owned(),
-        image: image(draft, task),
-        requests: requests(task, place.made.is_some()),
-        nodes: place.made.is_some().then(|| (NODES_LABEL.to_owned(), name.clone())),
-        bucket: Value::Pending(Reference::new(bucket.clone(), "id")),
-        bundle_key: Value::Pending(Reference::new(bundle.clone(), "key")),
-        limit: task.limit,
-        secrets: task.secrets.clone(),
-        outputs: task.outputs.clone(),
-        script: pod_script(&settings, &task.bundle.digest),
-    };
-    let run = Address::new(Kind::KubernetesJob, &name);
-    let depends_on = [bundle, bucket].into_iter().chain(place.made).collect();
-    draft.desired.nodes.insert(run.clone(), Node { spec: json(&spec), depends_on });
-    if !job.keep {
-        release::serve(&mut draft.passing, &run);
+    let (image, requests) = (image(draft, task), requests(task, place.made.is_some()));
+    let script = pod_script(&settings, &task.bundle.digest);
+    let shares = matrix::runs(job);
+    matrix::check_names(draft, task, &shares)?;
+    for share in shares {
+        let run = Address::new(Kind::KubernetesJob, &share.name);
+        matrix::remember(draft, &run, &share);
+        let spec = KubernetesJobSpec {
+            job: share.name.clone(),
+            digest: matrix::digest(&task.digest, &share),
+            cluster_id: place.cluster_id.clone(),
+            namespace: NAMESPACE.to_owned(),
+            image: image.clone(),
+            requests: requests.clone(),
+            nodes: place.made.is_some().then(|| (NODES_LABEL.to_owned(), name.clone())),
+            bucket: Value::Pending(Reference::new(bucket.clone(), "id")),
+            bundle_key: Value::Pending(Reference::new(bundle.clone(), "key")),
+            limit: task.limit,
+            secrets: task.secrets.clone(),
+            outputs: task.outputs.clone(),
+            script: script.clone(),
+            part: share.part,
+        };
+        let depends_on = [bundle.clone(), bucket.clone()].into_iter().chain(place.made.clone()).collect();
+        draft.desired.nodes.insert(run.clone(), Node { spec: json(&spec), depends_on });
+        if !job.keep {
+            release::serve(&mut draft.passing, &run);
+        }
     }
     Ok(())
 }
@@ -138,6 +146,7 @@ fn missing(named: &Located<String>, region: &str) -> ResolveError {
 async fn made(draft: &mut Draft<'_>, network: &Network, task: &Task<'_>) -> Result<Place, ResolveError> {
     let job = task.job;
     let (name, stack) = (job.name.value.clone(), draft.manifest.stack.value.clone());
+    let at_once = matrix::at_once(job);
     let choice = InstanceChoice::Needs(job.needs.clone());
     let wish = Wish {
         key: format!("jobs.{name}"),
@@ -146,7 +155,7 @@ async fn made(draft: &mut Draft<'_>, network: &Network, task: &Task<'_>) -> Resu
         image: None,
         disk: None,
         spot: None,
-        seconds: Some(task.limit),
+        seconds: Some(task.limit * job.runs()),
     };
     let machine = choose::machine(draft, &wish, &network.zones(draft)).await?;
     // The cluster brings the system of its nodes itself.
@@ -164,10 +173,11 @@ async fn made(draft: &mut Draft<'_>, network: &Network, task: &Task<'_>) -> Resu
         disk_level: machine.disk_level,
         disk_size: machine.disk_size,
         bandwidth: if task.fetcher().fetches().is_some() { FETCHING } else { 0 },
-        nodes: 1,
+        // As many as runs go on at once: of a node there is little more than one of them asks for.
+        nodes: u32::try_from(at_once).unwrap_or(u32::MAX),
     };
     let address = Address::new(Kind::Cluster, "main");
-    let needed_for = (!job.keep).then_some(task.limit + SLACK + COMING);
+    let needed_for = (!job.keep).then_some(task.limit * job.runs().div_ceil(at_once) + SLACK + COMING);
     let pro = matches!(job.cluster, ClusterChoice::Own { pro: true });
     if let Some(node) = draft.desired.nodes.get_mut(&address)
         && let Ok(mut spec) = serde_json::from_value::<ClusterSpec>(node.spec.clone())

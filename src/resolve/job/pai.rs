@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use futures_util::future::join_all;
 
 use super::framework::{self, Framework};
-use super::{SLACK, Task, impossible};
+use super::{SLACK, Task, impossible, matrix};
 use crate::manifest::{Gpu, Needs};
 use crate::model::address::{Address, Kind};
 use crate::model::decision::{Decision, Rejected};
@@ -58,28 +58,35 @@ pub(super) async fn add(draft: &mut Draft<'_>, task: &Task<'_>) -> Result<(), Re
         secrets: false,
         outputs: task.outputs.clone(),
     });
-    let spec = TrainingJobSpec {
-        job: name.clone(),
-        digest: task.digest.clone(),
-        workspace_id,
-        job_type: needed.framework.job_type.to_owned(),
-        image,
-        instance_type,
-        workers: job.workers,
-        limit: task.limit,
-        max_minutes: u32::try_from((task.limit + SLACK).div_ceil(60)).unwrap_or(u32::MAX),
-        bucket: Value::Pending(Reference::new(bucket.clone(), "id")),
-        bundle_key: Value::Pending(Reference::new(bundle.clone(), "key")),
-        bundle_digest: task.bundle.digest.clone(),
-        secrets: task.secrets.clone(),
-        outputs: task.outputs.clone(),
-        script,
-    };
-    let run = Address::new(Kind::TrainingJob, &name);
-    let depends_on: BTreeSet<Address> = home.into_iter().chain([bundle, bucket]).collect();
-    draft.desired.nodes.insert(run.clone(), Node { spec: json(&spec), depends_on });
-    if !job.keep {
-        release::serve(&mut draft.passing, &run);
+    let shares = matrix::runs(job);
+    matrix::check_names(draft, task, &shares)?;
+    for share in shares {
+        let run = Address::new(Kind::TrainingJob, &share.name);
+        matrix::remember(draft, &run, &share);
+        let spec = TrainingJobSpec {
+            job: share.name.clone(),
+            digest: matrix::digest(&task.digest, &share),
+            workspace_id: workspace_id.clone(),
+            job_type: needed.framework.job_type.to_owned(),
+            image: image.clone(),
+            instance_type: instance_type.clone(),
+            workers: job.workers,
+            limit: task.limit,
+            max_minutes: u32::try_from((task.limit + SLACK).div_ceil(60)).unwrap_or(u32::MAX),
+            bucket: Value::Pending(Reference::new(bucket.clone(), "id")),
+            bundle_key: Value::Pending(Reference::new(bundle.clone(), "key")),
+            bundle_digest: task.bundle.digest.clone(),
+            secrets: task.secrets.clone(),
+            outputs: task.outputs.clone(),
+            script: script.clone(),
+            mark: share.part.is_some().then(|| task.digest.clone()),
+            part: share.part,
+        };
+        let depends_on: BTreeSet<Address> = home.clone().into_iter().chain([bundle.clone(), bucket.clone()]).collect();
+        draft.desired.nodes.insert(run.clone(), Node { spec: json(&spec), depends_on });
+        if !job.keep {
+            release::serve(&mut draft.passing, &run);
+        }
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use aliform::apply::lives::Lives;
 use aliform::apply::run::Outcome;
 use aliform::model::address::{Address, Kind};
 use aliform::model::cost::Total;
-use aliform::plan::saved::Plan;
+use aliform::plan::saved::{Plan, Wanted};
 use aliform::pricing::tariff::least_seconds;
 use aliform::resources::error::ResourceError;
 use aliform::state::contents::{Resource, State};
@@ -41,11 +41,11 @@ pub(crate) struct Run {
     pub(crate) parameters: BTreeMap<String, String>,
     /// What it exited with, if it came to its end.
     pub(crate) exit_code: Option<i64>,
-    /// The machine.
-    pub(crate) machine: Address,
+    /// The machine; null where the product shows none.
+    pub(crate) machine: Option<Address>,
     /// How long it ran, in whole seconds; null if it never began.
     pub(crate) seconds: Option<u64>,
-    /// What its machine cost for that time: booting and waiting are in the receipt's sum only.
+    /// What it, its machine or its node cost for that time: booting and waiting are in the receipt's sum only.
     pub(crate) cost: Total,
     /// Where its outputs are; null if there are none.
     pub(crate) outputs: Option<String>,
@@ -247,20 +247,29 @@ fn matrix(facts: &Facts<'_>, lived: &dyn Fn(&Address) -> Option<u64>, outputs: &
     let line = |address: &Address| {
         let wanted = facts.plan.wanted.get(address)?;
         let parameters = BTreeMap::deserialize(wanted.spec["part"].get("parameters")?).ok()?;
-        let machine = wanted.depends_on.iter().find(|dependency| dependency.kind == Kind::Instance)?.clone();
+        let machine = wanted.depends_on.iter().find(|dependency| dependency.kind == Kind::Instance).cloned();
         let resource = facts.after.resources.get(address);
         let seconds = lived(address);
         Some(Run {
             address: address.clone(),
             parameters,
             exit_code: resource.and_then(|resource| resource.attributes["exit_code"].as_i64()),
-            cost: facts.lives.cost(facts.plan, &machine, seconds.unwrap_or_default()),
+            cost: run_cost(facts, (address, wanted), machine.as_ref(), seconds.unwrap_or_default()),
             machine,
             seconds,
             outputs: outputs(address),
         })
     };
     facts.runs.iter().filter_map(line).collect()
+}
+
+/// What a run cost: its machine or its own price for that time, or its share of the cluster that was made for it.
+fn run_cost(facts: &Facts<'_>, (run, wanted): (&Address, &Wanted), machine: Option<&Address>, seconds: u64) -> Total {
+    let own = facts.lives.cost(facts.plan, machine.unwrap_or(run), seconds);
+    let Some(cluster) = wanted.depends_on.iter().find(|dependency| dependency.kind == Kind::Cluster) else { return own };
+    let pools = facts.plan.wanted.get(cluster).and_then(|cluster| cluster.spec["pools"].as_array());
+    let nodes: u64 = pools.into_iter().flatten().filter_map(|pool| pool["nodes"].as_u64()).sum();
+    facts.lives.cost(facts.plan, cluster, seconds).times(Decimal::ONE / Decimal::from(nodes.max(1)))
 }
 
 /// When the cloud ends the machine: as it said itself, else as it was told to.
@@ -307,7 +316,8 @@ pub(crate) fn receipt(receipt: &Receipt, style: &Style) -> String {
         let parameters: Vec<String> = run.parameters.iter().map(|(name, value)| format!("{name}={}", one_line(value))).collect();
         let code = run.exit_code.map_or_else(|| "no end".to_owned(), |code| format!("exit code {code}"));
         let (took, cost) = (run.seconds.map_or_else(|| "never begun".to_owned(), words), money::amounts(&run.cost, money::HOURLY));
-        line(if at == 0 { "runs" } else { "" }, &format!("{}: {code}, {took}, {cost}, {}", parameters.join(", "), run.machine));
+        let machine = run.machine.as_ref().map(|machine| format!(", {machine}")).unwrap_or_default();
+        line(if at == 0 { "runs" } else { "" }, &format!("{}: {code}, {took}, {cost}{machine}", parameters.join(", ")));
     }
     if let Some(outputs) = &receipt.outputs {
         line("outputs", &one_line(outputs));
