@@ -1,9 +1,10 @@
-//! What is done where an instance can't be had: the next of the fallbacks that the plan approved, and no other. What
-//! was made for the place that failed is released first; if that fails, nothing else is tried.
+//! What is done where an instance, the nodes of a cluster or the pods of a training job can't be had: the next of the
+//! fallbacks that the plan approved, and no other. What was made for the place that failed is released first, but for a
+//! cluster, which gets other nodes; if that fails, nothing else is tried.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::order::{Phase, Step};
 use super::step::{self, StepError};
@@ -50,16 +51,29 @@ pub(super) struct Rest {
 
 /// What the error says is sold out; `None` if it says anything else.
 pub(super) fn shortage(world: &World<'_>, plan: &Plan, address: &Address, error: &ResourceError) -> Option<Shortage> {
-    if address.kind != Kind::Instance {
-        return None;
-    }
     let (scope, code) = match error {
         ResourceError::Api(error) => (Scope::of(error), error.code().unwrap_or_default().to_owned()),
+        ResourceError::Denied { code, .. } => (Scope::of_code(code), code.clone()),
         // It was accepted, and withdrawn when stock ran out.
-        ResourceError::Vanished { .. } => (Scope::Stock, "withdrawn".to_owned()),
+        ResourceError::Vanished { .. } if address.kind == Kind::Instance => (Scope::Stock, "withdrawn".to_owned()),
         _ => return None,
     };
-    let (zone, instance_type) = place(plan, address)?;
+    let whole = Shortage { region: plan.region.clone(), zone: None, instance_type: None, code, at: world.clock.now() };
+    let (zone, instance_type) = match (address.kind, place(plan, address)) {
+        (Kind::Instance | Kind::Cluster, Some(place)) => place,
+        // Training jobs know no zones.
+        (Kind::TrainingJob, Some((_, instance_type))) => {
+            let of_it = Shortage { instance_type: Some(instance_type), ..whole };
+            return match scope {
+                Scope::Stock | Scope::Disk | Scope::Type => Some(of_it),
+                Scope::Zone | Scope::Region => Some(Shortage { instance_type: None, ..of_it }),
+                Scope::Quota | Scope::Balance | Scope::Account | Scope::Unknown => None,
+            };
+        }
+        // Of functions a region has room, or none.
+        (Kind::Function | Kind::Invocation, _) => return (scope == Scope::Region).then_some(whole),
+        _ => return None,
+    };
     let (zone, instance_type) = match scope {
         Scope::Stock | Scope::Disk => (Some(zone), Some(instance_type)),
         Scope::Zone => (Some(zone), None),
@@ -67,7 +81,7 @@ pub(super) fn shortage(world: &World<'_>, plan: &Plan, address: &Address, error:
         Scope::Region => (None, None),
         Scope::Quota | Scope::Balance | Scope::Account | Scope::Unknown => return None,
     };
-    Some(Shortage { region: plan.region.clone(), zone, instance_type, code, at: world.clock.now() })
+    Some(Shortage { zone, instance_type, ..whole })
 }
 
 /// Whether something may stand in for it at all.
@@ -75,15 +89,25 @@ pub(super) fn may_stand_in(plan: &Plan, address: &Address) -> bool {
     plan.fallbacks.get(address).is_some_and(|list| !list.is_empty())
 }
 
-/// The zone and the type of an instance.
+/// The part of a spec that says where it stands and what it is: a cluster's are its nodes.
+fn machine(spec: &Json) -> &Json {
+    spec.get("pools").and_then(|pools| pools.get(0)).unwrap_or(spec)
+}
+
+fn machine_mut(spec: &mut Json) -> &mut Json {
+    if spec.get("pools").is_some_and(|pools| pools.get(0).is_some()) { &mut spec["pools"][0] } else { spec }
+}
+
+/// The zone and the type of an instance, of a cluster's nodes, or the region and the type of a training job's pods.
 fn place(plan: &Plan, address: &Address) -> Option<(String, String)> {
-    let spec = &plan.wanted.get(address)?.spec;
-    Some((spec.get("zone")?.as_str()?.to_owned(), spec.get("instance_type")?.as_str()?.to_owned()))
+    let spec = machine(&plan.wanted.get(address)?.spec);
+    let zone = spec.get("zone").map_or(Some(plan.region.as_str()), Json::as_str)?;
+    Some((zone.to_owned(), spec.get("instance_type")?.as_str()?.to_owned()))
 }
 
 /// The subnet of the stack that an instance is to stand in.
 fn subnet(plan: &Plan, address: &Address) -> Option<Address> {
-    let reference = value::reference_in(plan.wanted.get(address)?.spec.get("vswitch_id")?)?;
+    let reference = value::reference_in(machine(&plan.wanted.get(address)?.spec).get("vswitch_id")?)?;
     (reference.address.kind == Kind::VSwitch).then_some(reference.address)
 }
 
@@ -198,12 +222,18 @@ fn amend(plan: &Plan, taken: &[(Address, Fallback)], held: &mut BTreeSet<Step>) 
         let before = subnet(plan, address).filter(|_| moved);
         let runs = amended.released.get(address).cloned();
         let Some(wanted) = amended.wanted.get_mut(address) else { continue };
-        wanted.spec["zone"] = json!(fallback.zone);
-        wanted.spec["instance_type"] = json!(fallback.instance_type);
+        let spec = machine_mut(&mut wanted.spec);
+        spec["instance_type"] = json!(fallback.instance_type);
+        if spec.get("zone").is_some() {
+            spec["zone"] = json!(fallback.zone);
+        }
         let Some(before) = before else { continue };
         let after = Address::new(Kind::VSwitch, &fallback.zone);
-        wanted.spec["vswitch_id"] = json!({ "$pending": format!("{after}.id") });
-        wanted.depends_on.retain(|dependency| *dependency != before);
+        spec["vswitch_id"] = json!({ "$pending": format!("{after}.id") });
+        // A cluster stays where it is, and gets other nodes.
+        if address.kind != Kind::Cluster {
+            wanted.depends_on.retain(|dependency| *dependency != before);
+        }
         wanted.depends_on.push(after.clone());
         if amended.wanted.contains_key(&after) {
             continue;
@@ -253,7 +283,8 @@ async fn clean_up(
     let left = left_behind(plans, amended, taken);
     for (address, _) in taken {
         let own = subnet(plans.1, address).filter(|subnet| left.contains(subnet));
-        for leftover in [Some(address.clone()), own].into_iter().flatten() {
+        let itself = Some(address.clone()).filter(|address| address.kind != Kind::Cluster);
+        for leftover in [itself, own].into_iter().flatten() {
             if !world.store.look(|state| state.resources.contains_key(&leftover)) {
                 continue;
             }

@@ -189,9 +189,16 @@ fn check_spot(value: &Value<'_>, job: &Job) {
             "offer more than nothing, with three digits after the point at most",
         );
     }
-    let elsewhere = job.product.as_ref().filter(|product| product.value != Product::Ecs);
-    if let (Some(spot), Some(_)) = (&job.spot, elsewhere) {
-        let message = "spot machines are planned for jobs on `ecs`".to_owned();
-        value.reader.complain_at("conflict", message, &spot.location, "remove `spot`, or write `product: ecs`");
+    let elsewhere = job.product.as_ref().filter(|product| matches!(product.value, Product::Fc | Product::Pai));
+    if let (Some(spot), Some(product)) = (&job.spot, elsewhere) {
+        let message = match product.value {
+            Product::Fc => "a function has no machine that could be bought on the spot market".to_owned(),
+            _ => "what the spot market asks for pods of PAI no call tells, so no budget could be held against it".to_owned(),
+        };
+        value.reader.complain_at("conflict", message, &spot.location, "remove `spot`, or write `product: ecs` or `product: ack`");
+    }
+    if let (Some(spot), ClusterChoice::Existing(_)) = (&job.spot, &job.cluster) {
+        let message = "nodes of a cluster that exists are not bought for the job, on no market".to_owned();
+        value.reader.complain_at("conflict", message, &spot.location, "remove `spot`, or leave `cluster` out");
     }
 }

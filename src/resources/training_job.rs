@@ -211,6 +211,10 @@ async fn finish(context: &Context<'_>, id: &str, spec: &TrainingJobSpec) -> Resu
         Err(error) => {
             // Nobody follows it any more, so it must not go on and cost money.
             end(context, id).await?;
+            if matches!(error, ResourceError::Denied { .. }) {
+                // It never began, and may elsewhere.
+                return Err(error);
+            }
             Ended { because: Some(error.to_string()), ..Ended::default() }
         }
     };

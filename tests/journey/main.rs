@@ -4,6 +4,7 @@
 mod change;
 mod crash;
 mod drift;
+mod elsewhere;
 mod failover;
 mod golden;
 mod job;

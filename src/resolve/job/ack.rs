@@ -3,21 +3,25 @@
 use std::collections::BTreeMap;
 
 use ipnet::Ipv4Net;
+use rust_decimal::Decimal;
 
-use super::{SLACK, Task, impossible, matrix};
+use super::{SLACK, Task, ecs, impossible, matrix};
 use crate::manifest::{ClusterChoice, InstanceChoice, Located};
 use crate::model::address::{Address, Kind};
 use crate::model::decision::Decision;
 use crate::model::finding::{Finding, Severity};
+use crate::model::money::Money;
+use crate::model::offer::Fallback;
 use crate::model::value::{Reference, Value};
 use crate::pricing::clusters::ClusterFound;
+use crate::pricing::estimate;
 use crate::project::scripts::job::{JobSettings, pod_script};
 use crate::resolve::app::json;
 use crate::resolve::choose::{self, Wish};
 use crate::resolve::error::ResolveError;
 use crate::resolve::network::Network;
 use crate::resolve::{Draft, release};
-use crate::resources::cluster::{ClusterSpec, NODES_LABEL, PoolSpec};
+use crate::resources::cluster::{ClusterSpec, NODES_LABEL, PoolSpec, PoolSpot};
 use crate::resources::desired::Node;
 use crate::resources::kind::TAG_LINEAGE;
 use crate::resources::kubernetes_job::KubernetesJobSpec;
@@ -154,10 +158,12 @@ async fn made(draft: &mut Draft<'_>, network: &Network, task: &Task<'_>) -> Resu
         choice: &choice,
         image: None,
         disk: None,
-        spot: None,
+        spot: job.spot.as_ref(),
         seconds: Some(task.limit * job.runs()),
     };
     let machine = choose::machine(draft, &wish, &network.zones(draft)).await?;
+    let address = Address::new(Kind::Cluster, "main");
+    let machine = draft.placed(&address, machine);
     // The cluster brings the system of its nodes itself.
     let image = format!("jobs.{name}.image[");
     draft.desired.decisions.retain(|key, _| !key.starts_with(&image));
@@ -175,10 +181,17 @@ async fn made(draft: &mut Draft<'_>, network: &Network, task: &Task<'_>) -> Resu
         bandwidth: if task.fetcher().fetches().is_some() { FETCHING } else { 0 },
         // As many as runs go on at once: of a node there is little more than one of them asks for.
         nodes: u32::try_from(at_once).unwrap_or(u32::MAX),
+        spot: job.spot.as_ref().map(|spot| PoolSpot { cap: spot.value.cap }),
     };
-    let address = Address::new(Kind::Cluster, "main");
     let needed_for = (!job.keep).then_some(task.limit * job.runs().div_ceil(at_once) + SLACK + COMING);
     let pro = matches!(job.cluster, ClusterChoice::Own { pro: true });
+    if draft.desired.nodes.contains_key(&address) {
+        // Which of several pools could not be had, a list for the whole cluster can't tell.
+        draft.desired.fallbacks.remove(&address);
+    } else {
+        let fallbacks = machine.fallbacks.into_iter().map(|fallback| of_cluster(fallback, pro, at_once));
+        draft.desired.fallbacks.insert(address.clone(), fallbacks.collect());
+    }
     if let Some(node) = draft.desired.nodes.get_mut(&address)
         && let Ok(mut spec) = serde_json::from_value::<ClusterSpec>(node.spec.clone())
     {
@@ -194,8 +207,17 @@ async fn made(draft: &mut Draft<'_>, network: &Network, task: &Task<'_>) -> Resu
         let spec = ClusterSpec { name: stack, pro, vpc_id, pod_cidr, service_cidr, pools: vec![pool], needed_for };
         draft.desired.nodes.insert(address.clone(), Node { spec: json(&spec), depends_on });
         draft.desired.findings.push(no_end(&address));
+        draft.desired.findings.extend(job.spot.as_ref().map(|spot| ecs::reclaimable(&address, spot)));
     }
     Ok(Place { cluster_id: Value::Pending(Reference::new(address.clone(), "id")), made: Some(address) })
+}
+
+/// What may stand in for the nodes of a cluster, at the price of the cluster with them.
+fn of_cluster(node: Fallback, pro: bool, nodes: u64) -> Fallback {
+    let fee = estimate::cluster(pro);
+    let amount = node.hourly.amount * Decimal::from(nodes) + fee.amount;
+    let because = if nodes > 1 { format!("{}, for each of {nodes} nodes", node.because) } else { node.because };
+    Fallback { hourly: Money { amount, ..node.hourly }, because, ..node }
 }
 
 /// What a plan with a new cluster has to say besides its price.

@@ -24,16 +24,17 @@ use crate::resources::security_group::SecurityGroupSpec;
 const FETCHING: u32 = 50;
 
 /// What a person should know of a machine that is bought on the market.
-fn reclaimable(instance: &Address, spot: &Located<Spot>) -> Finding {
+pub(super) fn reclaimable(instance: &Address, spot: &Located<Spot>) -> Finding {
     let cap = spot.value.cap.map_or_else(
         || "its price moves with the market".to_owned(),
         |cap| format!("it goes when the market asks more than {cap} an hour"),
     );
+    let what = if instance.kind == Kind::Cluster { "each node" } else { "this machine" };
     Finding {
         id: "spot-may-be-reclaimed".to_owned(),
         severity: Severity::Warning,
         address: Some(instance.clone()),
-        message: format!("the cloud may take this machine back at any time after its first hour, five minutes after saying so; {cap}"),
+        message: format!("the cloud may take {what} back at any time after its first hour, five minutes after saying so; {cap}"),
         evidence: None,
         hint: Some("what is lost then has to run again; leave `spot` out for a machine that stays".to_owned()),
     }

@@ -40,7 +40,7 @@ pub(crate) fn manner(planning: &args::Planning) -> Manner {
         reselect: planning.reselect,
         replace: planning.replace.iter().cloned().collect(),
         no_refresh: planning.no_refresh,
-        decided: None,
+        ..Manner::default()
     }
 }
 

@@ -8,6 +8,7 @@ use aliform::apply::remember::remembered;
 use aliform::apply::world::{Explanation, World};
 use aliform::manifest::{Budget, Located, Manifest};
 use aliform::model::address::Address;
+use aliform::model::cost::Total;
 use aliform::model::decision::Decision;
 use aliform::model::event::{Event, EventSink};
 use aliform::model::money::Money;
@@ -27,6 +28,7 @@ use aliform::resources::refresh::{Observed, observe};
 use aliform::state::contents::State;
 use aliform::state::record::Record;
 use aliform::state::store::Store;
+use rust_decimal::Decimal;
 
 use super::alternatives::{self, Way};
 use crate::error::CommandError;
@@ -51,6 +53,8 @@ pub(crate) struct Manner {
     pub(crate) no_refresh: bool,
     /// Decisions of a saved plan, taken over.
     pub(crate) decided: Option<BTreeMap<String, Decision>>,
+    /// What was spent of the total budgets already.
+    pub(crate) spent: Total,
 }
 
 /// A plan and the packed sources it needs.
@@ -102,6 +106,13 @@ pub(crate) fn limits(manifest: &Manifest) -> Limits {
     Limits { jobs: jobs.map(|(name, job)| (name.clone(), of(&job.budget))).collect(), ..of(&manifest.budget) }
 }
 
+/// What is left of the limits for everything together, and for each job.
+fn left_of(limits: Limits, spent: &Total) -> Limits {
+    let left = |limit: Money| Money { amount: (limit.amount - spent.converted(limit.currency).amount).max(Decimal::ZERO), ..limit };
+    let jobs = limits.jobs.into_iter().map(|(name, own)| (name, left_of(own, spent)));
+    Limits { total: limits.total.map(left), jobs: jobs.collect(), ..limits }
+}
+
 /// Makes a plan.
 pub(crate) async fn make(
     workspace: &Workspace,
@@ -147,7 +158,7 @@ pub(crate) async fn make(
                 (None, false) => &kept,
             };
             let resolved = resolve(manifest, &Surroundings { lookup: &lookup, decided, lineage: &state.lineage }).await?;
-            (resolved.desired, resolved.bundles, limits(manifest))
+            (resolved.desired, resolved.bundles, left_of(limits(manifest), &manner.spent))
         }
     };
     let quotes = quote_all(&lookup, &desired.region, &to_price(&desired, &prior, &observed)?).await;

@@ -5,7 +5,7 @@
 
 pub(crate) mod diagnostic;
 pub(crate) mod json;
-mod money;
+pub(crate) mod money;
 pub(crate) mod ndjson;
 pub(crate) mod offers;
 pub(crate) mod plan;

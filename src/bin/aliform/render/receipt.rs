@@ -92,6 +92,9 @@ pub(crate) struct Receipt {
     /// What it would cost where the cloud bills a machine for some minutes at least; absent if it lived longer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) least: Option<Total>,
+    /// What of it was spent in regions that turned out to be sold out; absent if nothing was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) elsewhere: Option<Total>,
     /// The runs of a matrix; absent if there was one run only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) runs: Vec<Run>,
@@ -140,6 +143,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) result: Result,
     pub(crate) exit_code: Option<i64>,
     pub(crate) lives: &'a Lives<'a>,
+    /// What was spent in other regions before.
+    pub(crate) elsewhere: &'a Total,
     /// How the next commands begin.
     pub(crate) program: &'a str,
 }
@@ -177,6 +182,11 @@ impl Receipt {
             let shortest = instance_type.as_ref().filter(|_| address.kind == Kind::Instance).map_or(0, |name| least_seconds(name));
             least.merge(&facts.lives.cost(plan, address, shortest.max(*seconds)));
         }
+        let elsewhere = Some(facts.elsewhere.clone()).filter(|total| total.sums.iter().any(|sum| !sum.amount.is_zero()));
+        if let Some(spent) = &elsewhere {
+            cost.merge(spent);
+            least.merge(spent);
+        }
         let outputs = |run: &Address| after.resources.get(run).and_then(|run| run.attributes["outputs"].as_str()).map(str::to_owned);
         let runs = matrix(&facts, &lived, &outputs);
         let first = facts.runs.first().and_then(|run| after.resources.get(run));
@@ -213,6 +223,7 @@ impl Receipt {
             seconds: (!payers.is_empty()).then(|| payers.iter().map(|(_, seconds)| seconds).sum()),
             hourly: facts.lives.hourly(plan, payer),
             least: (least != cost).then_some(least),
+            elsewhere,
             cost,
             outputs: if runs.iter().any(|run| run.outputs.is_some()) {
                 Some(format!("outputs/{}", facts.job))
@@ -306,6 +317,9 @@ pub(crate) fn receipt(receipt: &Receipt, style: &Style) -> String {
             line(what, &format!("{lived}{}{together}{}", words(seconds), if stays { " so far" } else { "" }));
             let stood = receipt.cluster.is_some() && receipt.zone.is_none();
             line("cost", &if stood { "nothing besides: no machine was started for it".to_owned() } else { cost(receipt, seconds) });
+            if let Some(spent) = &receipt.elsewhere {
+                line("", &format!("{} of it in regions that turned out to be sold out", money::amounts(spent, money::HOURLY)));
+            }
             if let Some(least) = &receipt.least {
                 line("", &format!("{} where so short a time is billed for some minutes", money::amounts(least, money::HOURLY)));
             }
@@ -407,6 +421,7 @@ mod tests {
             machines: 1,
             seconds: Some(3725),
             least: None,
+            elsewhere: None,
             runs: Vec::new(),
             hourly: total("0.267 CNY"),
             cost: total("0.276271 CNY"),

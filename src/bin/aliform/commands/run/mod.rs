@@ -5,6 +5,7 @@ pub(super) mod manifest;
 use aliform::apply::lives::Lives;
 use aliform::manifest::{Job, Manifest, Work};
 use aliform::model::address::{Address, Kind};
+use aliform::model::cost::Total;
 use aliform::plan::saved::Plan;
 use aliform::resolve::region;
 use aliform::resources::registry;
@@ -17,7 +18,8 @@ use super::purse::Purse;
 use crate::args;
 use crate::error::{CommandError, FAILED, INTERRUPTED, PARTIAL, POLICY, USAGE};
 use crate::output::Output;
-use crate::render::receipt::{Facts, Receipt, Result as Ended};
+use crate::render::money;
+use crate::render::receipt::{Facts, Receipt, Result as How};
 use crate::workspace::{Client, Workspace};
 
 pub(crate) async fn run(workspace: &Workspace, arguments: &args::Run, out: &Output) -> Result<u8, CommandError> {
@@ -58,13 +60,13 @@ async fn once(
     for run in store.look(|state| state.resources.keys().filter(|_| memory).cloned().collect::<Vec<_>>()) {
         store.remove(&run)?;
     }
-    let mut tried: Vec<String> = Vec::new();
+    let (mut tried, mut spent): (Vec<String>, Total) = (Vec::new(), Total::default());
     loop {
-        let mut manner = Manner::default();
+        let mut manner = Manner { spent: spent.clone(), ..Manner::default() };
         manner.replace.extend(store.look(worn));
         let elsewhere = region::next(manifest, &tried).filter(|_| !tried.is_empty());
         if let Some(decision) = &elsewhere {
-            out.note(&moving(&tried, &decision.chosen, arguments.doing.auto_approve));
+            out.note(&moving(&tried, &decision.chosen, arguments.doing.auto_approve, &spent));
             manner.decided = Some([(region::KEY.to_owned(), decision.clone())].into());
         }
         let made = match make(workspace, &client, store, &Aim::Manifest(manifest), &manner, out.events()).await {
@@ -83,8 +85,10 @@ async fn once(
             out.note(&format!("In `{}` the budget would be exceeded.", made.plan.region));
             continue;
         }
-        if let Some(code) = attempt(workspace, &client, store, (manifest, job, made, last), arguments, out).await? {
-            return Ok(code);
+        let trying = Trying { manifest, job, made, last, spent: &spent };
+        match attempt(workspace, &client, store, trying, arguments, out).await? {
+            Ended::Finally(code) => return Ok(code),
+            Ended::SoldOut(cost) => spent.merge(&cost),
         }
     }
 }
@@ -95,23 +99,47 @@ fn is_over(manifest: &Manifest, tried: &[String]) -> bool {
 }
 
 /// What is said before a plan in another region.
-fn moving(tried: &[String], next: &str, approved: bool) -> String {
+fn moving(tried: &[String], next: &str, approved: bool, spent: &Total) -> String {
+    let spent = if spent.sums.iter().all(|sum| sum.amount.is_zero()) {
+        String::new()
+    } else {
+        format!(", of which {} are spent", money::amounts(spent, money::HOURLY))
+    };
     let again = if approved { "`--auto-approve` approves it too" } else { "it has to be approved again" };
     format!(
-        "What the run takes is sold out in `{}`, and nothing is left of it there. This is a new plan in `{next}`, within the same budget; {again}.",
+        "What the run takes is sold out in `{}`, and nothing is left of it there. This is a new plan in `{next}`, within the same budget{spent}; {again}.",
         tried.join("`, `")
     )
 }
 
-/// One plan, approved and carried out; `None` if everything that was approved was sold out and another region is left.
+/// One plan that is tried.
+struct Trying<'a> {
+    manifest: &'a Manifest,
+    job: &'a Job,
+    made: Made,
+    /// Whether no other region is left.
+    last: bool,
+    /// What was spent in others.
+    spent: &'a Total,
+}
+
+/// How that ended.
+enum Ended {
+    /// With this exit code.
+    Finally(u8),
+    /// Everything that was approved was sold out, and another region is left; what it cost none the less.
+    SoldOut(Total),
+}
+
+/// One plan, approved and carried out.
 async fn attempt(
     workspace: &Workspace,
     client: &Client,
     store: &Store,
-    (manifest, job, made, last): (&Manifest, &Job, Made, bool),
+    Trying { manifest, job, made, last, spent }: Trying<'_>,
     arguments: &args::Run,
     out: &Output,
-) -> Result<Option<u8>, CommandError> {
+) -> Result<Ended, CommandError> {
     let name = &job.name.value;
     let before = store.state();
     if !out.is_document() {
@@ -130,16 +158,16 @@ async fn attempt(
     // What could not be released stops everything else.
     let clean = after.resources.is_empty() && after.open.is_empty();
     if !outcome.sold_out.is_empty() && !outcome.interrupted && !purse.is_empty() && clean && !last {
-        return Ok(None);
+        return Ok(Ended::SoldOut(lives.spending(&made.plan, None).spent));
     }
     let runs: Vec<Address> = made.plan.wanted.keys().filter(|address| ends(address)).cloned().collect();
     let run = runs.first().cloned().unwrap_or_else(|| Address::new(Kind::Run, name));
     let exit_code = worst(runs.iter().map(|run| exit_code(&after, run)));
     let ended = match (outcome.interrupted, exit_code) {
-        _ if purse.is_empty() => Ended::OverBudget,
-        (true, _) => Ended::Interrupted,
-        (false, Some(0)) => Ended::Succeeded,
-        (false, _) => Ended::Failed,
+        _ if purse.is_empty() => How::OverBudget,
+        (true, _) => How::Interrupted,
+        (false, Some(0)) => How::Succeeded,
+        (false, _) => How::Failed,
     };
     let payer = payer(&made.plan, &run);
     let facts = Facts {
@@ -154,6 +182,7 @@ async fn attempt(
         result: ended,
         exit_code,
         lives: &lives,
+        elsewhere: spent,
         program: out.program(),
     };
     let receipt = Receipt::new(facts);
@@ -163,12 +192,12 @@ async fn attempt(
     }
     store.finish()?;
     out.receipt(&receipt);
-    Ok(Some(match ended {
-        Ended::OverBudget => POLICY,
-        Ended::Interrupted => INTERRUPTED,
-        Ended::Failed => FAILED,
-        Ended::Succeeded if outcome.failed.is_empty() => 0,
-        Ended::Succeeded => PARTIAL,
+    Ok(Ended::Finally(match ended {
+        How::OverBudget => POLICY,
+        How::Interrupted => INTERRUPTED,
+        How::Failed => FAILED,
+        How::Succeeded if outcome.failed.is_empty() => 0,
+        How::Succeeded => PARTIAL,
     }))
 }
 
