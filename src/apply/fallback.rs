@@ -30,15 +30,6 @@ pub(super) struct Deferred {
     pub(super) error: ResourceError,
 }
 
-/// What a pass through the steps of a plan left open.
-#[derive(Default)]
-pub(super) struct Held {
-    /// What could not be had where the plan wanted it.
-    pub(super) deferred: Vec<Deferred>,
-    /// Those steps, and those that wait for them.
-    pub(super) steps: BTreeSet<Step>,
-}
-
 /// What is left to do once something was deferred.
 pub(super) struct Rest {
     /// The plan with what stands in, and nothing in it that is done or given up.
@@ -123,54 +114,31 @@ fn next<'a>(plan: &'a Plan, address: &Address, out: &[Shortage]) -> Option<&'a F
     plan.fallbacks.get(address)?.iter().find(|fallback| reachable(fallback) && !sold_out(fallback))
 }
 
-/// Removes from what waits everything that needs a deferred step, releases included, and gives it back.
-pub(super) fn hold_back<'a>(
-    graph: &'a Graph<Step>,
-    waiting: &mut BTreeMap<&'a Step, usize>,
-    ready: &mut BTreeSet<&'a Step>,
-    step: &'a Step,
-) -> Vec<Step> {
-    let mut held = vec![step.clone()];
-    for dependent in graph.all_dependents_of(step) {
-        ready.remove(dependent);
-        if waiting.remove(dependent).is_some() {
-            held.push(dependent.clone());
-        }
-    }
-    held
-}
-
 /// Decides by the approved list what stands in for what was deferred. `approved` is the plan as it was approved,
-/// `plan` what of it was being carried out, `tried` what turned out to be sold out meanwhile.
+/// `plan` what of it is being carried out, `held` all steps that are left of it, `tried` what turned out to be sold out
+/// meanwhile.
 pub(super) async fn rest(
     world: &World<'_>,
     (approved, plan): (&Plan, &Plan),
     graph: &Graph<Step>,
-    Held { deferred, steps: mut held }: Held,
+    (Deferred { address, error }, mut held): (Deferred, BTreeSet<Step>),
     tried: &[Shortage],
     stopped: bool,
 ) -> Result<Rest, StateError> {
     let out: Vec<Shortage> = world.store.shortages().into_iter().chain(tried.iter().cloned()).collect();
     let mut taken: Vec<(Address, Fallback)> = Vec::new();
     let mut failed: Vec<(Address, String)> = Vec::new();
-    for Deferred { address, error } in deferred {
-        let why = if stopped {
-            "and you stopped it".to_owned()
-        } else {
-            match next(plan, &address, &out) {
-                Some(fallback) => {
-                    taken.push((address.clone(), fallback.clone()));
-                    world.events.emit(Event::StepFellBack {
-                        address: address.clone(),
-                        zone: fallback.zone.clone(),
-                        instance_type: fallback.instance_type.clone(),
-                        because: error.to_string(),
-                    });
-                    continue;
-                }
-                None => "and nothing else that was approved is left".to_owned(),
-            }
-        };
+    let next = if stopped { None } else { next(plan, &address, &out) };
+    if let Some(fallback) = next {
+        taken.push((address.clone(), fallback.clone()));
+        world.events.emit(Event::StepFellBack {
+            address: address.clone(),
+            zone: fallback.zone.clone(),
+            instance_type: fallback.instance_type.clone(),
+            because: error.to_string(),
+        });
+    } else {
+        let why = if stopped { "and you stopped it" } else { "and nothing else that was approved is left" };
         give_up(world, address, &format!("{error}; {why}"), error.hint(), &mut failed);
     }
     let mut steps = held.clone();
@@ -265,8 +233,10 @@ fn created(address: &Address) -> Change {
 
 /// The subnets that were made for places that failed and that nothing needs any more.
 fn left_behind((approved, plan): (&Plan, &Plan), amended: &Plan, taken: &[(Address, Fallback)]) -> BTreeSet<Address> {
+    // What stood by is made only for that.
     let made = |subnet: &Address| {
-        approved.changes.iter().chain(&plan.changes).any(|change| change.action == Action::Create && change.address == *subnet)
+        let planned = || approved.changes.iter().any(|change| change.action == Action::Create && change.address == *subnet);
+        approved.standby.contains_key(subnet) || planned()
     };
     taken.iter().filter_map(|(address, _)| subnet(plan, address)).filter(|subnet| made(subnet) && !is_needed(amended, subnet)).collect()
 }

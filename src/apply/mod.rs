@@ -9,4 +9,5 @@ pub mod recover;
 pub mod remember;
 pub mod run;
 pub mod step;
+mod work;
 pub mod world;
