@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use aliform::manifest::{self, EnvValue, InstanceChoice, Manifest, OnFailure, Part, Product, Region, Source, VpcChoice, Work};
+use aliform::manifest::{self, EnvValue, InstanceChoice, Manifest, OnFailure, Origin, Part, Product, Region, Source, VpcChoice, Work};
 use aliform::model::diagnostic::Diagnostic;
 use aliform::model::runtime::Runtime;
 use proptest::prelude::*;
@@ -133,7 +133,8 @@ fn the_design_s_manifest_means_what_it_says() {
     assert_eq!(cidr.to_string(), "192.168.0.0/16");
 
     let web = &manifest.apps["web"];
-    assert_eq!(web.source.value, Source::Folder(folder("good").canonicalize().unwrap()));
+    let Origin::Source(source) = &web.origin else { panic!("{:?}", web.origin) };
+    assert_eq!(source.value, Source::Folder(folder("good").canonicalize().unwrap()));
     assert_eq!((web.runtime.clone(), web.port.as_ref().unwrap().value, web.replicas), (None, 8080, 2));
     let InstanceChoice::Needs(needs) = &web.instance else { panic!("{:?}", web.instance) };
     assert_eq!((needs.cpu, needs.memory.unwrap().mebibytes()), (Some(2), 4096));
@@ -179,7 +180,8 @@ fn what_exists_is_used_by_its_identifier() {
     assert_eq!(region.value, "cn-hangzhou");
     let InstanceChoice::Existing(id) = &manifest.apps["a"].instance else { panic!("{:?}", manifest.apps["a"].instance) };
     assert_eq!((id.as_str(), manifest.apps["a"].runtime.as_ref().unwrap().value), ("i-bp1abc", Runtime::Static));
-    assert_eq!(manifest.apps["c"].source.value, Source::Git("git@example.com:me/c.git".to_owned()));
+    let Origin::Source(source) = &manifest.apps["c"].origin else { panic!("{:?}", manifest.apps["c"].origin) };
+    assert_eq!(source.value, Source::Git("git@example.com:me/c.git".to_owned()));
     assert!(matches!(manifest.apps["c"].instance, InstanceChoice::Type(_)));
 }
 

@@ -16,6 +16,9 @@ use base64::Engine;
 
 #[path = "scripts/handler.rs"]
 mod handler;
+mod ports;
+
+use ports::free_port;
 
 /// A machine's folders below a root of their own; what still runs there is stopped in the end.
 struct Machine {
@@ -119,10 +122,6 @@ fn serve_files(files: Vec<(&'static str, Vec<u8>)>) -> String {
         }
     });
     format!("http://{address}")
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn get(port: u16, path: &str) -> Option<String> {
@@ -331,11 +330,204 @@ fn a_crash_at_start_is_seen_at_once_and_named() {
     machine.start(&scripts, &bundle(&[("app.py", "print('hello')\nimport flask_that_is_not_there\n")])).ok();
     let ran = machine.run("", &scripts.verify);
     assert_eq!(ran.code, Some(1), "{}", ran.text);
-    assert!(ran.text.contains("check=process ok=0 detail=not running\n"), "{}", ran.text);
+    // Either it waits to be started again, or it was.
+    assert!(ran.text.contains("check=process ok=0"), "{}", ran.text);
     assert!(ran.text.contains("check=log ok=0 detail=ModuleNotFoundError"), "{}", ran.text);
     let log = ran.text.split_once("--- log ---\n").unwrap().1;
     assert!(log.starts_with("hello\n"), "{log}");
     assert_eq!(known_failure(log).unwrap().message, "python module `flask_that_is_not_there` is missing");
+}
+
+/// The processes of an app's group besides the one that starts them again.
+fn workers(pid: u32) -> Vec<u32> {
+    let ids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<u32>().ok());
+    let of_group = |id: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+        *id != pid && fields.first() != Some(&"Z") && fields.get(2) == Some(&pid.to_string().as_str())
+    };
+    ids.filter(of_group).collect()
+}
+
+/// Waits for what happens in other processes.
+#[track_caller]
+fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !condition() {
+        assert!(begun.elapsed().as_secs() < 60, "{what} did not come about");
+        std::thread::yield_now();
+    }
+}
+
+fn kill(pid: u32) {
+    assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn an_app_that_is_killed_comes_back_and_is_well_again() {
+    let machine = Machine::new();
+    let mut app = settings("web", Runtime::Python, "exec python3 app.py");
+    app.health_path = Some("/".into());
+    let port = app.port.unwrap();
+    let scripts = scripts(&app);
+    machine.start(&scripts, &bundle(&[("app.py", &answering("os.getpid()"))])).ok();
+    machine.run("", &scripts.verify).ok();
+    let supervisor = machine.pid(&app);
+    for again in ["once", "2 times"] {
+        let before = get(port, "/").unwrap();
+        let [worker] = workers(supervisor)[..] else { panic!("{:?}", workers(supervisor)) };
+        kill(worker);
+        until("another process that answers", || get(port, "/").is_some_and(|page| page != before));
+        assert_eq!(machine.pid(&app), supervisor);
+        let report = machine.run("", &scripts.verify).ok();
+        assert!(report.starts_with(&format!("check=process ok=1 detail=pid {supervisor}, started again {again}\n")), "{report}");
+    }
+    let log = machine.run("", &scripts.logs).ok();
+    assert!(log.contains("aliform: the app ended with exit code 137; it is started again in 1 s"), "{log}");
+    // What is stopped is not started again, not even between two lives.
+    kill(workers(supervisor)[0]);
+    until("the wait for the next start", || machine.home(&app).join("down").exists());
+    machine.run("", &scripts.stop).ok();
+    assert!(!alive(supervisor) && workers(supervisor).is_empty() && get(port, "/").is_none());
+}
+
+#[test]
+fn an_app_that_ends_by_itself_is_started_again_later_and_later() {
+    let machine = Machine::new();
+    let mut app = settings("worker", Runtime::Shell, "date +%s >>../../lives; [ -f ../../stay ] && sleep 600");
+    app.port = None;
+    let scripts = scripts(&app);
+    machine.start(&scripts, &bundle(&[("x", "")])).ok();
+    let ran = machine.run("", &scripts.verify);
+    assert!(ran.code == Some(1) && ran.text.contains("check=process ok=0"), "{}", ran.text);
+    let lives = || -> Vec<u64> {
+        let text = fs::read_to_string(machine.home(&app).join("lives")).unwrap_or_default();
+        text.lines().map(|line| line.parse().unwrap()).collect()
+    };
+    until("the third life", || lives().len() >= 3);
+    fs::write(machine.home(&app).join("stay"), "").unwrap();
+    // One second after the first, two after the second.
+    assert!(lives()[2] - lives()[1] >= 2, "{:?}", lives());
+}
+
+/// A `docker` that runs no container: a process of its own answers behind the port, with what it was given.
+const DOCKER: &str = r#"#!/bin/sh
+echo "$*" >>"$HOME/docker.log"
+case "$1 $2" in
+  'info '*) [ ! -f "$HOME/no-daemon" ] || { echo 'Cannot connect to the Docker daemon at unix:///var/run/docker.sock.'; exit 1; } ;;
+  'pull '*) case $2 in *missing*) echo "Error: manifest for $2 not found: manifest unknown" >&2; exit 1 ;; esac ;;
+  'image inspect') echo '80/tcp 443/udp ' ;;
+  'ps '* | 'rm '*) ;;
+  'run '*)
+    while [ $# -gt 0 ]; do
+      case $1 in -p) ports=$2 ;; --name) name=$2 ;; *lab/*) image=$1 ;; esac
+      shift
+    done
+    WHAT="$name $image inside ${ports#*:} greeting $GREETING key $KEY"
+    export WHAT
+    PORT=${ports%%:*} exec python3 -c "$SERVER" ;;
+esac
+"#;
+
+#[test]
+fn an_image_runs_behind_its_port_with_its_secrets_and_goes_back_to_the_one_before() {
+    let machine = Machine::new();
+    let tools = tempfile::tempdir().unwrap();
+    let docker = tools.path().join("docker");
+    fs::write(&docker, DOCKER.replace("\"$SERVER\"", &format!("'{}'", answering("os.environ[\"WHAT\"]").replace('\'', "\"")))).unwrap();
+    fs::set_permissions(&docker, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("PATH='{}':\"$PATH\"\nexport PATH", tools.path().display());
+    let said = || fs::read_to_string(machine.root.path().join("docker.log")).unwrap();
+
+    let mut app = settings("web", Runtime::Docker, "run_image 'lab/web:1' ''");
+    app.build = Some("docker pull 'lab/web:1'".into());
+    app.environment.insert("GREETING".into(), "hi there".into());
+    app.secrets = vec!["KEY".into()];
+    app.health_path = Some("/".into());
+    let port = app.port.unwrap();
+    let (first, one) = (scripts(&app), bundle(&[("image", "lab/web:1\n")]));
+    fs::write(machine.root.path().join("no-daemon"), "").unwrap();
+    let ran = machine.run(&path, &first.setup);
+    assert!(ran.code == Some(1) && known_failure(&ran.text).unwrap().id == "container-engine-missing", "{}", ran.text);
+    fs::remove_file(machine.root.path().join("no-daemon")).unwrap();
+    machine.run(&path, &first.setup).ok();
+    machine.deliver(&app, &[("KEY", "s3cr3t")]);
+    let start = |scripts: &Scripts, bundle: &Bundle| {
+        let scripts = Scripts { start: format!("{path}\n{}", scripts.start), ..scripts.clone() };
+        machine.start(&scripts, bundle)
+    };
+    start(&first, &one).ok();
+    machine.run("", &first.verify).ok();
+    let page = get(port, "/").unwrap();
+    assert!(page.ends_with("aliform-test-web lab/web:1 inside 80 greeting hi there key s3cr3t"), "{page}");
+    let options = said().lines().find(|line| line.starts_with("run ")).unwrap().to_owned();
+    assert!(options.contains("--env GREETING --env KEY") && options.contains(&format!("-p {port}:80 -e PORT=80 lab/web:1")), "{options}");
+    assert!(!said().contains("s3cr3t") && !said().contains("hi there"), "{}", said());
+    assert!(machine.run("", &first.logs).ok().contains(&format!("port {port} leads to port 80")), "no log");
+
+    // An image that is not there leaves the one that runs alone.
+    app.start = "run_image 'lab/missing:2' ''".into();
+    app.build = Some("docker pull 'lab/missing:2'".into());
+    let ran = start(&scripts(&app), &bundle(&[("image", "lab/missing:2\n")]));
+    let failure = known_failure(&ran.text).unwrap();
+    assert_eq!(
+        (ran.code, failure.message.as_str()),
+        (Some(1), "the image `lab/missing:2` can't be pulled: it is not there, or not for everyone")
+    );
+    assert!(get(port, "/").unwrap().contains("lab/web:1"));
+
+    // Another image, its port by name, and back.
+    app.start = "run_image 'lab/web:2' '8000'".into();
+    app.build = Some("docker pull 'lab/web:2'".into());
+    let second = scripts(&app);
+    start(&second, &bundle(&[("image", "lab/web:2\n")])).ok();
+    machine.run("", &second.verify).ok();
+    assert!(get(port, "/").unwrap().contains("lab/web:2 inside 8000"));
+    machine.run(&path, &second.rollback).ok();
+    machine.run("", &second.verify).ok();
+    assert!(get(port, "/").unwrap().contains("lab/web:1 inside 80 "));
+    machine.run(&format!("{path}\nREMOVE=1"), &second.stop).ok();
+    assert!(get(port, "/").is_none());
+    assert!(said().contains("ps -aq --filter name=^/?aliform-test-web$"), "{}", said());
+}
+
+#[test]
+fn docker_comes_from_its_own_packages_on_alibaba_cloud_linux() {
+    let machine = Machine::new();
+    let root = machine.root.path();
+    fs::create_dir_all(root.join("etc/yum.repos.d")).unwrap();
+    fs::write(root.join("etc/os-release"), "NAME=\"Alibaba Cloud Linux\"\nID=\"alinux\"\n").unwrap();
+    let tools = bare_tools();
+    let tool = |name: &str, text: &str| {
+        // One that is a link leads to the real program.
+        let _ = fs::remove_file(tools.path().join(name));
+        fs::write(tools.path().join(name), format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(tools.path().join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    tool("curl", "echo 'baseurl=https://mirrors.aliyun.com/docker-ce' >\"$3\"");
+    tool("chmod", "exec /bin/chmod \"$@\"");
+    let docker = tools.path().join("docker").display().to_string();
+    let brings = format!("case $* in *docker-ce*) printf '#!/bin/sh\\n' >{docker}; chmod 755 {docker} ;; esac");
+    tool("dnf", &format!("echo \"$*\" >>\"$HOME/dnf.log\"\n{brings}"));
+    let setup = scripts(&settings("web", Runtime::Docker, "run_image 'lab/web:1' ''")).setup;
+    let text = machine.run(&format!("PATH='{}'", tools.path().display()), &setup).ok();
+    assert!(text.contains(&format!("docker is {docker}")), "{text}");
+    let asked = fs::read_to_string(root.join("dnf.log")).unwrap();
+    assert!(asked.contains("releasever-adapter --repo alinux3-plus") && asked.contains("docker-ce-cli"), "{asked}");
+    assert!(!asked.contains("install docker\n"), "{asked}");
+    let source = fs::read_to_string(root.join("etc/yum.repos.d/docker-ce.repo")).unwrap();
+    assert_eq!(source, "baseurl=http://mirrors.cloud.aliyuncs.com/docker-ce\n");
+}
+
+#[test]
+fn a_machine_without_docker_says_so() {
+    let machine = Machine::new();
+    let tools = bare_tools();
+    let setup = scripts(&settings("web", Runtime::Docker, "run_image 'lab/web:1' ''")).setup;
+    let ran = machine.run(&format!("PATH='{}'", tools.path().display()), &setup);
+    let failure = known_failure(&ran.text).unwrap();
+    assert_eq!((ran.code, failure.id), (Some(1), "container-engine-missing"), "{}", ran.text);
+    assert!(ran.text.contains("is there to install docker") && failure.hint.contains("`source:`"), "{failure:?}");
 }
 
 #[test]

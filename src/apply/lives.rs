@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 
 use crate::cloud::dates::Dates;
@@ -43,6 +43,15 @@ impl Life {
 struct Known {
     id: String,
     life: Life,
+    /// When the cloud itself ends it, if it says so: it is billed no longer.
+    ends: Option<Timestamp>,
+}
+
+impl Known {
+    /// Its life as it stands at `now`: what the cloud was to end is taken for ended.
+    fn until(&self, now: Timestamp) -> Life {
+        Life { gone: self.life.gone.or(self.ends.filter(|ends| *ends <= now)), ..self.life }
+    }
 }
 
 /// What the sink knows.
@@ -80,24 +89,39 @@ fn born(resource: &Resource) -> Timestamp {
     }
 }
 
+/// When the cloud itself ends what was there before: a machine as it says, a run as it was told.
+fn ends(address: &Address, resource: &Resource, born: Timestamp) -> Option<Timestamp> {
+    if let Some(run) = registry::run(address.kind) {
+        let seconds = i64::try_from(run.ends_after(address, &resource.spec).ok()??).ok()?;
+        return born.checked_add(SignedDuration::from_secs(seconds)).ok();
+    }
+    let said = resource.attributes["release_at"].as_str()?;
+    let whole = if said.len() == "2026-01-02T03:04Z".len() { said.replace('Z', ":59Z") } else { said.to_owned() };
+    whole.parse().ok()
+}
+
 impl<'a> Lives<'a> {
     /// Of resources of which `before` remembers those that are there.
     pub fn new(next: &'a dyn EventSink, dates: &'a Dates, before: &State) -> Self {
-        let known = |resource: &Resource| Known { id: resource.id.clone(), life: Life { born: born(resource), gone: None } };
-        let there = before.resources.iter().map(|(address, resource)| (address.clone(), known(resource)));
+        let known = |address: &Address, resource: &Resource| {
+            let born = born(resource);
+            Known { id: resource.id.clone(), life: Life { born, gone: None }, ends: ends(address, resource, born) }
+        };
+        let there = before.resources.iter().map(|(address, resource)| (address.clone(), known(address, resource)));
         Lives { next, dates, seen: Mutex::new(Seen { known: there.collect(), moved: BTreeMap::new() }) }
     }
 
     /// When it came and when it went; `None` if it was never there.
     pub fn of(&self, address: &Address) -> Option<Life> {
-        self.seen().known.get(address).map(|known| known.life)
+        let now = self.dates.now();
+        self.seen().known.get(address).map(|known| known.until(now))
     }
 
     /// What everything that passes has cost, and what an hour of what is there costs; of one job only, if one is named.
     pub fn spending(&self, plan: &Plan, job: Option<&str>) -> Spending {
         let now = self.dates.now();
         let mut spending = Spending::default();
-        let lives: Vec<(Address, Life)> = self.seen().known.iter().map(|(address, known)| (address.clone(), known.life)).collect();
+        let lives: Vec<(Address, Life)> = self.seen().known.iter().map(|(address, known)| (address.clone(), known.until(now))).collect();
         for (address, life) in lives.iter().filter(|(address, _)| passes_for(plan, address, job)) {
             spending.spent.merge(&self.cost(plan, address, life.seconds(now)));
             if life.gone.is_none() {
@@ -148,7 +172,7 @@ impl EventSink for Lives<'_> {
         let mut seen = self.seen();
         match &event {
             Event::StepIdentified { address, id } => {
-                seen.known.insert(address.clone(), Known { id: id.clone(), life: Life { born: now, gone: None } });
+                seen.known.insert(address.clone(), Known { id: id.clone(), life: Life { born: now, gone: None }, ends: None });
             }
             Event::StepFinished { address, action, .. } | Event::StepFailed { address, action, .. } => {
                 // What comes to its end by itself is over with its step.
@@ -156,7 +180,8 @@ impl EventSink for Lives<'_> {
                     registry::kind(address.kind).ends() || (*action == Action::Delete && matches!(event, Event::StepFinished { .. }));
                 if let Some(known) = seen.known.get_mut(address).filter(|_| over) {
                     // It may stay to be seen for a while after it is billed no more.
-                    known.life.gone = Some(self.dates.farewell(&known.id).unwrap_or(now));
+                    let gone = self.dates.farewell(&known.id).unwrap_or(now);
+                    known.life.gone = Some(known.ends.map_or(gone, |ends| gone.min(ends)));
                 }
             }
             Event::StepFellBack { address, zone, instance_type, .. } => {

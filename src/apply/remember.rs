@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 use crate::model::address::Address;
 use crate::plan::saved::Plan;
 use crate::resources::refresh::Remembered;
+use crate::resources::runs;
 use crate::state::contents::{State, Status};
 use crate::state::error::StateError;
 use crate::state::record::Record;
 use crate::state::store::Store;
+
+/// Why a run is not over that nobody waited for.
+const GOES_ON: &str = "it was begun, and goes on in the cloud";
 
 /// What a state remembers, as a plan takes it.
 pub fn remembered(state: &State) -> BTreeMap<Address, Remembered> {
@@ -19,7 +23,7 @@ pub fn remembered(state: &State) -> BTreeMap<Address, Remembered> {
         attributes: resource.attributes.clone(),
         depends_on: resource.depends_on.clone(),
         unfinished: match &resource.status {
-            Status::Ready => None,
+            Status::Ready => runs::goes_on(&resource.attributes).then(|| GOES_ON.to_owned()),
             Status::Unfinished { because } => Some(because.clone()),
         },
     };

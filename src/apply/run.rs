@@ -37,6 +37,8 @@ pub struct Outcome {
     pub skipped: usize,
     /// Instances that failed since nothing of what was approved is to be had.
     pub sold_out: Vec<Address>,
+    /// Runs that were begun and left.
+    pub detached: Vec<Address>,
     /// Whether the user stopped it.
     pub interrupted: bool,
 }
@@ -55,7 +57,8 @@ pub enum ApplyError {
 /// What can be known to be missing before anything is made. Nothing is paid for what can't be finished.
 fn missing(world: &World<'_>, plan: &Plan) -> Vec<(Address, Action, String)> {
     let made = plan.changes.iter().filter(|change| matches!(change.action, Action::Create | Action::Update | Action::Replace));
-    let looked = made.filter_map(|change| {
+    // What has begun has all that it needs.
+    let looked = made.filter(|change| !step::goes_on(world, &change.address)).filter_map(|change| {
         let spec = &plan.wanted.get(&change.address)?.spec;
         let error = registry::kind(change.address.kind).at_hand(&change.address, spec, world.secrets, world.artifacts).err()?;
         Some((change.address.clone(), change.action, error.to_string()))
@@ -165,6 +168,10 @@ async fn take_all(
         let error = match result {
             Ok(()) => {
                 progress.outcome.done += 1;
+                if world.detach && step.phase == Phase::Make && step::goes_on(world, &step.address) {
+                    progress.outcome.detached.push(step.address.clone());
+                    work.hold(|of| serves(&plan, of, &step.address));
+                }
                 work.done(&step);
                 continue;
             }
@@ -224,9 +231,7 @@ fn give_up_on(
             progress.abandoned = true;
         } else if world.keep_failed {
             // What a failed run needed is not released.
-            let served =
-                |of: &Step| of.phase == Phase::Release && plan.released.get(&of.address).is_some_and(|runs| runs.contains(&step.address));
-            let held = work.hold(served);
+            let held = work.hold(|of| serves(plan, of, &step.address));
             progress.outcome.skipped += held.len();
             held.iter().for_each(|held| skipped(&held.address, format!("`{}` failed, and it is kept", step.address)));
         }
@@ -280,6 +285,11 @@ fn lane(plan: &Plan, step: &Step) -> Option<(Lane, usize)> {
 /// Whether it is a run with which everything goes that it needed.
 fn is_passing_run(plan: &Plan, address: &Address) -> bool {
     plan.released.values().any(|runs| runs.contains(address))
+}
+
+/// Whether a step releases what a run needs.
+fn serves(plan: &Plan, step: &Step, run: &Address) -> bool {
+    step.phase == Phase::Release && plan.released.get(&step.address).is_some_and(|runs| runs.contains(run))
 }
 
 /// Resolves when the user wants to stop; never if nobody can any more.
@@ -337,6 +347,9 @@ async fn perform_step(
         _ => step::delete(world, plan, address).await,
     };
     match &result {
+        Ok(()) if step.phase == Phase::Make && step::goes_on(world, address) => {
+            world.events.emit(Event::StepDetached { address: address.clone() });
+        }
         Ok(()) => {
             let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             world.events.emit(Event::StepFinished { address: address.clone(), action, milliseconds });

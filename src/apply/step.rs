@@ -15,6 +15,7 @@ use crate::plan::saved::Plan;
 use crate::resources::error::ResourceError;
 use crate::resources::kind::{AnyKind, Context, ReadContext};
 use crate::resources::registry;
+use crate::resources::runs::{self, AnyRun};
 use crate::state::error::StateError;
 use crate::state::record::Record;
 use crate::state::token::client_token;
@@ -154,7 +155,21 @@ async fn create(world: &World<'_>, making: &Making<'_>) -> Result<(), StepError>
     };
     world.store.append(Record::Got { address: making.address.clone(), id: id.clone() }).await?;
     world.events.emit(Event::StepIdentified { address: making.address.clone(), id: id.clone() });
-    match kind.converge(&context, &id, &spec).await {
+    let made = match leaving(world, making.address) {
+        Some(run) => run.begin(&context, &id, &spec).await,
+        None => kind.converge(&context, &id, &spec).await,
+    };
+    settle(world, making, made).await
+}
+
+/// How a run is begun that nobody is to wait for.
+fn leaving(world: &World<'_>, address: &Address) -> Option<&'static dyn AnyRun> {
+    registry::run(address.kind).filter(|_| world.detach)
+}
+
+/// Writes down what became of a resource.
+async fn settle(world: &World<'_>, making: &Making<'_>, made: Result<Json, ResourceError>) -> Result<(), StepError> {
+    match made {
         Ok(attributes) => {
             let outcome = ended_well(making, &attributes);
             world.store.append(Record::Done { address: making.address.clone(), attributes }).await?;
@@ -162,6 +177,11 @@ async fn create(world: &World<'_>, making: &Making<'_>) -> Result<(), StepError>
         }
         Err(error) => Err(fail(world, making.address, error).await),
     }
+}
+
+/// Whether it is a run that was begun and that nobody has brought to its end.
+pub(super) fn goes_on(world: &World<'_>, address: &Address) -> bool {
+    world.store.look(|state| state.resources.get(address).is_some_and(|resource| runs::goes_on(&resource.attributes)))
 }
 
 /// What a creation made whose answer was lost, if it shows soon.
@@ -181,16 +201,18 @@ async fn came(kind: &dyn AnyKind, context: &Context<'_>, spec: &Json) -> Option<
 pub(super) async fn update(world: &World<'_>, making: &Making<'_>) -> Result<(), StepError> {
     let spec = filled(world, making.spec)?;
     let id = identifier(world, making.address)?;
+    let begun = goes_on(world, making.address);
+    if begun && world.detach {
+        return Ok(());
+    }
     let token = intend(world, making, Action::Update, &spec, world.store.allocate_generation()).await?;
     let context = world.context(making.address, making.region, &token);
-    match registry::kind(making.address.kind).converge(&context, &id, &spec).await {
-        Ok(attributes) => {
-            let outcome = ended_well(making, &attributes);
-            world.store.append(Record::Done { address: making.address.clone(), attributes }).await?;
-            outcome
-        }
-        Err(error) => Err(fail(world, making.address, error).await),
-    }
+    let made = match (leaving(world, making.address), registry::run(making.address.kind)) {
+        (Some(run), _) => run.begin(&context, &id, &spec).await,
+        (None, Some(run)) if begun => run.finish(&context, &id, &spec).await,
+        (None, _) => registry::kind(making.address.kind).converge(&context, &id, &spec).await,
+    };
+    settle(world, making, made).await
 }
 
 /// Takes a resource away. What goes along with another one that goes may fail at it: nothing of it is left anyway,

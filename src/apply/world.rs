@@ -36,6 +36,8 @@ pub struct World<'a> {
     pub unsettled: Mutex<BTreeMap<Address, u64>>,
     /// Whether what a run needed stays if it fails, for somebody to look at, instead of being released with it.
     pub keep_failed: bool,
+    /// Whether runs are left once they have begun, and what they need with them.
+    pub detach: bool,
 }
 
 /// Why an application failed, in words.

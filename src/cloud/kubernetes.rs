@@ -97,8 +97,8 @@ pub trait Kubernetes: Send + Sync {
     async fn pods(&self, namespace: &str, job: &str) -> Result<Vec<Pod>, KubernetesError>;
     /// What happened to something of that name.
     async fn events(&self, namespace: &str, name: &str) -> Result<Vec<Event>, KubernetesError>;
-    /// What a pod writes, each line behind its time, as it comes until the pod ends.
-    async fn log(&self, namespace: &str, pod: &str, since: Option<Timestamp>) -> Result<Lines, KubernetesError>;
+    /// What a pod writes, each line behind its time: what there is by now, or with `follow` as it comes until the pod ends.
+    async fn log(&self, namespace: &str, pod: &str, since: Option<Timestamp>, follow: bool) -> Result<Lines, KubernetesError>;
     /// Deletes a Job with its pods. One that is gone is no error.
     async fn delete_job(&self, namespace: &str, name: &str) -> Result<(), KubernetesError>;
     /// Deletes a Secret. One that is gone is no error.
@@ -235,8 +235,8 @@ impl Kubernetes for Cluster {
         Ok(self.patiently(|| events.list(&wanted)).await?.items)
     }
 
-    async fn log(&self, namespace: &str, pod: &str, since: Option<Timestamp>) -> Result<Lines, KubernetesError> {
-        let wish = LogParams { follow: true, timestamps: true, since_time: since, ..LogParams::default() };
+    async fn log(&self, namespace: &str, pod: &str, since: Option<Timestamp>, follow: bool) -> Result<Lines, KubernetesError> {
+        let wish = LogParams { follow, timestamps: true, since_time: since, ..LogParams::default() };
         let lines = self.pods_of(namespace).log_stream(pod, &wish).await.map_err(|error| self.error(error))?;
         Ok(Box::pin(lines))
     }

@@ -2,35 +2,41 @@
 
 use super::files::Wanted;
 use super::reader::{Fields, Value};
-use super::{App, Architecture, Gpu, Health, InstanceChoice, Located, Needs, OnFailure, Public, Rollout, Source, document, network};
+use super::{
+    App, Architecture, Gpu, Health, InstanceChoice, Located, Needs, OnFailure, Origin, Public, Rollout, Source, Work, document, job,
+    network,
+};
 use crate::model::runtime::Runtime;
 use crate::model::units::{Bandwidth, Duration};
 
-/// Reads an application; `None` if it is no map or has no usable source.
+/// Reads an application; `None` if it is no map or has nothing usable to run.
 pub(super) fn read(name: Located<String>, value: &Value<'_>) -> Option<App> {
     let fields = value.table()?;
     let replicas = fields.get("replicas").and_then(Value::integer);
     let text = |key| fields.get(key).and_then(Value::text);
     let instance = instance(&fields);
     check_existing(&fields, &instance);
-    let source = fields.get("source").and_then(source);
+    let origin = origin(&fields);
     let runtime = fields.get("runtime").and_then(Value::word);
     let port = fields.get("port").and_then(Value::integer);
-    let image = text("image");
+    let container_port = fields.get("container_port").and_then(Value::integer);
+    let os = text("os");
     let disk = fields.get("disk").and_then(Value::parsed);
     let public = fields.get("public").and_then(public);
     let env = document::env(&fields);
     let (build, start, stop) = (text("build"), text("start"), text("stop"));
     let health = health(&fields);
     let rollout = rollout(&fields, replicas.as_ref());
+    check_service(&fields, &health);
     Some(App {
         name,
-        source: source?,
+        origin: origin?,
         runtime: runtime.and_then(|word| Some(Located { value: word.value.parse::<Runtime>().ok()?, location: word.location })),
-        port: port.and_then(|port| Some(Located { value: u16::try_from(port.value).ok()?, location: port.location })),
+        port: port.and_then(short),
+        container_port: container_port.and_then(short),
         replicas: replicas.map_or(1, |replicas| replicas.value),
         instance,
-        image,
+        os,
         disk,
         public,
         env,
@@ -40,6 +46,46 @@ pub(super) fn read(name: Located<String>, value: &Value<'_>) -> Option<App> {
         health,
         rollout,
     })
+}
+
+fn short(port: Located<u32>) -> Option<Located<u16>> {
+    Some(Located { value: u16::try_from(port.value).ok()?, location: port.location })
+}
+
+/// What it is made of: the first of the keys that say it, since a second one is complained about.
+fn origin(fields: &Fields<'_>) -> Option<Origin> {
+    let found = fields.get("source").map(|value| source(value).map(Origin::Source));
+    let found = found.or(fields.get("script").map(|value| job::script(value).map(|path| Origin::Work(Work::Script(path)))));
+    let found = found.or(fields.get("run").map(|value| value.text().map(|text| Origin::Work(Work::Run(text)))));
+    found.or(fields.get("image").map(|value| value.text().map(Origin::Image))).flatten()
+}
+
+/// Complains about what a service without a source has no use for.
+fn check_service(fields: &Fields<'_>, health: &Health) {
+    let made = ["source", "script", "run", "image"].into_iter().find(|key| fields.get(key).is_some());
+    let needless: &[(&'static str, &str)] = match made {
+        Some("script" | "run") => &[("start", "the script is what starts")],
+        Some("image") => &[
+            ("build", "a container image is built already"),
+            ("runtime", "a container image brings its own"),
+            ("stop", "a container is stopped with its process"),
+        ],
+        _ => &[],
+    };
+    let container = fields.get("container_port").filter(|_| made.is_some_and(|made| made != "image"));
+    let needless = needless.iter().filter_map(|(key, why)| Some((*key, *why, fields.get(key)?)));
+    for (key, why, value) in needless.chain(container.map(|value| ("container_port", "only a container has another port inside", value))) {
+        let message = format!("`{key}` is of no use beside `{}`: {why}", made.unwrap_or_default());
+        value.complain("conflict", message, Some(format!("remove `{key}`")));
+    }
+    let known = ["port", "public"].iter().any(|key| fields.get(key).is_some());
+    if let (Some(path), Some(value)) = (&health.http, fields.get("health"))
+        && !known
+        && made.is_some_and(|made| made != "source")
+    {
+        let message = format!("`{}` has to be asked at a port, and none is named", path.value);
+        value.reader.complain_at("conflict", message, &path.location, "add `port`, on which it listens");
+    }
 }
 
 fn source(value: &Value<'_>) -> Option<Located<Source>> {
@@ -135,7 +181,7 @@ fn rollout(fields: &Fields<'_>, replicas: Option<&Located<u32>>) -> Rollout {
 /// Complains about what only a new instance can have.
 fn check_existing(fields: &Fields<'_>, instance: &InstanceChoice) {
     let InstanceChoice::Existing(id) = instance else { return };
-    for key in ["image", "disk"] {
+    for key in ["os", "disk"] {
         if let Some(value) = fields.get(key) {
             let hint = format!("remove `{key}`, or let a new instance be made");
             value.complain("conflict", format!("`{key}` is for new instances, and `{}` exists already", id.value), Some(hint));

@@ -69,7 +69,7 @@ formats! {
     NAME: "bad-name", "a name", "shop-1", r"^[a-z][a-z0-9-]{0,39}$", name;
     OUTPUT_NAME: "bad-name", "a name", "url", r"^[A-Za-z][A-Za-z0-9_-]{0,39}$", output_name;
     ENV_NAME: "bad-name", "the name of an environment variable", "API_URL", r"^[A-Za-z_][A-Za-z0-9_]*$", env_name;
-    MONEY: "bad-money", "an amount of money", "3 CNY", r"^[0-9]+(\.[0-9]+)?\s+(CNY|USD)$", money;
+    MONEY: "bad-money", "an amount of money", "3 CNY", r"^[0-9]+(\.[0-9]+)?\s*(CNY|USD)$", money;
     TIMEOUT: "bad-duration", "a duration", "2h", r"^[0-9]+\s*(s|m|h|d)$", |text| duration(text, Duration::of(365 * 86400));
     WITHIN: "bad-duration", "a duration", "60s", r"^[0-9]+\s*(s|m|h|d)$", |text| duration(text, Duration::of(3600));
     MEMORY: "bad-size", "a size", "4GiB", r"^[0-9]+\s*(MiB|GiB|TiB)$", memory;
@@ -141,7 +141,7 @@ fn money(text: &str) -> Result<(), Wrong> {
     if money.amount.is_sign_negative() {
         return Err(format!("`{text}` is negative; a budget is nothing or more").into());
     }
-    let number = text.split_whitespace().next().unwrap_or_default();
+    let number = text.split(|c: char| c.is_whitespace() || c.is_alphabetic()).next().unwrap_or_default();
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     match text.trim() == text && digits(whole) && digits(fraction) {
@@ -337,7 +337,7 @@ mod tests {
         for text in ["-3 CNY", "-0.01 USD", "+3 CNY", "1_000 CNY", ".5 CNY", "5. CNY", " 3 CNY", "3", "3 EUR"] {
             assert!((MONEY.check)(text).is_err(), "{text:?} was taken");
         }
-        for text in ["0 CNY", "1500 CNY", "0.25  USD"] {
+        for text in ["0 CNY", "1500 CNY", "0.25  USD", "3CNY"] {
             assert_eq!((MONEY.check)(text), Ok(()), "{text}");
         }
     }

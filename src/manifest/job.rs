@@ -63,7 +63,8 @@ pub(super) fn read(name: Located<String>, value: &Value<'_>) -> Option<Job> {
     Some(job)
 }
 
-fn script(value: &Value<'_>) -> Option<Located<std::path::PathBuf>> {
+/// A file inside the folder of the manifest.
+pub(super) fn script(value: &Value<'_>) -> Option<Located<std::path::PathBuf>> {
     let text = value.text()?;
     match value.reader.base.find(&text, Wanted::File) {
         Ok(path) => Some(value.located(path)),

@@ -54,10 +54,12 @@ pub(super) struct Field {
     pub(super) default: Option<&'static str>,
     /// What people write when they mean it.
     pub(super) also: &'static [&'static str],
+    /// What to do about it where another key excludes it.
+    pub(super) instead: Option<&'static str>,
 }
 
 const fn field(key: &'static str, shape: Shape, about: &'static str) -> Field {
-    Field { key, about, shape, required: false, default: None, also: &[] }
+    Field { key, about, shape, required: false, default: None, also: &[], instead: None }
 }
 
 impl Field {
@@ -71,6 +73,10 @@ impl Field {
 
     const fn also(self, words: &'static [&'static str]) -> Self {
         Field { also: words, ..self }
+    }
+
+    const fn instead(self, hint: &'static str) -> Self {
+        Field { instead: Some(hint), ..self }
     }
 }
 
@@ -216,37 +222,62 @@ static VSWITCH: Table = Table::new(
     ],
 );
 
-static APP: Table = Table::new(
-    "App",
-    "An application that runs until it is taken down.",
-    "{ source: . }",
-    &[
-        field("source", Shape::Text(&formats::SOURCE), "A folder inside that of the manifest, or the URL of a git repository.")
-            .required()
-            .also(&["path", "repo", "repository", "folder"]),
-        field("runtime", Shape::Word { what: "a runtime", code: "unknown-word", words: &RUNTIMES }, "What runs it; `auto` finds out.")
-            .default("\"auto\"")
-            .also(&["language"]),
-        field("port", Shape::Integer { least: 1, most: 65535 }, "The port it listens on; left out, it is found out."),
-        field("replicas", Shape::Integer { least: 1, most: 100 }, "How many machines run it.").default("1").also(&["count", "instances"]),
-        field("instance", Shape::Table(&INSTANCE), "The machines that run it.").also(&["machine", "needs", "resources"]),
-        field("image", Shape::Text(&formats::IMAGE_FAMILY), "The image family of new machines.").also(&["os"]),
-        field("disk", Shape::Text(&formats::DISK), "The system disk of new machines, 20GiB to 2TiB.").also(&["system_disk"]),
-        field("public", Shape::Table(&PUBLIC), "How the internet reaches it; left out, not at all.").also(&["expose", "internet"]),
-        field(
-            "env",
-            Shape::Map { names: &formats::ENV_NAME, values: &Shape::Either(&Shape::Plain, &FROM) },
-            "Its environment variables; a secret is named, never written.",
-        )
-        .also(&["environment", "vars"]),
-        field("build", Shape::Text(&formats::SCRIPT), "The script that builds it; left out, one is generated.").also(&["install"]),
-        field("start", Shape::Text(&formats::SCRIPT), "The script that starts it; left out, one is generated.")
-            .also(&["command", "cmd", "run"]),
-        field("stop", Shape::Text(&formats::SCRIPT), "The script that stops it; left out, one is generated."),
-        field("health", Shape::Table(&HEALTH), "When it counts as healthy.").also(&["healthcheck", "health_check"]),
-        field("rollout", Shape::Table(&ROLLOUT), "How a new release comes in.").also(&["deploy", "strategy"]),
-    ],
-);
+static APP: Table = Table {
+    groups: &[&["source"], &["script"], &["run"], &["image"]],
+    needs_group: true,
+    ..Table::new(
+        "App",
+        "An application that runs until it is taken down.",
+        "{ source: . }",
+        &[
+            field("source", Shape::Text(&formats::SOURCE), "A folder inside that of the manifest, or the URL of a git repository.")
+                .also(&["path", "repo", "repository", "folder"]),
+            field(
+                "script",
+                Shape::Text(&formats::FILE),
+                "In place of a source: a file inside the folder of the manifest that stays running.",
+            )
+            .also(&["file"]),
+            field("run", Shape::Text(&formats::SCRIPT), "In place of a source: shell commands that stay running."),
+            field("image", Shape::Text(&formats::CONTAINER_IMAGE), "In place of a source: a container image, which runs as it is.")
+                .also(&["container"])
+                .instead("keep one of the two; the system of the machines is named by `os`"),
+            field("runtime", Shape::Word { what: "a runtime", code: "unknown-word", words: &RUNTIMES }, "What runs it; `auto` finds out.")
+                .default("\"auto\"")
+                .also(&["language"]),
+            field("port", Shape::Integer { least: 1, most: 65535 }, "The port it listens on; left out, it is found out."),
+            field(
+                "container_port",
+                Shape::Integer { least: 1, most: 65535 },
+                "The port inside the container of an `image`; left out, the only one that the image exposes, else `port`.",
+            )
+            .also(&["internal_port", "target_port", "app_port"]),
+            field("replicas", Shape::Integer { least: 1, most: 100 }, "How many machines run it.")
+                .default("1")
+                .also(&["count", "instances"]),
+            field("instance", Shape::Table(&INSTANCE), "The machines that run it.").also(&["machine", "needs", "resources"]),
+            field("os", Shape::Text(&formats::IMAGE_FAMILY), "The image family of new machines.").also(&["system", "system_image"]),
+            field("disk", Shape::Text(&formats::DISK), "The system disk of new machines, 20GiB to 2TiB.").also(&["system_disk"]),
+            field("public", Shape::Table(&PUBLIC), "How the internet reaches it; left out, not at all.").also(&["expose", "internet"]),
+            field(
+                "env",
+                Shape::Map { names: &formats::ENV_NAME, values: &Shape::Either(&Shape::Plain, &FROM) },
+                "Its environment variables; a secret is named, never written.",
+            )
+            .also(&["environment", "vars"]),
+            field("build", Shape::Text(&formats::SCRIPT), "The script that builds it; left out, one is generated.").also(&["install"]),
+            field(
+                "start",
+                Shape::Text(&formats::SCRIPT),
+                "The script that starts it; left out, one is generated. Of an `image`: the command in place of its own.",
+            )
+            .also(&["command", "cmd"]),
+            field("stop", Shape::Text(&formats::SCRIPT), "The script that stops it; left out, one is generated."),
+            field("health", Shape::Table(&HEALTH), "When it counts as healthy.").also(&["healthcheck", "health_check"]),
+            field("rollout", Shape::Table(&ROLLOUT), "How a new release comes in.").also(&["deploy", "strategy"]),
+        ],
+    )
+};
 
 static INSTANCE: Table = Table {
     groups: &[&["cpu", "memory", "gpu", "arch"], &["type"], &["id"]],

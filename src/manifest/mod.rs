@@ -143,8 +143,8 @@ pub struct NewVSwitch {
 pub struct App {
     /// Its name.
     pub name: Located<String>,
-    /// Its source.
-    pub source: Located<Source>,
+    /// What it is made of.
+    pub origin: Origin,
     /// What runs it; `None` leaves it to be detected.
     pub runtime: Option<Located<Runtime>>,
     /// The port it listens on; `None` leaves it to be detected.
@@ -153,8 +153,10 @@ pub struct App {
     pub replicas: u32,
     /// The machines.
     pub instance: InstanceChoice,
+    /// The port inside its container, where it runs in one; `None` leaves it to the image.
+    pub container_port: Option<Located<u16>>,
     /// The image family of new machines.
-    pub image: Option<Located<String>>,
+    pub os: Option<Located<String>>,
     /// The system disk of new machines.
     pub disk: Option<Located<Size>>,
     /// How the internet reaches it; `None`: not at all.
@@ -171,6 +173,17 @@ pub struct App {
     pub health: Health,
     /// How a new release comes in.
     pub rollout: Rollout,
+}
+
+/// What an application is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A project.
+    Source(Located<Source>),
+    /// A script that stays.
+    Work(Work),
+    /// A container image as it is.
+    Image(Located<String>),
 }
 
 /// Where the source of an application is.
@@ -333,7 +346,7 @@ impl Job {
     }
 }
 
-/// What a job runs.
+/// What a job runs, or an application without a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Work {
     /// A file inside [`Manifest::base`], absolute and without symbolic links.

@@ -371,7 +371,7 @@ impl<'a> Value<'a> {
         if let [first, others @ ..] = used.as_slice() {
             for other in others {
                 let span = fields.values[other].owner;
-                let hint = "keep one of the two".to_owned();
+                let hint = table.field(other).and_then(|field| field.instead).unwrap_or("keep one of the two").to_owned();
                 self.reader.complain("conflict", format!("`{other}` can't be used together with `{first}` in {whole}"), span, vec![hint]);
             }
         }

@@ -80,6 +80,11 @@ pub enum Event {
         /// How long it took, in milliseconds.
         milliseconds: u64,
     },
+    /// A run was begun and goes on in the cloud, whether anybody waits for it or not.
+    StepDetached {
+        /// The run.
+        address: Address,
+    },
     /// A step failed; what does not depend on it goes on.
     StepFailed {
         /// The resource.

@@ -80,9 +80,10 @@ impl FromStr for Money {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (number, unit) =
-            text.trim().split_once(char::is_whitespace).ok_or_else(|| format!("`{text}` has no currency; write `3 CNY` or `3 USD`"))?;
-        let currency = match unit.trim() {
+        let trimmed = text.trim();
+        let split = trimmed.find(char::is_whitespace).or_else(|| trimmed.find(char::is_alphabetic).filter(|at| *at > 0));
+        let (number, unit) = trimmed.split_at(split.ok_or_else(|| format!("`{text}` has no currency; write `3 CNY` or `3 USD`"))?);
+        let currency = match unit.trim_start() {
             "CNY" => Currency::Cny,
             "USD" => Currency::Usd,
             other => return Err(format!("`{other}` is not a currency; use CNY or USD")),
@@ -102,7 +103,8 @@ mod tests {
     fn money_is_a_number_and_a_currency() {
         assert_eq!("3 CNY".parse(), Ok(Money::cny(Decimal::from(3))));
         assert_eq!("0.10 USD".parse::<Money>().unwrap().to_string(), "0.10 USD");
-        for text in ["3", "3 EUR", "CNY", "three CNY", "3CNY"] {
+        assert_eq!("3CNY".parse(), Ok(Money::cny(Decimal::from(3))));
+        for text in ["3", "3 EUR", "CNY", "three CNY", "3 CNY a day"] {
             assert!(text.parse::<Money>().is_err(), "{text:?} was taken");
         }
     }

@@ -26,11 +26,13 @@ pub enum Runtime {
     Static,
     /// Containers.
     Docker,
+    /// Nothing but what the system brings.
+    Shell,
 }
 
 impl Runtime {
     /// Every runtime.
-    pub const ALL: [Runtime; 10] = [
+    pub const ALL: [Runtime; 11] = [
         Runtime::Python,
         Runtime::Node,
         Runtime::Java,
@@ -41,6 +43,7 @@ impl Runtime {
         Runtime::Rust,
         Runtime::Static,
         Runtime::Docker,
+        Runtime::Shell,
     ];
 
     /// The word for it in a manifest, `python`.
@@ -56,6 +59,7 @@ impl Runtime {
             Runtime::Rust => "rust",
             Runtime::Static => "static",
             Runtime::Docker => "docker",
+            Runtime::Shell => "shell",
         }
     }
 }

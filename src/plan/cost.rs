@@ -12,7 +12,7 @@ use crate::model::cost::Total;
 use crate::model::money::Money;
 
 /// Limits that the manifest sets.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// For an hour.
     pub hourly: Option<Money>,

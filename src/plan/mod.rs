@@ -6,4 +6,5 @@ pub mod diff;
 mod fallback;
 pub mod make;
 mod past;
+pub mod resumed;
 pub mod saved;

@@ -3,6 +3,7 @@
 //! Secrets never go into it: `.env` files and keys stay at home and a finding says so, unless `.aliformignore` names
 //! the file with `!`. Nothing from outside the folder goes into it either.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::path::{Component, Path, PathBuf};
 
@@ -105,6 +106,47 @@ pub fn pack(folder: &Path) -> Result<Bundle, PackError> {
     pack_within(folder, SIZE_LIMIT)
 }
 
+/// A few files of a folder, and one that is nowhere yet.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Files by their paths inside the folder; they go along even if an ignore file names them.
+    pub files: BTreeSet<String>,
+    /// Folders inside it of which everything goes along that is not ignored.
+    pub folders: BTreeSet<String>,
+    /// The path and the text of a file that is written for the bundle.
+    pub written: Option<(String, String)>,
+}
+
+/// Packs what is selected of `folder`.
+///
+/// # Errors
+/// When something of it is missing, unreadable, or a symbolic link that leaves the folder.
+pub fn pack_selected(folder: &Path, selection: &Selection) -> Result<Bundle, PackError> {
+    let mut contents = BTreeMap::new();
+    for path in &selection.files {
+        contents.insert(path.clone(), read(path, &folder.join(path))?);
+    }
+    if !selection.folders.is_empty() {
+        let inside =
+            |path: &str| selection.folders.iter().any(|below| path.strip_prefix(below.as_str()).is_some_and(|rest| rest.starts_with('/')));
+        for (path, entry) in walk::walk(folder)? {
+            if !inside(&path) || sensitive(&path, &entry.full).is_some() || contents.contains_key(&path) {
+                continue;
+            }
+            let content = match entry.kind {
+                EntryKind::File => read(&path, &entry.full)?,
+                EntryKind::Symlink => Content::Link { target: link_target(folder, &path, &entry.full)? },
+                EntryKind::Other => continue,
+            };
+            contents.insert(path, content);
+        }
+    }
+    if let Some((path, text)) = &selection.written {
+        contents.insert(path.clone(), Content::File { bytes: text.clone().into_bytes(), executable: false });
+    }
+    archive(folder, contents.into_iter().map(Ok), Vec::new())
+}
+
 enum Content {
     File { bytes: Vec<u8>, executable: bool },
     Link { target: String },
@@ -137,14 +179,26 @@ fn pack_within(folder: &Path, limit: u64) -> Result<Bundle, PackError> {
     }
     refuse_too_large(&packed, limit)?;
 
-    let gzip = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Compression::default());
-    let mut archive = tar::Builder::new(gzip);
-    let mut files = Vec::new();
-    for (path, entry) in packed {
+    let contents = packed.into_iter().map(|(path, entry)| {
         let content = match entry.kind {
             EntryKind::Symlink => Content::Link { target: link_target(folder, &path, &entry.full)? },
             _ => read(&path, &entry.full)?,
         };
+        Ok((path, content))
+    });
+    archive(folder, contents, findings)
+}
+
+fn archive(
+    folder: &Path,
+    contents: impl Iterator<Item = Result<(String, Content), PackError>>,
+    findings: Vec<Finding>,
+) -> Result<Bundle, PackError> {
+    let gzip = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Compression::default());
+    let mut archive = tar::Builder::new(gzip);
+    let mut files = Vec::new();
+    for content in contents {
+        let (path, content) = content?;
         files.push(append(&mut archive, path, &content)?);
     }
     let write = |source| PackError::Write { path: folder.display().to_string(), source };
@@ -408,6 +462,26 @@ mod tests {
             let error = pack(folder.path()).unwrap_err();
             assert!(matches!(error, PackError::LinkLeaves { .. }), "{target}: {error}");
         }
+    }
+
+    #[test]
+    fn a_selection_holds_what_is_named_and_no_secret() {
+        let folder = folder(&[
+            ("serve.py", "print(1)"),
+            ("other.py", ""),
+            (".gitignore", "serve.py\n*.log\n"),
+            ("lib/a.py", ""),
+            ("lib/a.log", ""),
+            ("lib/server.key", ""),
+            ("library.py", ""),
+        ]);
+        let set = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
+        let written = Some(("run.sh".to_owned(), "python3 serve.py\n".to_owned()));
+        let selection = Selection { files: set(&["serve.py"]), folders: set(&["lib"]), written };
+        let bundle = pack_selected(folder.path(), &selection).unwrap();
+        assert_eq!(paths(&bundle), ["lib/a.py", "run.sh", "serve.py"]);
+        let missing = Selection { files: set(&["none.py"]), ..selection };
+        assert!(matches!(pack_selected(folder.path(), &missing), Err(PackError::Read { .. })));
     }
 
     #[test]

@@ -57,6 +57,18 @@ use Name::{Between, Capitals, Sign};
 
 const KNOWN: &[Known] = &[
     Known {
+        id: "container-engine-missing",
+        signs: &[
+            Sign("Cannot connect to the Docker daemon"),
+            Sign("docker does not run on this machine"),
+            Sign("docker is missing on this machine"),
+            Sign("is there to install docker"),
+            Sign("docker is installed and could not be started"),
+        ],
+        message: "docker does not run on the machine",
+        hint: "take a system (`os:`) with docker; machines of the local cloud have none: run the app from its `source:` there",
+    },
+    Known {
         id: "python-module-missing",
         signs: &[Between("No module named '", "'"), Between("No module named ", "")],
         message: "python module `{}` is missing",
@@ -248,6 +260,18 @@ const KNOWN: &[Known] = &[
         hint: "check its address under `env:` and that it runs; `localhost` is the instance itself",
     },
     Known {
+        id: "image-not-found",
+        signs: &[Between("pull access denied for ", ","), Between("manifest for ", " not found"), Between("reference \"", "\": not found")],
+        message: "the image `{}` can't be pulled: it is not there, or not for everyone",
+        hint: "check its name and tag; a private one has to lie where the machine may read it without a login",
+    },
+    Known {
+        id: "image-out-of-reach",
+        signs: &[Between("Get \"https://", "/v2/\": ")],
+        message: "the registry `{}` does not answer",
+        hint: "copy the image to a registry in the region (`registry-vpc.REGION.aliyuncs.com/...`), or give the machine a way out",
+    },
+    Known {
         id: "name-not-found",
         signs: &[
             Between("getaddrinfo ENOTFOUND ", ""),
@@ -329,12 +353,6 @@ const KNOWN: &[Known] = &[
         signs: &[Sign("Exec format error"), Sign("cannot execute binary file")],
         message: "the program is built for another kind of processor",
         hint: "build it on the machine (`build:`), or for linux/amd64",
-    },
-    Known {
-        id: "container-engine-missing",
-        signs: &[Sign("Cannot connect to the Docker daemon")],
-        message: "docker does not run on the machine",
-        hint: "start it in `install:`, or take an image with docker",
     },
     Known {
         id: "killed",
@@ -465,6 +483,16 @@ mod tests {
                 "the program is built for another kind of processor",
             ),
             ("write /data: No space left on device", "disk-full", "the machine's disk is full"),
+            (
+                "Error response from daemon: pull access denied for lab/web, repository does not exist or may require 'docker login'",
+                "image-not-found",
+                "the image `lab/web` can't be pulled: it is not there, or not for everyone",
+            ),
+            (
+                "Error response from daemon: Get \"https://registry-1.docker.io/v2/\": net/http: request canceled while waiting for connection",
+                "image-out-of-reach",
+                "the registry `registry-1.docker.io` does not answer",
+            ),
             (
                 "Cannot connect to the Docker daemon at unix:///var/run/docker.sock.",
                 "container-engine-missing",

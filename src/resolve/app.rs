@@ -1,7 +1,7 @@
 //! An application as resources: instances, who may reach them, the packed source, what runs on each.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -9,9 +9,11 @@ use serde_json::Value as Json;
 use super::Draft;
 use super::choose::{self, Machine, Wish};
 use super::error::{ResolveError, refused};
+use super::job::ecs::FETCHING;
 use super::network::Network;
 use super::region::Fetcher;
-use crate::manifest::{App, EnvValue, InstanceChoice, Manifest, OnFailure, Source};
+use super::service;
+use crate::manifest::{App, EnvValue, InstanceChoice, Located, Manifest, OnFailure, Origin, Source};
 use crate::model::address::{Address, Kind};
 use crate::model::decision::Decision;
 use crate::model::finding::{Finding, Severity};
@@ -49,7 +51,7 @@ const MANAGEMENT_PORTS: &[(u16, &str)] = &[
     (1433, "SQL Server"),
 ];
 
-/// What an application's source comes to: the manifest's own words first, detection for the rest.
+/// What an application comes to: the manifest's own words first, detection for the rest.
 #[derive(Debug)]
 pub(super) struct Project {
     pub(super) folder: PathBuf,
@@ -62,6 +64,10 @@ pub(super) struct Project {
     pub(super) findings: Vec<Finding>,
     /// Every command it runs on its machine, with the place that it stands in or was found at.
     pub(super) commands: Vec<(String, String)>,
+    /// Of these and of what they run, what can be looked into.
+    pub(super) scripts: Vec<Script>,
+    /// Whether its machine has to reach what it fetches, even if nobody has to reach the machine.
+    pub(super) goes_out: bool,
 }
 
 /// A spec as JSON. A spec is plain data, so this can't fail; a null would be refused by its kind.
@@ -70,21 +76,11 @@ pub(super) fn json<T: Serialize>(spec: &T) -> Json {
 }
 
 impl Project {
-    /// Its commands as they can be looked into.
-    fn scripts(&self) -> Vec<Script> {
-        let one = |(command, place): &(String, String)| {
-            let (file, line) = place.rsplit_once(':').and_then(|(file, line)| Some((file, line.parse().ok()?))).unwrap_or((place, 0));
-            Checks::of(Script::commands(command, file, line), &self.folder).all
-        };
-        // What its code fetches once it serves is its own matter.
-        self.commands.iter().flat_map(one).filter(|script| script.language == Language::Shell).collect()
-    }
-
     /// What the choice of a region looks at.
     pub(super) fn fetcher(&self, app: &App) -> Fetcher {
         let environment = plain(&app.env);
         let ground = Ground { folder: &self.folder, environment: &environment };
-        Fetcher { who: format!("app `{}`", app.name.value), fetches: fetches(&self.scripts(), ground) }
+        Fetcher { who: format!("app `{}`", app.name.value), fetches: fetches(&self.scripts, ground) }
     }
 }
 
@@ -97,18 +93,28 @@ pub(super) fn plain(env: &BTreeMap<String, EnvValue>) -> BTreeMap<String, String
     plain.collect()
 }
 
-fn project(app: &App) -> Result<Project, ResolveError> {
-    let folder = match &app.source.value {
+/// Commands as they can be looked into.
+fn looked_into(commands: &[(String, String)], folder: &Path) -> Vec<Script> {
+    let one = |(command, place): &(String, String)| {
+        let (file, line) = place.rsplit_once(':').and_then(|(file, line)| Some((file, line.parse().ok()?))).unwrap_or((place, 0));
+        Checks::of(Script::commands(command, file, line), folder).all
+    };
+    // What its code fetches once it serves is its own matter.
+    commands.iter().flat_map(one).filter(|script| script.language == Language::Shell).collect()
+}
+
+fn project(app: &App, source: &Located<Source>) -> Result<Project, ResolveError> {
+    let folder = match &source.value {
         Source::Folder(folder) => folder.clone(),
         Source::Git(url) => {
             return Err(ResolveError::Impossible {
-                location: app.source.location.clone(),
+                location: source.location.clone(),
                 message: format!("the source `{url}` would have to be cloned, which this version can't"),
                 hint: "clone it beside the manifest and name the folder".to_owned(),
             });
         }
     };
-    let location = || app.source.location.clone();
+    let location = || source.location.clone();
     let (name, wanted) = (app.name.value.clone(), app.runtime.as_ref().map(|runtime| runtime.value));
     let detection = detect(&folder, wanted).map_err(|source| ResolveError::Detect {
         location: location(),
@@ -132,7 +138,6 @@ fn project(app: &App) -> Result<Project, ResolveError> {
             let detected = [found.install.clone(), build_found, start_found].into_iter().flatten();
             commands.extend(detected.map(|command| (command, place.clone())));
             Ok(Project {
-                folder,
                 runtime: found.runtime,
                 install: found.install,
                 build: build.or(found.build),
@@ -140,12 +145,16 @@ fn project(app: &App) -> Result<Project, ResolveError> {
                 port: port.or(app.public.is_some().then_some(found.port)),
                 findings: found.findings.into_iter().chain(bundle.findings.iter().cloned()).collect(),
                 bundle,
+                scripts: looked_into(&commands, &folder),
+                folder,
                 commands,
+                goes_out: false,
             })
         }
         // The user's own words need no detection to confirm them.
         (Err(_), Some(start), Some(runtime)) => {
-            Ok(Project { folder, runtime, install: None, build, start, port, findings: bundle.findings.clone(), bundle, commands })
+            let (findings, scripts) = (bundle.findings.clone(), looked_into(&commands, &folder));
+            Ok(Project { folder, runtime, install: None, build, start, port, findings, bundle, commands, scripts, goes_out: false })
         }
         (Err(error), ..) => Err(error),
     }
@@ -153,7 +162,12 @@ fn project(app: &App) -> Result<Project, ResolveError> {
 
 /// Reads the source of every application.
 pub(super) fn projects(manifest: &Manifest) -> Result<Vec<(String, Project)>, ResolveError> {
-    manifest.apps.iter().map(|(name, app)| Ok((name.clone(), project(app)?))).collect()
+    let one = |app: &App| match &app.origin {
+        Origin::Source(source) => project(app, source),
+        Origin::Work(work) => service::of_work(manifest, app, work),
+        Origin::Image(image) => service::of_image(manifest, app, image),
+    };
+    manifest.apps.iter().map(|(name, app)| Ok((name.clone(), one(app)?))).collect()
 }
 
 pub(super) fn package_manager(image_family: &str) -> PackageManager {
@@ -212,17 +226,19 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, app: &App, pro
                 key: format!("apps.{name}"),
                 location: &app.name.location,
                 choice: &app.instance,
-                image: app.image.as_ref(),
+                image: app.os.as_ref(),
                 disk: app.disk.as_ref(),
                 spot: None,
                 seconds: None,
             };
             let machine = choose::machine(draft, &wish, &network.zones(draft)).await?;
-            let all = Checks::from(project.scripts());
+            let all = Checks::from(project.scripts.clone());
             refused(all.unfit(&machine.image_family, package_manager(&machine.image_family)))?;
             let (group, group_address) = add_security_group(draft, network, app, project.port);
-            let hosts =
-                (1..=app.replicas).map(|number| add_instance(draft, network, app, &machine, (&group, &group_address), number)).collect();
+            let bandwidth = bandwidth(app, &project);
+            let hosts = (1..=app.replicas)
+                .map(|number| add_instance(draft, network, app, &machine, (&group, &group_address), number, bandwidth))
+                .collect();
             (hosts, machine.image_family)
         }
     };
@@ -246,6 +262,10 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, app: &App, pro
             Placed { host, name, waits, bundle: &bundle, bucket: &bucket },
         ));
     }
+    if let Origin::Image(image) = &app.origin {
+        let finding = service::out_of_reach(&draft.desired.region, app, image, &project);
+        draft.desired.findings.extend(finding);
+    }
     draft.desired.findings.extend(project.findings);
     draft.bundles.keep(project.bundle.digest.clone(), project.bundle.archive.clone());
     Ok(())
@@ -267,7 +287,7 @@ fn check_lengths(app: &App, scripts: &Scripts) -> Result<(), ResolveError> {
                 app.name.value,
                 text.len()
             ),
-            hint: "put long commands and long values into files of the source, and call or read those".to_owned(),
+            hint: "put long commands and long values into files that go along, and call or read those".to_owned(),
         }),
     }
 }
@@ -380,6 +400,12 @@ fn add_security_group(draft: &mut Draft<'_>, network: &Network, app: &App, port:
     (Value::Pending(Reference::new(address.clone(), "id")), Some(address))
 }
 
+/// Mbit/s of each of its machines: those that its visitors have, else as many as fetching takes.
+fn bandwidth(app: &App, project: &Project) -> u32 {
+    let fetching = if project.goes_out && project.fetcher(app).fetches().is_some() { FETCHING } else { 0 };
+    app.public.as_ref().map_or(fetching, |public| u32::try_from(public.bandwidth.value.megabits()).unwrap_or(u32::MAX))
+}
+
 fn add_instance(
     draft: &mut Draft<'_>,
     network: &Network,
@@ -387,12 +413,12 @@ fn add_instance(
     machine: &Machine,
     group: (&Value<String>, &Option<Address>),
     number: u32,
+    bandwidth: u32,
 ) -> Host {
     let address = Address::new(Kind::Instance, format!("{}-{number}", app.name.value));
     let machine = &draft.placed(&address, machine.clone());
     let (vswitch_id, mut depends_on) = network.vswitch(draft, &machine.zone);
     depends_on.extend(group.1.clone());
-    let bandwidth = app.public.as_ref().map_or(0, |public| u32::try_from(public.bandwidth.value.megabits()).unwrap_or(u32::MAX));
     let elastic = app.public.as_ref().is_some_and(|public| public.eip);
     let spec = InstanceSpec {
         name: name::of(&draft.manifest.stack.value, &address),

@@ -65,7 +65,7 @@ impl Wish<'_> {
             (Some(asked), Some(named), Some(image)) if named != image => Err(impossible(
                 &asked.location,
                 format!("`{}` is asked for, and the image is for {image}", named.to_lowercase()),
-                "name an image for it with `image`, or leave one of the two out",
+                "name an image for it with `os`, or leave one of the two out",
             )),
             (_, named, image) => Ok(named.or(image).unwrap_or(X86)),
         }

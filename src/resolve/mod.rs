@@ -13,6 +13,7 @@ pub mod region;
 mod release;
 pub mod reopen;
 pub mod select;
+mod service;
 
 use std::collections::BTreeMap;
 

@@ -46,7 +46,13 @@ fn text(draft: &Draft<'_>, parts: &[Part]) -> String {
 
 /// Adds them: those of the manifest, and for every application that listens its address under `apps.<name>.url`.
 pub(super) fn add(draft: &mut Draft<'_>) {
-    let urls = draft.manifest.apps.values().map(|app| (format!("apps.{}.url", app.name.value), attribute(&draft.desired, app, "url")));
+    let listens = |app: &&App| !attribute(&draft.desired, app, "port").is_empty();
+    let urls = draft
+        .manifest
+        .apps
+        .values()
+        .filter(listens)
+        .map(|app| (format!("apps.{}.url", app.name.value), attribute(&draft.desired, app, "url")));
     let named = draft.manifest.outputs.iter().map(|(name, template)| (name.clone(), text(draft, &template.value.parts)));
     let outputs: Vec<(String, String)> = urls.chain(named).collect();
     draft.desired.outputs.extend(outputs);

@@ -283,11 +283,11 @@ impl<K> Default for Erased<K> {
     }
 }
 
-fn typed<T: DeserializeOwned>(what: &'static str, address: &Address, json: &Json) -> Result<T, ResourceError> {
+pub(super) fn typed<T: DeserializeOwned>(what: &'static str, address: &Address, json: &Json) -> Result<T, ResourceError> {
     T::deserialize(json).map_err(|error| ResourceError::Malformed { what, address: address.to_string(), reason: error.to_string() })
 }
 
-fn json<T: Serialize>(what: &'static str, address: &Address, value: &T) -> Result<Json, ResourceError> {
+pub(super) fn json<T: Serialize>(what: &'static str, address: &Address, value: &T) -> Result<Json, ResourceError> {
     serde_json::to_value(value).map_err(|error| ResourceError::Malformed { what, address: address.to_string(), reason: error.to_string() })
 }
 

@@ -21,6 +21,7 @@ pub mod refresh;
 pub mod registry;
 pub mod release;
 pub mod run;
+pub mod runs;
 pub mod script;
 mod secrets;
 pub mod security_group;

@@ -1,6 +1,7 @@
 //! Finds the kind that belongs to an address.
 
 use super::kind::{AnyKind, Erased};
+use super::runs::AnyRun;
 use super::{
     bucket, bundle, cluster, command, eip, function, instance, invocation, kubernetes_job, release, run, security_group, training_job, vpc,
     vswitch, workspace,
@@ -29,6 +30,17 @@ pub fn kind(kind: Kind) -> &'static dyn AnyKind {
     }
 }
 
+/// The same where it comes to its end by itself.
+pub fn run(kind: Kind) -> Option<&'static dyn AnyRun> {
+    Some(match kind {
+        Kind::Run => &const { Erased::<run::RunKind>::new() },
+        Kind::KubernetesJob => &const { Erased::<kubernetes_job::KubernetesJobKind>::new() },
+        Kind::Invocation => &const { Erased::<invocation::InvocationKind>::new() },
+        Kind::TrainingJob => &const { Erased::<training_job::TrainingJobKind>::new() },
+        _ => return None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,6 +49,7 @@ mod tests {
     fn every_word_finds_its_own_kind() {
         for word in Kind::ALL {
             assert_eq!(kind(word).kind(), word);
+            assert_eq!(kind(word).ends(), run(word).is_some(), "{word}");
         }
     }
 }

@@ -13,6 +13,7 @@ use serde_json::Value as Json;
 use super::error::ResourceError;
 use super::kind::{Artifacts, Context, ReadContext, ResourceKind, needed};
 use super::part::{self, Part};
+use super::runs::{self, Runs, Standing, Telling};
 use super::script::{self, Script};
 use super::secrets::{self, Hiding};
 use super::teller::Teller;
@@ -33,10 +34,15 @@ const DELIVER_LIMIT: Duration = Duration::from_secs(1800);
 const LOOK_LIMIT: Duration = Duration::from_secs(60);
 /// The most bytes of output of one look: three quarters of what Cloud Assistant keeps, since they travel in Base64.
 const MOST: usize = 16 * 1024;
+/// What a look is called in errors, and what it says of a run that is not there any more.
+const LOOK: &str = "a look at the job";
+const LOST: &str = "the job is gone without an exit code: the machine was restarted";
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// What `timeout` exits with.
 const OUT_OF_TIME: i64 = 124;
+/// Where a log is read whose text nobody wants: further than any log is long.
+const BEYOND: usize = 1_000_000_000_000_000;
 
 /// What is wanted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -91,10 +97,17 @@ pub struct RunAttributes {
     pub ended_at: Option<String>,
     /// Where its outputs are now; null if it brought none.
     pub outputs: Option<String>,
+    /// When it was begun by a program that did not wait for its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun_at: Option<String>,
 }
 
 /// The kind.
 pub struct RunKind;
+
+fn begun(id: &str) -> RunAttributes {
+    RunAttributes { id: id.to_owned(), digest: None, exit_code: None, ended_at: None, outputs: None, begun_at: None }
+}
 
 /// How a job is.
 #[derive(Debug, PartialEq, Eq)]
@@ -126,35 +139,59 @@ async fn start(context: &Context<'_>, id: &str, spec: &RunSpec, instance: &str) 
     script::run(context, &start).await.map(drop)
 }
 
-/// Follows the job to its end, and gives back its exit code.
-async fn follow(context: &Context<'_>, spec: &RunSpec, instance: &str) -> Result<i64, ResourceError> {
+/// Looks once: how the job is, and what it wrote from `offset` on.
+async fn look(
+    context: &Context<'_>,
+    spec: &RunSpec,
+    instance: &str,
+    (number, offset): (u64, usize),
+) -> Result<(State, Vec<u8>), ResourceError> {
+    let text = format!("{}OFFSET={offset}\nMOST={MOST}\n{}", spec.preamble(), spec.look_script);
+    let step = format!("look-{number}");
+    let look = Script { what: LOOK, text: &text, timeout: LOOK_LIMIT, instance, step: &step, tell: false };
+    let answer = script::run(context, &look).await?;
+    read(&answer).ok_or_else(|| script::failure(&look, "it answers something else".to_owned(), answer))
+}
+
+/// Tells what the job wrote, and gives back how it is then.
+async fn watch(context: &Context<'_>, spec: &RunSpec, instance: &str, telling: &Telling<'_>) -> Result<State, ResourceError> {
     let (mut offset, mut pause, mut teller) = (0, FIRST_PAUSE, Teller::default());
     for number in 0_u64.. {
-        let text = format!("{}OFFSET={offset}\nMOST={MOST}\n{}", spec.preamble(), spec.look_script);
-        let step = format!("look-{number}");
-        let look = Script { what: "a look at the job", text: &text, timeout: LOOK_LIMIT, instance, step: &step, tell: false };
-        let answer = script::run(context, &look).await?;
-        let unreadable = || script::failure(&look, "it answers something else".to_owned(), answer.clone());
-        let (state, bytes) = read(&answer).ok_or_else(unreadable)?;
+        let (state, bytes) = look(context, spec, instance, (number, offset)).await?;
         offset += bytes.len();
         let more = bytes.len() == MOST;
-        teller.tell(context, &bytes, state != State::Running && !more);
-        match state {
-            _ if more => continue,
-            State::Over(code) => return Ok(code),
-            State::Lost => {
-                return Err(script::failure(
-                    &look,
-                    "the job is gone without an exit code: the machine was restarted".to_owned(),
-                    String::new(),
-                ));
-            }
-            State::Running => {}
+        let last = !more && (state != State::Running || !telling.follow);
+        teller.tell(context, &bytes, last);
+        if more {
+            continue;
+        }
+        (telling.caught_up)();
+        if last {
+            return Ok(state);
         }
         pause = if bytes.is_empty() { (pause * 3 / 2).min(LONGEST_PAUSE) } else { FIRST_PAUSE.max(pause / 2) };
         tokio::time::sleep(pause).await;
     }
     unreachable!("the loop has no end of its own")
+}
+
+/// Follows the job to its end, and gives back its exit code.
+async fn follow(context: &Context<'_>, spec: &RunSpec, instance: &str) -> Result<i64, ResourceError> {
+    match watch(context, spec, instance, &Telling::TO_THE_END).await? {
+        State::Over(code) => Ok(code),
+        State::Running | State::Lost => Err(ResourceError::Script {
+            what: LOOK.to_owned(),
+            instance: instance.to_owned(),
+            ending: LOST.to_owned(),
+            output: String::new(),
+        }),
+    }
+}
+
+/// Why nothing comes of a run any more whose machine does not answer.
+fn gone(error: &ResourceError, instance: &str) -> Option<String> {
+    matches!(error, ResourceError::Api(error) if error.is_not_found())
+        .then(|| format!("its machine `{instance}` is gone, and what it wrote and nobody fetched went with it"))
 }
 
 /// Brings the outputs home before the machine goes.
@@ -215,8 +252,7 @@ impl ResourceKind for RunKind {
         _context: &ReadContext<'_>,
         known: &[(Address, String, Json)],
     ) -> Result<BTreeMap<String, RunAttributes>, ResourceError> {
-        let begun = |id: &String| RunAttributes { id: id.clone(), digest: None, exit_code: None, ended_at: None, outputs: None };
-        let of = |id, attributes| RunAttributes::deserialize(attributes).unwrap_or_else(|_| begun(id));
+        let of = |id: &String, attributes| RunAttributes::deserialize(attributes).unwrap_or_else(|_| begun(id));
         Ok(known.iter().map(|(_, id, attributes)| (id.clone(), of(id, attributes))).collect())
     }
 
@@ -227,19 +263,8 @@ impl ResourceKind for RunKind {
     }
 
     async fn converge(context: &Context<'_>, id: &str, spec: &RunSpec) -> Result<RunAttributes, ResourceError> {
-        let instance = needed(&spec.instance_id)?;
-        let hiding = Hiding::of(context, &spec.secrets);
-        let context = &Context { events: &hiding, ..*context };
-        secrets::send(context, &spec.job, &spec.secrets, instance).await?;
-        let ran = async {
-            start(context, id, spec, instance).await?;
-            let exit_code = follow(context, spec, instance).await?;
-            // What a failed run leaves behind may be what tells why.
-            Ok((exit_code, deliver(context, spec, instance).await?))
-        };
-        let (exit_code, outputs) = ran.await.map_err(|error| hiding.hide_in(error))?;
-        let ended_at = Some(context.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
-        Ok(RunAttributes { id: id.to_owned(), digest: Some(spec.digest.clone()), exit_code: Some(exit_code), ended_at, outputs })
+        Self::begin(context, id, spec).await?;
+        Self::finish(context, id, spec).await
     }
 
     /// History can't be taken away, and what still runs ends with its machine.
@@ -250,6 +275,60 @@ impl ResourceKind for RunKind {
     async fn find(_context: &Context<'_>, _spec: &RunSpec) -> Result<Option<String>, ResourceError> {
         Ok(None)
     }
+}
+
+#[async_trait(?Send)]
+impl Runs for RunKind {
+    async fn begin(context: &Context<'_>, id: &str, spec: &RunSpec) -> Result<RunAttributes, ResourceError> {
+        let instance = needed(&spec.instance_id)?;
+        let hiding = Hiding::of(context, &spec.secrets);
+        let context = &Context { events: &hiding, ..*context };
+        secrets::send(context, &spec.job, &spec.secrets, instance).await?;
+        start(context, id, spec, instance).await.map_err(|error| hiding.hide_in(error))?;
+        Ok(RunAttributes { begun_at: Some(runs::moment(context)), ..begun(id) })
+    }
+
+    async fn finish(context: &Context<'_>, id: &str, spec: &RunSpec) -> Result<RunAttributes, ResourceError> {
+        let instance = needed(&spec.instance_id)?;
+        let hiding = Hiding::of(context, &spec.secrets);
+        let context = &Context { events: &hiding, ..*context };
+        let ran = async {
+            let exit_code = follow(context, spec, instance).await?;
+            // What a failed run leaves behind may be what tells why.
+            Ok((exit_code, deliver(context, spec, instance).await?))
+        };
+        let (exit_code, outputs) = ran.await.map_err(|error| match gone(&error, instance) {
+            Some(because) => ResourceError::InTheWay(because),
+            None => hiding.hide_in(error),
+        })?;
+        let (digest, ended_at) = (Some(spec.digest.clone()), Some(runs::moment(context)));
+        Ok(RunAttributes { digest, exit_code: Some(exit_code), ended_at, outputs, ..begun(id) })
+    }
+
+    async fn look(context: &Context<'_>, _id: &str, spec: &RunSpec) -> Result<Standing, ResourceError> {
+        let instance = needed(&spec.instance_id)?;
+        standing(look(context, spec, instance, (0, BEYOND)).await.map(|(state, _)| state), instance)
+    }
+
+    async fn tell(context: &Context<'_>, _id: &str, spec: &RunSpec, telling: &Telling<'_>) -> Result<Standing, ResourceError> {
+        let instance = needed(&spec.instance_id)?;
+        let hiding = Hiding::of(context, &spec.secrets);
+        standing(watch(&Context { events: &hiding, ..*context }, spec, instance, telling).await, instance)
+    }
+
+    fn ends_after(_spec: &RunSpec) -> Option<u64> {
+        None
+    }
+}
+
+/// What an answer of a machine comes to, or none.
+fn standing(looked: Result<State, ResourceError>, instance: &str) -> Result<Standing, ResourceError> {
+    Ok(match looked {
+        Ok(State::Running) => Standing::Running,
+        Ok(State::Over(code)) => Standing::Over(Some(code)),
+        Ok(State::Lost) => Standing::Gone(LOST.to_owned()),
+        Err(error) => Standing::Gone(gone(&error, instance).ok_or(error)?),
+    })
 }
 
 #[cfg(test)]

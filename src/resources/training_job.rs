@@ -15,6 +15,7 @@ use serde_json::Value as Json;
 use super::error::ResourceError;
 use super::kind::{Artifacts, Context, Priced, ReadContext, ResourceKind, needed};
 use super::part::{self, Part};
+use super::runs::{self, Runs, Standing, Telling};
 use super::secrets::{self, Hiding};
 use super::training_watch::{self as watch, Ended};
 use super::wait::{self, Look};
@@ -92,13 +93,16 @@ pub struct TrainingJobAttributes {
     pub outputs: Option<String>,
     /// Why it did not end well, where that is not its exit code.
     pub because: Option<String>,
+    /// When it was begun by a program that did not wait for its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun_at: Option<String>,
 }
 
 /// The kind.
 pub struct TrainingJobKind;
 
 fn begun(id: &str) -> TrainingJobAttributes {
-    TrainingJobAttributes { id: id.to_owned(), digest: None, exit_code: None, ended_at: None, outputs: None, because: None }
+    TrainingJobAttributes { id: id.to_owned(), digest: None, exit_code: None, ended_at: None, outputs: None, because: None, begun_at: None }
 }
 
 fn outputs_prefix(spec: &TrainingJobSpec) -> String {
@@ -177,12 +181,8 @@ async fn recorded(context: &Context<'_>, id: &str, spec: &TrainingJobSpec) -> Re
     };
     Ok(found.unwrap_or_else(|| {
         let because = Some(format!("the training job `{id}` is gone: it was deleted before it was over"));
-        TrainingJobAttributes { digest: Some(spec.digest.clone()), ended_at: Some(now(context)), because, ..begun(id) }
+        TrainingJobAttributes { digest: Some(spec.digest.clone()), ended_at: Some(runs::moment(context)), because, ..begun(id) }
     }))
-}
-
-fn now(context: &Context<'_>) -> String {
-    context.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// Reads back when the cloud itself will end the job. Why it must not go on, if that is another time than it was told;
@@ -221,7 +221,8 @@ async fn finish(context: &Context<'_>, id: &str, spec: &TrainingJobSpec) -> Resu
     let mut attributes = TrainingJobAttributes {
         digest: Some(spec.digest.clone()),
         exit_code: ended.exit_code,
-        ended_at: Some(now(context)),
+        // It may have been over long before anybody asked, and is paid until then only.
+        ended_at: ended.finished.or_else(|| Some(runs::moment(context))),
         because: ended.because,
         ..begun(id)
     };
@@ -348,6 +349,35 @@ impl ResourceKind for TrainingJobKind {
             ..Default::default()
         };
         Ok(ask(context.cloud, context.region, &query).await?.jobs.into_iter().next().map(|job| job.job_id))
+    }
+}
+
+#[async_trait(?Send)]
+impl Runs for TrainingJobKind {
+    /// Its creation began it. What would never be ended by the cloud must not be left.
+    async fn begin(context: &Context<'_>, id: &str, spec: &TrainingJobSpec) -> Result<TrainingJobAttributes, ResourceError> {
+        if let Some(because) = endless(context, id, spec).await {
+            end(context, id).await?;
+            return Err(ResourceError::InTheWay(because));
+        }
+        Ok(TrainingJobAttributes { begun_at: Some(runs::moment(context)), ..begun(id) })
+    }
+
+    async fn finish(context: &Context<'_>, id: &str, spec: &TrainingJobSpec) -> Result<TrainingJobAttributes, ResourceError> {
+        Self::converge(context, id, spec).await
+    }
+
+    async fn look(context: &Context<'_>, id: &str, _spec: &TrainingJobSpec) -> Result<Standing, ResourceError> {
+        Ok(look(context, id).await?.map_or_else(|| watch::missing(id), |job| watch::standing(&job)))
+    }
+
+    async fn tell(context: &Context<'_>, id: &str, spec: &TrainingJobSpec, telling: &Telling<'_>) -> Result<Standing, ResourceError> {
+        let hiding = Hiding::of(context, &spec.secrets);
+        watch::tell(&Context { events: &hiding, ..*context }, id, (spec.mark.as_ref().unwrap_or(&spec.digest), spec.workers), telling).await
+    }
+
+    fn ends_after(spec: &TrainingJobSpec) -> Option<u64> {
+        Some(u64::from(spec.max_minutes) * 60)
     }
 }
 

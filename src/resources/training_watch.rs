@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::error::ResourceError;
 use super::kind::Context;
 use super::pod_log::Cursor;
+use super::runs::{Standing, Telling};
 use crate::cloud::api::ask;
 use crate::cloud::dlc::{GetJob, GetJobEvents, GetPodEvents, GetPodLogs, Job, Pod};
 use crate::cloud::error::ApiError;
@@ -47,11 +48,29 @@ pub(super) struct Ended {
     pub(super) because: Option<String>,
     /// Whether it sent outputs.
     pub(super) delivered: bool,
+    /// When, as the service says it.
+    pub(super) finished: Option<String>,
 }
 
 /// Whether nothing will become of it any more.
 pub(super) fn is_over(job: &Job) -> bool {
     matches!(job.status.as_str(), "Succeeded" | "Failed" | "Stopped" | "SucceededReserving" | "FailedReserving")
+}
+
+/// How a job is, in the words of all kinds of runs; its exit code stands in its log only.
+pub(super) fn standing(job: &Job) -> Standing {
+    match job.status.as_str() {
+        "Succeeded" | "SucceededReserving" => Standing::Over(Some(0)),
+        "Stopped" => Standing::Gone(format!("it was stopped: {}", job.reason_message)),
+        _ if is_over(job) => Standing::Over(None),
+        "Running" | "Restarting" | "Stopping" => Standing::Running,
+        status => Standing::Coming(status.to_owned()),
+    }
+}
+
+/// How a job is that is not there.
+pub(super) fn missing(id: &str) -> Standing {
+    Standing::Gone(format!("the training job `{id}` is gone"))
 }
 
 /// What is known of one pod.
@@ -94,7 +113,22 @@ fn passes(error: &ApiError) -> bool {
     matches!(error, ApiError::Lost { .. } | ApiError::Unreadable { .. }) || error.is_server_fault() || error.is_throttling()
 }
 
-impl Watch<'_> {
+impl<'a> Watch<'a> {
+    fn new(context: &'a Context<'a>, id: &'a str, digest: &str, workers: u32) -> Self {
+        Watch {
+            context,
+            id,
+            mark: format!("aliform-{digest} "),
+            named: workers > 1,
+            pods: BTreeMap::new(),
+            delivered: false,
+            events: BTreeSet::new(),
+            pulling: None,
+            asked_why: None,
+            sold_out: None,
+        }
+    }
+
     fn tell(&self, text: String) {
         self.context.events.emit(Event::StepOutput { address: self.context.address.clone(), text });
     }
@@ -205,7 +239,8 @@ impl Watch<'_> {
             Some(_) => None,
             None => Some(format!("the training job is {}: {}: {}", job.status, job.reason_code, job.reason_message)),
         };
-        Ended { exit_code, because, delivered: self.delivered }
+        let finished = Some(job.gmt_finish_time.clone()).filter(|moment| !moment.is_empty());
+        Ended { exit_code, because, delivered: self.delivered, finished }
     }
 
     /// Whether every pod that came to its end has said how.
@@ -222,18 +257,7 @@ impl Watch<'_> {
 
 /// Follows a job to its end, or until it is not worth waiting for. `None` if there is no such job.
 pub(super) async fn follow(context: &Context<'_>, id: &str, digest: &str, workers: u32) -> Result<Option<Ended>, ResourceError> {
-    let mut watch = Watch {
-        context,
-        id,
-        mark: format!("aliform-{digest} "),
-        named: workers > 1,
-        pods: BTreeMap::new(),
-        delivered: false,
-        events: BTreeSet::new(),
-        pulling: None,
-        asked_why: None,
-        sold_out: None,
-    };
+    let mut watch = Watch::new(context, id, digest, workers);
     let (begun, mut answered, mut pause) = (Instant::now(), Instant::now(), FIRST_PAUSE);
     let mut status = (String::new(), begun);
     let mut over: Option<Instant> = None;
@@ -282,6 +306,47 @@ pub(super) async fn follow(context: &Context<'_>, id: &str, digest: &str, worker
                     return Ok(None);
                 }
             }
+            Err(ResourceError::Api(error)) if passes(&error) && answered.elapsed() < PATIENCE => {
+                pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+            }
+            Err(error) => return Err(error),
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Tells what a job wrote, for whoever only wants to see it, and gives back how it is then.
+pub(super) async fn tell(
+    context: &Context<'_>,
+    id: &str,
+    (digest, workers): (&str, u32),
+    telling: &Telling<'_>,
+) -> Result<Standing, ResourceError> {
+    let mut watch = Watch::new(context, id, digest, workers);
+    let (mut answered, mut pause, mut over) = (Instant::now(), FIRST_PAUSE, None);
+    loop {
+        let looked = async {
+            let job = ask(context.cloud, context.region, &GetJob { job_id: id.to_owned(), need_detail: true }).await?;
+            let news = watch.read_all(&job).await?;
+            Ok::<_, ResourceError>((job, news))
+        };
+        match looked.await {
+            Ok((job, news)) => {
+                answered = Instant::now();
+                (telling.caught_up)();
+                let ended = is_over(&job) && {
+                    let since: Instant = *over.get_or_insert(answered);
+                    watch.said_all(&job) || since.elapsed() >= LOGGED_WITHIN
+                };
+                if ended || !telling.follow {
+                    return Ok(match (standing(&job), watch.ended(&job).exit_code) {
+                        (Standing::Over(_), code) => Standing::Over(code),
+                        (other, _) => other,
+                    });
+                }
+                pause = if news { FIRST_PAUSE.max(pause / 2) } else { (pause * 3 / 2).min(LONGEST_PAUSE) };
+            }
+            Err(ResourceError::Api(error)) if error.is_not_found() => return Ok(missing(id)),
             Err(ResourceError::Api(error)) if passes(&error) && answered.elapsed() < PATIENCE => {
                 pause = (pause * 3 / 2).min(LONGEST_PAUSE);
             }

@@ -27,6 +27,8 @@ pub(super) struct Files {
     pub(super) backup: PathBuf,
     pub(super) journal: PathBuf,
     pub(super) lock: PathBuf,
+    /// What a run was approved with.
+    pub(super) approved: PathBuf,
     /// Where the next snapshot and the next backup are made, under the lock.
     pub(super) new_snapshot: PathBuf,
     pub(super) new_backup: PathBuf,
@@ -45,6 +47,7 @@ impl Files {
             backup: file("state.json.backup"),
             journal: file("journal"),
             lock: file("lock"),
+            approved: file("run.json"),
             new_snapshot: file("state.json.new"),
             new_backup: file("state.json.backup.new"),
         })

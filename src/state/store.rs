@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::contents::{OpenIntent, State};
 use super::error::StateError;
-use super::files::{Files, OrFail as _, open_or_create, open_to_append, remove_if_there, sync_directory};
+use super::files::{Files, OrFail as _, open_empty, open_or_create, open_to_append, read_if_there, remove_if_there, sync_directory};
 use super::journal::{self, Entry, Line};
 use super::lock::{Holder, Lock, Owner};
 use super::record::Record;
@@ -251,11 +251,26 @@ impl Store {
         // A crash between two of these leaves a whole, empty state: what follows a snapshot goes before it.
         self.finish()?;
         self.lock.check(&self.files, &self.stack)?;
-        for file in [&self.files.journal, &self.files.backup, &self.files.snapshot, &self.files.lock] {
+        for file in [&self.files.approved, &self.files.journal, &self.files.backup, &self.files.snapshot, &self.files.lock] {
             remove_if_there(file)?;
         }
         sync_directory(&self.files.directory)?;
         Ok(true)
+    }
+
+    /// Keeps beside the state what a run was approved with, for whoever brings it to its end. It lasts when this returns.
+    pub fn keep_approved(&self, document: &[u8]) -> Result<(), StateError> {
+        let (file, new) = (&self.files.approved, self.files.approved.with_extension("json.new"));
+        self.lock.check(&self.files, &self.stack)?;
+        let written = open_empty(&new).and_then(|mut open| open.write_all(document).and_then(|()| open.sync_all()));
+        written.or_fail("write", &new)?;
+        std::fs::rename(&new, file).or_fail("put in place", file)?;
+        sync_directory(&self.files.directory)
+    }
+
+    /// What a run of the stack was approved with, without the lock; `None` if none was.
+    pub fn approved(directory: &Path, stack: &str) -> Result<Option<Vec<u8>>, StateError> {
+        read_if_there(&Files::of(directory, stack)?.approved)
     }
 
     fn append_now(&self, record: Record) -> Result<(), StateError> {

@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdout};
 
+use rustix::process::Signal;
+
 use crate::stage::Stage;
 
 const MANIFEST: &str = "version: 1
@@ -94,10 +96,13 @@ fn killed_while_it_runs_the_next_apply_finds_the_same_run_and_releases_everythin
 fn interrupted_it_is_stopped_and_everything_is_released() {
     let stage = lab();
     stage.edit("aliform.yaml", "EPOCHS: '3'", "EPOCHS: '1000'");
-    let (mut child, lines) = begun(&stage);
-    let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    let rest: Vec<String> = lines.map_while(Result::ok).collect();
-    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");
-    assert!(stage.resources().is_empty(), "{:?}", stage.resources());
+    // Ctrl-C, a service manager, a closed terminal.
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let (mut child, lines) = begun(&stage);
+        let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+        let rest: Vec<String> = lines.map_while(Result::ok).collect();
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{signal:?}: {rest:?}");
+        assert!(stage.resources().is_empty(), "{signal:?}: {:?}", stage.resources());
+    }
 }

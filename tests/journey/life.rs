@@ -39,6 +39,20 @@ fn nothing_happens_without_a_yes() {
 }
 
 #[test]
+fn the_result_of_an_apply_is_one_document_and_the_plan_is_shown_beside_it() {
+    let stage = Stage::example("static-site");
+    let json = ["--output", "json"];
+    let applied = stage.type_in(&[&["apply"][..], &json].concat(), "yes\n").expect(0);
+    assert!(applied.stderr.contains("Plan for stack") && applied.stderr.contains("to create"), "{}", applied.stderr);
+    let end = applied.json();
+    assert_eq!((end["failed"].as_array().map(Vec::len), end["running"].as_array().map(Vec::len)), (Some(0), Some(1)), "{end}");
+    let again = stage.run(&[&["apply", "--auto-approve"][..], &json].concat()).expect(0).json();
+    assert_eq!((&again["done"], &again["resources"]), (&0.into(), &end["resources"]), "{again}");
+    let gone = stage.type_in(&[&["destroy"][..], &json].concat(), "yes\n").expect(0).json();
+    assert_eq!((&gone["destroy"], &gone["resources"]), (&true.into(), &0.into()), "{gone}");
+}
+
+#[test]
 fn over_the_budget_nothing_is_created() {
     let stage = Stage::example("hello-web");
     stage.edit("aliform.yaml", "apps:", "budget: { hourly: 0.01 CNY }\napps:");

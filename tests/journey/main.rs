@@ -3,6 +3,7 @@
 
 mod change;
 mod crash;
+mod detach;
 mod drift;
 mod elsewhere;
 mod failover;
@@ -15,10 +16,13 @@ mod life;
 mod matrix;
 mod money;
 mod plain;
+#[path = "../ports/mod.rs"]
+mod ports;
 mod products;
 mod quote;
 mod run;
 mod script;
 mod secret;
+mod service;
 mod stage;
 mod two;

@@ -1,7 +1,6 @@
 //! Where the system forbids namespaces: an application runs all the same, and whoever starts it is told what it shares.
 
-use std::net::TcpListener;
-
+use crate::ports::free_port;
 use crate::stage::{Stage, get, processes_with, until};
 
 #[test]
@@ -10,7 +9,7 @@ fn without_namespaces_an_application_runs_and_what_is_shared_is_said() {
     let marker = format!("plain-{}", std::process::id());
     stage.edit("aliform.yaml", "Hello from Alibaba Cloud", &marker);
     // Its ports are the host's: one that nobody has.
-    let port = TcpListener::bind(("0.0.0.0", 0)).unwrap().local_addr().unwrap().port();
+    let port = free_port();
     stage.edit("aliform.yaml", "port: 8080", &format!("port: {port}"));
 
     let applied = stage.apply();

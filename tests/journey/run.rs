@@ -114,7 +114,10 @@ fn a_script_that_fails_has_a_receipt_too() {
     nothing_is_left(&stage);
     // No `yes`, no run.
     stage.type_in(&["run", "train.py"], "no\n").expect(1);
-    stage.run(&["run", "train.py", "--output", "json"]).expect(64);
+    let refused = stage.type_in(&["run", "train.py", "--output", "json"], "no\n").expect(1);
+    assert!(refused.stderr.contains("Plan for stack `run-train`"), "{}", refused.stderr);
+    let error = &refused.json()["error"];
+    assert!(error["code"] == 1 && error["message"].as_str().is_some_and(|message| message.starts_with("not approved")), "{error}");
     let missing = stage.run(&["run", "trian.py"]).expect(1);
     assert!(missing.stderr.contains("did you mean `train.py`?"), "{}", missing.stderr);
     let secret = stage.run(&["run", "train.py", "--env", "API_KEY=abcdefghijklmnop"]).expect(1);

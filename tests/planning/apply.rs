@@ -183,6 +183,7 @@ impl House {
             explain: &|_| None,
             unsettled: Mutex::new(self.unsettled.clone()),
             keep_failed: false,
+            detach: false,
         }
     }
 

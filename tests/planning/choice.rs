@@ -40,7 +40,7 @@ fn what_cannot_be_had_is_said_before_anything_is_made() {
         ("instance: { type: ecs.nothing.large }", "there is no instance type `ecs.nothing.large`"),
         ("instance: { type: ecs.c8y.large }", "`ecs.c8y.large` has ARM processors"),
         ("instance: { cpu: 64, memory: 512GiB }", "no instance type with 64 vCPU, 512GiB is in stock in `cn-hangzhou`"),
-        ("image: no-such-family", "there is no image of family `no-such-family` in `cn-hangzhou`"),
+        ("os: no-such-family", "there is no image of family `no-such-family` in `cn-hangzhou`"),
         ("instance: { cpu: 2, gpu: { model: NVIDIA T5 } }", "there is no instance type with a GPU `NVIDIA T5`; there are "),
         ("source: https://example.com/shop.git", "the source `https://example.com/shop.git` would have to be cloned"),
     ] {
@@ -145,7 +145,7 @@ fn a_gpu_is_chosen_by_its_model_and_nothing_else_gets_one() {
 fn processors_follow_from_needs_and_image_and_have_to_agree() {
     let stage = |lines: &str| Stage::new(&web(lines));
     assert_eq!(spec(&stage("port: 8080\ninstance: { cpu: 2, memory: 4GiB, arch: arm }"), "instance_type"), "ecs.c8y.large");
-    let arm = "image: acs:alibaba_cloud_linux_3_2104_lts_arm64\nport: 8080";
+    let arm = "os: acs:alibaba_cloud_linux_3_2104_lts_arm64\nport: 8080";
     assert_eq!(spec(&stage(&format!("{arm}\ninstance: {{ cpu: 2, memory: 4GiB }}")), "instance_type"), "ecs.c8y.large");
     assert_eq!(spec(&stage(&format!("{arm}\ninstance: {{ type: ecs.c8y.large }}")), "instance_type"), "ecs.c8y.large");
     let refusal = stage(&format!("{arm}\ninstance: {{ type: ecs.g7.large }}")).refusal();

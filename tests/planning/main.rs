@@ -15,4 +15,5 @@ mod network;
 mod region;
 mod script;
 mod selection;
+mod service;
 mod stage;

@@ -65,7 +65,7 @@ fn an_application_installs_with_what_its_image_has() {
         )
     };
     assert!(Stage::new(&manifest("")).refusal().starts_with("`apt-get` is not on the image `acs:alibaba_cloud_linux_3"));
-    Stage::new(&manifest("    image: acs:ubuntu_24_04_x64\n")).resolve();
+    Stage::new(&manifest("    os: acs:ubuntu_24_04_x64\n")).resolve();
 }
 
 #[test]

@@ -206,6 +206,7 @@ impl History {
             explain: &|_| None,
             unsettled: Mutex::new(unsettled),
             keep_failed: false,
+            detach: false,
         }
     }
 

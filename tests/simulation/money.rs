@@ -117,6 +117,7 @@ async fn once(seed: u64, (cpu, memory): (u32, u32), seconds: u64, limit: u64) ->
         explain: &|_| None,
         unsettled: Mutex::default(),
         keep_failed: false,
+        detach: false,
     };
     let (_stop, stopped) = watch::channel(false);
     let outcome = apply(&world, &plan, 4, stopped).await.unwrap();

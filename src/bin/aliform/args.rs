@@ -63,7 +63,7 @@ pub(crate) enum Command {
     Quote(Quote),
     /// Show what runs where
     Status,
-    /// Show an application's log
+    /// Show what a run of a job wrote, or an application's log
     Logs(Logs),
     /// Check credentials, clock, region and what else an apply needs
     Check,
@@ -153,7 +153,7 @@ pub(crate) struct Destroy {
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// A script, or a job of the manifest
-    #[arg(value_name = "SCRIPT|JOB", required_unless_present = "release")]
+    #[arg(value_name = "SCRIPT|JOB", required_unless_present_any = ["release", "resume"])]
     pub(crate) target: Option<String>,
     #[command(flatten)]
     pub(crate) script: Script,
@@ -166,6 +166,12 @@ pub(crate) struct Run {
     /// Release what a run left; its receipt names the stack
     #[arg(long, value_name = "STACK", conflicts_with = "target")]
     pub(crate) release: Option<String>,
+    /// Begin it and leave it: it goes on in the cloud until it is resumed, released, or ended by its deadline
+    #[arg(short, long, conflicts_with_all = ["release", "resume"])]
+    pub(crate) detach: bool,
+    /// Go on with a run that was left: its output from the beginning, its end, its outputs, its receipt; may be named by its stack or job where several are under way
+    #[arg(long, value_name = "STACK", num_args = 0..=1, conflicts_with_all = ["target", "release"])]
+    pub(crate) resume: Option<Option<String>>,
     #[command(flatten)]
     pub(crate) doing: Doing,
 }
@@ -227,11 +233,15 @@ pub(crate) struct Script {
 
 #[derive(Debug, Args)]
 pub(crate) struct Logs {
-    /// The application; may be left out when there is one
-    pub(crate) app: Option<String>,
-    /// How many lines of each replica
-    #[arg(short = 'n', long, default_value_t = 100)]
-    pub(crate) lines: u32,
+    /// The application, the job, or the stack of a run; may be left out when there is one
+    #[arg(value_name = "APP|JOB|STACK")]
+    pub(crate) name: Option<String>,
+    /// Go on with what comes: of a run until it ends, of an application until Ctrl-C
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Only the last lines of what there is: unless told otherwise 100 of each replica of an application, and all of a run
+    #[arg(short = 'n', long = "tail", visible_alias = "lines", value_name = "N")]
+    pub(crate) tail: Option<u32>,
 }
 
 #[derive(Debug, Args)]

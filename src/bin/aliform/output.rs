@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write, stderr, stdout};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aliform::apply::run::Outcome;
 use aliform::model::clock::{Clock, SystemClock};
@@ -17,6 +18,7 @@ use serde_json::Value as Json;
 use crate::args::{Format, Global};
 use crate::commands::outputs;
 use crate::error::CommandError;
+use crate::render::detached::{Detached, detached};
 use crate::render::ndjson::{self, ErrorContent, Ndjson};
 use crate::render::offers::comparison;
 use crate::render::plan::{PlanOptions, plan};
@@ -41,6 +43,8 @@ pub(crate) struct Output {
     program: String,
     local: bool,
     full: bool,
+    /// Whether standard output has a result.
+    answered: AtomicBool,
 }
 
 enum Events {
@@ -91,7 +95,16 @@ impl Output {
             program += " --local";
         }
         let local = global.local || variable("ALIFORM_CLOUD").is_some_and(|cloud| cloud == "local");
-        Output { format: global.output, style: style(stdout().is_terminal()), aside, events, program, local, full: global.full }
+        Output {
+            format: global.output,
+            style: style(stdout().is_terminal()),
+            aside,
+            events,
+            program,
+            local,
+            full: global.full,
+            answered: AtomicBool::new(false),
+        }
     }
 
     /// Who is told what happens.
@@ -116,6 +129,7 @@ impl Output {
 
     /// Text as it is, for people and programs alike.
     pub(crate) fn text(&self, text: &str) {
+        self.answered.store(true, Ordering::Relaxed);
         let mut out = stdout().lock();
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
@@ -156,12 +170,20 @@ impl Output {
 
     /// Rows under a head; an array of objects for programs.
     pub(crate) fn table(&self, head: &[&str], rows: Vec<Vec<String>>) {
+        self.tables(&[(head, rows)]);
+    }
+
+    /// Several of them one after another; one array for programs.
+    pub(crate) fn tables(&self, tables: &[(&[&str], Vec<Vec<String>>)]) {
         if self.is_json() {
-            let object =
-                |row: &Vec<String>| head.iter().zip(row).map(|(key, value)| ((*key).to_owned(), Json::from(value.clone()))).collect();
-            self.json(&rows.iter().map(object).collect::<Vec<serde_json::Map<String, Json>>>());
+            let object = |head: &[&str], row: &[String]| {
+                head.iter().zip(row).map(|(key, value)| ((*key).to_owned(), Json::from(value.clone()))).collect()
+            };
+            let objects = tables.iter().flat_map(|(head, rows)| rows.iter().map(|row| object(head, row)));
+            self.json(&objects.collect::<Vec<serde_json::Map<String, Json>>>());
         } else {
-            self.text(&table::table(head, &rows, &self.style));
+            let texts: Vec<String> = tables.iter().map(|(head, rows)| table::table(head, rows, &self.style)).collect();
+            self.text(&texts.join("\n"));
         }
     }
 
@@ -171,6 +193,17 @@ impl Output {
             Format::Human => self.text(&plan(shown, &PlanOptions { full: self.full, known: Some(&state.decisions) }, &self.style)),
             Format::Json => self.json(shown),
             Format::Ndjson => self.serialised(ndjson::plan_line(shown, &SystemClock.now())),
+        }
+    }
+
+    /// A plan that waits for approval. Beside a result that is one document it is for people, and accompanies it.
+    pub(crate) fn proposal(&self, shown: &Plan, state: &State) {
+        match self.format {
+            Format::Json => {
+                let text = plan(shown, &PlanOptions { full: self.full, known: Some(&state.decisions) }, &self.aside);
+                let _ = stderr().write_all(text.as_bytes());
+            }
+            Format::Human | Format::Ndjson => self.plan(shown, state),
         }
     }
 
@@ -192,6 +225,14 @@ impl Output {
         }
     }
 
+    /// A run that goes on.
+    pub(crate) fn detached(&self, shown: &Detached) {
+        match self.format {
+            Format::Human => self.text(&format!("\n{}", detached(shown, &self.style))),
+            _ => self.json(shown),
+        }
+    }
+
     /// The end of a run.
     pub(crate) fn receipt(&self, shown: &Receipt) {
         match self.format {
@@ -200,17 +241,19 @@ impl Output {
         }
     }
 
-    /// A command that did not succeed; gives back its exit code.
+    /// A command that did not succeed; gives back its exit code. Programs get a result or an error, never both as documents.
     pub(crate) fn fail(&self, error: &CommandError) -> ExitCode {
-        if self.format == Format::Ndjson {
-            let content = ErrorContent {
-                code: error.code,
-                message: &error.message,
-                causes: &error.causes,
-                hints: &error.hints,
-                diagnostics: &error.diagnostics,
-            };
-            self.serialised(ndjson::error_line(&content, &SystemClock.now()));
+        let content = ErrorContent {
+            code: error.code,
+            message: &error.message,
+            causes: &error.causes,
+            hints: &error.hints,
+            diagnostics: &error.diagnostics,
+        };
+        match self.format {
+            Format::Ndjson => self.serialised(ndjson::error_line(&content, &SystemClock.now())),
+            Format::Json if !self.answered.load(Ordering::Relaxed) => self.json(&serde_json::json!({ "error": content })),
+            Format::Json | Format::Human => {}
         }
         let mut text = String::new();
         if !error.diagnostics.is_empty() {

@@ -97,6 +97,11 @@ impl Workspace {
         manifest::load(&self.manifest).map_err(CommandError::diagnostics)
     }
 
+    /// Every stack that has a state here.
+    pub(crate) fn stacks(&self) -> Vec<String> {
+        stacks(&self.state_directory())
+    }
+
     /// The stack: the manifest's, or the only one that has a state here.
     pub(crate) fn stack(&self) -> Result<String, CommandError> {
         if self.manifest.exists() {
@@ -116,9 +121,9 @@ impl Workspace {
 
     /// Opens the state for writing. A new one takes `lineage`, or a random one.
     pub(crate) fn open(&self, stack: &str, what: &str, lineage: Option<String>) -> Result<Store, CommandError> {
-        let unknown = || "unknown".to_owned();
+        let number = || format!("user {}", rustix::process::getuid().as_raw());
         let owner = Owner {
-            who: self.variable("USER").or(self.variable("LOGNAME")).map_or_else(unknown, str::to_owned),
+            who: self.variable("USER").or(self.variable("LOGNAME")).map_or_else(number, str::to_owned),
             what: what.to_owned(),
             pid: std::process::id(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),

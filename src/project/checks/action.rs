@@ -43,7 +43,9 @@ fn is_plan(text: &str) -> bool {
 
 fn does(command: &Command) -> bool {
     match command.program() {
-        "" | ":" | "true" | "set" | "shopt" | "exit" | "return" | "export" | "case" | "in" => false,
+        "" | ":" | "true" | "set" | "shopt" | "return" | "export" | "case" | "in" => false,
+        // To fail on purpose is to do something.
+        "exit" => command.words.get(1).is_some_and(|code| code != "0"),
         "echo" | "printf" => !is_plan(&command.words[1..].join(" ")),
         _ => true,
     }
@@ -206,6 +208,7 @@ mod tests {
             ("a.py", "pass\n# TODO\nx += 1\n"),
             ("a.sh", "# TODO\npython3 train.py\n"),
             ("a.sh", "echo done\n"),
+            ("a.sh", "exit 9\n"),
             ("a.sh", "for i in 1 2; do make $i; done\n"),
             ("a.js", "console.log('TODO'); run()\n// x\nrun()\n"),
             ("a.rb", "puts 1\n"),

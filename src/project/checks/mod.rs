@@ -101,6 +101,16 @@ impl Scripts {
         findings
     }
 
+    /// Imports that nobody installs; for what is no job, and so trains nothing.
+    pub fn missing_imports(&self, folder: &Path, provided: Provided) -> Vec<Finding> {
+        imports::findings(&self.all, &Modules { folder }, provided)
+    }
+
+    /// The files and packages of the folder that the scripts import, however far.
+    pub fn modules(&self, folder: &Path) -> Vec<String> {
+        Modules { folder }.reached(&self.all).into_keys().collect()
+    }
+
     /// Where the image has another package manager than the scripts use.
     pub fn unfit(&self, image: &str, manager: PackageManager) -> Vec<Diagnostic> {
         installer::complaints(&self.all, image, manager)

@@ -170,6 +170,11 @@ pub const fn default_port(runtime: Runtime) -> u16 {
     }
 }
 
+/// The runtime that a command belongs to, by its first words.
+pub fn runtime_of(command: &str) -> Option<Runtime> {
+    said::runtime_of(command)
+}
+
 /// The files by which a runtime is known, for messages.
 const fn marks(runtime: Runtime) -> &'static str {
     match runtime {
@@ -183,6 +188,7 @@ const fn marks(runtime: Runtime) -> &'static str {
         Runtime::Rust => "Cargo.toml",
         Runtime::Static => "index.html, public/",
         Runtime::Docker => "compose.yaml, Dockerfile",
+        Runtime::Shell => "a script that `start:` names",
     }
 }
 
@@ -198,6 +204,7 @@ fn find(runtime: Runtime, source: &Source) -> Option<Found> {
         Runtime::Rust => compiled::find_rust(source),
         Runtime::Static => site::find(source),
         Runtime::Docker => containers::find(source),
+        Runtime::Shell => None,
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) fn reach(host: &str) -> Reach {
             .and_then(|rest| rest.split('.').next()?.parse::<u8>().ok())
             .is_some_and(|part| (16..32).contains(&part));
     let inside = [".internal", ".local", "-internal.aliyuncs.com", "mirrors.cloud.aliyuncs.com", "mirrors.aliyuncs.com"];
-    if private || !host.contains('.') || inside.iter().any(|end| host.ends_with(end)) {
+    if private || !host.contains('.') || inside.iter().any(|end| host.ends_with(end)) || host.contains("registry-vpc.") {
         return Reach::Inside;
     }
     let is = |domain: &str| host == domain || host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
@@ -96,6 +96,7 @@ mod tests {
             assert_eq!(reach(host), expected, "{host}");
         }
         assert_eq!(of_image("python:3.12"), Reach::Overseas);
+        assert_eq!(of_image("registry-vpc.cn-hangzhou.aliyuncs.com/a/b:1"), Reach::Inside);
         assert_eq!(of_image("registry.cn-hangzhou.aliyuncs.com/a/b:1"), Reach::Mainland);
         assert_eq!(of_image("ghcr.io/a/b"), Reach::Overseas);
         assert_eq!(farthest(["git@github.com:a/b.git"].into_iter()), Some(Reach::Overseas));

@@ -33,13 +33,14 @@ launch() {
   fi
   touch "$APP_HOME/app.log"
   wc -c <"$APP_HOME/app.log" >"$APP_HOME/log.start"
-  rm -f "$APP_HOME/app.pid" "$APP_HOME/launches"
+  rm -f "$APP_HOME/app.pid" "$APP_HOME/launches" "$APP_HOME/down" "$APP_HOME/verified"
   if under_systemd; then
     cat >"/etc/systemd/system/$UNIT" <<UNIT_END
 [Unit]
 Description=$APP of $STACK, run by aliform
 After=network-online.target
 Wants=network-online.target
+StartLimitIntervalSec=0
 
 [Service]
 ExecStart=/bin/sh $APP_HOME/run
@@ -55,15 +56,19 @@ UNIT_END
     systemctl daemon-reload
     systemctl -q enable "$UNIT"
     systemctl restart "$UNIT"
-  elif command -v setsid >/dev/null 2>&1; then
-    setsid /bin/sh "$APP_HOME/run" </dev/null >/dev/null 2>&1 &
-  elif command -v python3 >/dev/null 2>&1; then
-    python3 -c 'import os, sys; os.setsid(); os.execv("/bin/sh", ["sh", sys.argv[1]])' "$APP_HOME/run" </dev/null >/dev/null 2>&1 &
   else
-    fail 'neither systemd, setsid nor python3 is there to start a process of its own'
+    write_supervisor
+    set -- /bin/sh "$APP_HOME/supervise" "$APP_HOME"
+    if command -v setsid >/dev/null 2>&1; then
+      setsid "$@" </dev/null >/dev/null 2>&1 &
+    elif command -v python3 >/dev/null 2>&1; then
+      python3 -c 'import os, sys; os.setsid(); os.execv(sys.argv[1], sys.argv[1:])' "$@" </dev/null >/dev/null 2>&1 &
+    else
+      fail 'neither systemd, setsid nor python3 is there to start a process of its own'
+    fi
   fi
   left=100
-  while [ "$left" -gt 0 ] && [ ! -s "$APP_HOME/app.pid" ]; do
+  while [ "$left" -gt 0 ] && ! { [ -s "$APP_HOME/app.pid" ] && [ -s "$APP_HOME/launches" ]; }; do
     left=$((left - 1))
     sleep 0.1
   done

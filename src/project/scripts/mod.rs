@@ -21,7 +21,12 @@ const PROCESS: &str = include_str!("process.sh");
 const STOP_OWN: &str = include_str!("stop_own.sh");
 const DOWNLOAD: &str = include_str!("download.sh");
 const FIND_PYTHON: &str = include_str!("find_python.sh");
-const LAUNCH: &str = include_str!("launch.sh");
+const LAUNCH: &str = concat!(
+    "# What starts the app again where there is no systemd.\nwrite_supervisor() {\n  cat >\"$APP_HOME/supervise\" <<'SUPERVISE_END'\n",
+    include_str!("supervise.sh"),
+    "SUPERVISE_END\n}\n\n",
+    include_str!("launch.sh")
+);
 
 /// What installs packages on the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -142,7 +147,8 @@ fn setup(settings: &AppSettings) -> String {
         PackageManager::Apt => "apt-get",
     };
     let install = settings.install.as_deref().unwrap_or_default();
-    let build = settings.build.as_deref().unwrap_or_default();
+    // Fetching an image asks nothing of the machine that another image would not.
+    let build = settings.build.as_deref().filter(|_| !settings.start.starts_with("run_image ")).unwrap_or_default();
     let _ = write!(script, "MANAGER={manager}\nINSTALL={}\nBUILD={}\nPATH=\"$RUNTIMES/node/bin:$PATH\"\n\n", quote(install), quote(build));
     script += "say() { printf 'aliform: %s\\n' \"$*\"; }\n\n";
     script += include_str!("setup.sh");
@@ -151,7 +157,10 @@ fn setup(settings: &AppSettings) -> String {
         Runtime::Python => script = script + FIND_PYTHON + "\n" + include_str!("setup_python.sh"),
         Runtime::Node => script = script + DOWNLOAD + "\n" + include_str!("setup_node.sh"),
         Runtime::Static => script += SETUP_STATIC,
-        Runtime::Docker => script += SETUP_DOCKER,
+        Runtime::Docker => {
+            let compose = u8::from(!settings.start.starts_with("run_image "));
+            let _ = write!(script, "COMPOSE={compose}\n\n{}", include_str!("setup_docker.sh"));
+        }
         _ => {}
     }
     for (program, dnf, apt) in programs(settings) {
@@ -167,14 +176,6 @@ fn setup(settings: &AppSettings) -> String {
 const SETUP_STATIC: &str = "\
 # Any of them can hand out files.
 have python3 || have busybox || have php || have ruby || need python3 python3 python3
-";
-
-const SETUP_DOCKER: &str = "\
-need docker docker docker.io
-docker compose version >/dev/null 2>&1 || install_packages docker-compose-plugin docker-compose-v2 || say 'docker compose could not be installed'
-if ! docker info >/dev/null 2>&1 && have systemctl; then
-  systemctl -q enable --now docker || fail 'docker is installed and could not be started'
-fi
 ";
 
 /// The programs that the other languages need, with the packages of dnf and apt that bring them.
@@ -302,9 +303,12 @@ fn launcher(settings: &AppSettings) -> String {
         );
     }
     script += "set -a\n. \"$APP_HOME/env\"\nset +a\n";
-    for (word, helper) in
-        [("serve ", include_str!("serve.sh")), ("serve_php ", include_str!("serve_php.sh")), ("run_jar ", include_str!("run_jar.sh"))]
-    {
+    for (word, helper) in [
+        ("serve ", include_str!("serve.sh")),
+        ("serve_php ", include_str!("serve_php.sh")),
+        ("run_jar ", include_str!("run_jar.sh")),
+        ("run_image ", include_str!("container.sh")),
+    ] {
         if settings.start.starts_with(word) {
             script += helper;
         }
@@ -334,6 +338,7 @@ fn becoming(start: &str) -> String {
         "serve",
         "serve_php",
         "run_jar",
+        "run_image",
     ];
     let start = start.trim();
     let first = start.split_whitespace().next().unwrap_or_default();
@@ -355,20 +360,33 @@ fn stop(settings: &AppSettings) -> String {
     }
     script += "stop_own\n";
     if settings.runtime == Runtime::Docker {
-        // Containers outlive a killed client.
-        script += "for container in $(docker ps -aq --filter \"name=^aliform-$STACK-$APP\" 2>/dev/null); do\n  docker rm -f \"$container\" >/dev/null\ndone\n";
+        script += STOP_CONTAINERS;
     }
     script += "if [ \"${REMOVE:-0}\" = 1 ]; then\n  remove_own\nfi\n";
     script
 }
 
+/// Containers outlive a killed client. Those of compose carry the project's name, and one by itself is called so.
+const STOP_CONTAINERS: &str = "\
+PROJECT=\"aliform-$STACK-$APP\"
+for own in \"label=com.docker.compose.project=$PROJECT\" \"name=^/?$PROJECT\\$\"; do
+  for container in $(docker ps -aq --filter \"$own\" 2>/dev/null); do
+    docker rm -f \"$container\" >/dev/null
+  done
+done
+";
+
 fn verify(settings: &AppSettings) -> String {
     let mut script = head(settings, "looks whether it is well with", "") + &port(settings);
     let path = settings.health_path.as_deref().unwrap_or_default();
     let slash = if path.is_empty() || path.starts_with('/') { "" } else { "/" };
+    // Where nothing is asked of it, or a port answers before it does, only living on for a while tells an app from one
+    // that is about to end.
+    let settle = settings.port.is_none() || (settings.runtime == Runtime::Docker && settings.health_path.is_none());
     let _ = write!(
         script,
-        "WITHIN=\"${{WITHIN:-{}}}\"\nHEALTH={}\n# Signs after which the app does not come up any more.\nSIGNS={}\n\n{PROCESS}",
+        "SETTLE={}\nWITHIN=\"${{WITHIN:-{}}}\"\nHEALTH={}\n# Signs after which the app does not come up any more.\nSIGNS={}\n\n{PROCESS}",
+        if settle { 3 } else { 0 },
         settings.within_seconds,
         quote(&format!("{slash}{path}")),
         quote(&FATAL_SIGNS.join("|")),

@@ -35,12 +35,20 @@ check() {
 look() {
   report='' all=1 over=0
   if group=$(own_group); then
-    launches=$(wc -l <"$APP_HOME/launches")
-    if [ "$launches" -gt 1 ]; then
-      check process 0 "pid $group, started $((launches + 0)) times since the release was started: it keeps ending"
+    again=$(($(wc -l <"$APP_HOME/launches") - 1))
+    if [ -s "$APP_HOME/down" ]; then
+      check process 0 "ended with exit code $(cat "$APP_HOME/down"), and is started again"
+      over=1
+    elif [ "$again" -eq 0 ]; then
+      check process 1 "pid $group"
+    elif [ ! -f "$APP_HOME/verified" ] || { [ "$again" -gt 2 ] && [ -n "$(find "$APP_HOME/launches" -mmin -1)" ]; }; then
+      check process 0 "pid $group, ended $again times and started again since the release was started: it keeps ending"
       over=1
     else
-      check process 1 "pid $group"
+      # It was well before: to come back is what it is supervised for.
+      times=once
+      [ "$again" -eq 1 ] || times="$again times"
+      check process 1 "pid $group, started again $times"
     fi
   else
     check process 0 'not running'
@@ -83,13 +91,13 @@ begun=$(date +%s)
 while :; do
   look
   waited=$(($(date +%s) - begun))
-  # Without a port, only living on for a while tells an app from one that is about to end.
-  if [ "$all" = 1 ] && { [ -n "$PORT" ] || [ "$waited" -ge 3 ]; }; then break; fi
+  if [ "$all" = 1 ] && [ "$waited" -ge "$SETTLE" ]; then break; fi
   if [ "$over" = 1 ] || [ "$waited" -ge "$WITHIN" ]; then break; fi
   sleep 0.5
 done
 printf '%s' "$report"
 if [ "$all" = 1 ]; then
+  touch "$APP_HOME/verified"
   exit 0
 fi
 echo '--- log ---'

@@ -21,7 +21,7 @@ use crate::resources::run::RunSpec;
 use crate::resources::security_group::SecurityGroupSpec;
 
 /// Mbit/s of a machine that has to fetch something.
-const FETCHING: u32 = 50;
+pub(in crate::resolve) const FETCHING: u32 = 50;
 
 /// What a person should know of a machine that is bought on the market.
 pub(super) fn reclaimable(instance: &Address, spot: &Located<Spot>) -> Finding {

@@ -19,6 +19,8 @@ use crate::resources::invocation::InvocationSpec;
 
 /// The longest job that is waited for in one call, in seconds; a longer one is a task.
 const LONGEST_CALL: u64 = 60;
+/// What is decided where it is a task.
+const TASK: &str = "a task";
 /// How much longer than the job an invocation may take, in seconds: installing, delivering.
 const SLACK: u64 = 300;
 /// The longest invocation, in seconds. Source: Function Compute, limits.
@@ -184,15 +186,20 @@ fn size(draft: &mut Draft<'_>, task: &Task<'_>) -> Result<Size, ResolveError> {
 
 /// Whether it is a task: everything that takes longer than a call is waited for.
 fn asynchronous(draft: &mut Draft<'_>, task: &Task<'_>) -> Result<bool, ResolveError> {
-    let asynchronous = task.limit > LONGEST_CALL;
+    let key = format!("jobs.{}.invocation", task.job.name.value);
+    let long = task.limit > LONGEST_CALL;
+    // What was decided for a run that nobody waits for holds for whoever looks for it.
+    let asynchronous = long || draft.decided(&key).is_some_and(|chosen| chosen == TASK);
     let environment = || task.plain.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
     if asynchronous && task.command.len() + environment() > LARGEST_EVENT {
         let message = format!("the command and the environment of job `{}` are too long for a task of `fc`", task.job.name.value);
         return Err(refuse(task, message, "put what is long into files, or set a `timeout` of at most 60s"));
     }
-    let chosen = if asynchronous { "a task" } else { "a call" }.to_owned();
-    let because = format!("it may run {} s, and a call is waited for up to {LONGEST_CALL} s", task.limit);
-    draft.decide(&format!("jobs.{}.invocation", task.job.name.value), Decision { chosen, because, rejected: Vec::new() });
+    if long || !asynchronous {
+        let chosen = if asynchronous { TASK } else { "a call" }.to_owned();
+        let because = format!("it may run {} s, and a call is waited for up to {LONGEST_CALL} s", task.limit);
+        draft.decide(&key, Decision { chosen, because, rejected: Vec::new() });
+    }
     Ok(asynchronous)
 }
 

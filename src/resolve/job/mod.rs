@@ -2,7 +2,7 @@
 //! for each product.
 
 mod ack;
-mod ecs;
+pub(super) mod ecs;
 mod fc;
 mod framework;
 mod matrix;
@@ -129,7 +129,7 @@ fn task<'a>(manifest: &'a Manifest, job: &'a Job) -> Result<Task<'a>, ResolveErr
 }
 
 /// The line of the manifest on which a text begins: a block begins behind its mark.
-fn first_line(location: &Location) -> u32 {
+pub(super) fn first_line(location: &Location) -> u32 {
     let block = location.text.trim_end().trim_end_matches(['-', '+']).ends_with(['|', '>']);
     location.line + u32::from(block)
 }
@@ -160,7 +160,7 @@ fn digest(job: &Job, command: &str, bundle: &str, limit: u64) -> String {
 }
 
 /// The command that runs a script: by its first line, else by its name.
-fn interpreted(path: &str, text: &str) -> String {
+pub(super) fn interpreted(path: &str, text: &str) -> String {
     let quoted = format!("'./{}'", path.replace('\'', "'\\''"));
     if let Some(interpreter) = text.lines().next().and_then(|line| line.strip_prefix("#!")) {
         return format!("{} {quoted}", interpreter.trim());

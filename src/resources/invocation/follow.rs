@@ -27,12 +27,12 @@ use crate::resources::error::ResourceError;
 use crate::resources::kind::Context;
 use crate::resources::teller::Teller;
 
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(200);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long a task that was accepted may not be found. Source: GetAsyncTask.
 const LISTED_WITHIN: Duration = Duration::from_secs(60);
 /// How long after its time an invocation is waited for that nobody answers for.
-const FAREWELL: Duration = Duration::from_secs(60);
+pub(super) const FAREWELL: Duration = Duration::from_secs(60);
 /// The most bytes of the log of one read.
 const PIECE: u64 = 1024 * 1024;
 
@@ -58,17 +58,17 @@ enum Ending {
 
 /// What its folder shows.
 #[derive(Debug, Default)]
-struct Seen {
+pub(super) struct Seen {
     /// Bytes of the log.
-    log: u64,
-    result: bool,
+    pub(super) log: u64,
+    pub(super) result: bool,
     /// Attempts that began and may go on.
-    live: Vec<String>,
+    pub(super) live: Vec<String>,
     /// How many attempts came to nothing.
-    gone: usize,
+    pub(super) gone: usize,
 }
 
-async fn look(context: &Context<'_>, place: &Place<'_>) -> Result<Seen, ApiError> {
+pub(super) async fn look(context: &Context<'_>, place: &Place<'_>) -> Result<Seen, ApiError> {
     let objects = oss::list_objects(context.cloud, context.region, place.bucket, &place.prefix).await?;
     let mut seen = Seen::default();
     let (mut begun, mut gone) = (BTreeSet::new(), BTreeSet::new());
@@ -90,14 +90,14 @@ async fn look(context: &Context<'_>, place: &Place<'_>) -> Result<Seen, ApiError
 
 /// The log as far as it was told.
 #[derive(Default)]
-struct Log {
+pub(super) struct Log {
     told: u64,
     teller: Teller,
 }
 
 impl Log {
     /// Tells what is new up to byte `size`. Gives back whether there was anything.
-    async fn tell(&mut self, context: &Context<'_>, place: &Place<'_>, size: u64) -> Result<bool, ApiError> {
+    pub(super) async fn tell(&mut self, context: &Context<'_>, place: &Place<'_>, size: u64) -> Result<bool, ApiError> {
         let new = size > self.told;
         while size > self.told {
             let most = PIECE.min(size - self.told);
@@ -132,8 +132,22 @@ enum Way<'a> {
     },
 }
 
-/// Runs the job, or finds its run.
-pub(super) async fn to_its_end(context: &Context<'_>, spec: &InvocationSpec, place: &Place<'_>) -> Result<Outcome, ResourceError> {
+/// Begins the task that is the job, unless it has begun.
+pub(super) async fn begin(context: &Context<'_>, spec: &InvocationSpec, place: &Place<'_>) -> Result<(), ResourceError> {
+    let seen = look(context, place).await?;
+    if !seen.result {
+        task(context, spec, place, seen.gone).await?;
+    }
+    Ok(())
+}
+
+/// Runs the job, or finds its run; one that has begun is not begun once more.
+pub(super) async fn to_its_end(
+    context: &Context<'_>,
+    spec: &InvocationSpec,
+    place: &Place<'_>,
+    begin: bool,
+) -> Result<Outcome, ResourceError> {
     let seen = look(context, place).await?;
     if seen.result {
         // It came to its end while nobody looked.
@@ -141,7 +155,11 @@ pub(super) async fn to_its_end(context: &Context<'_>, spec: &InvocationSpec, pla
         finish(context, place, &mut log).await?;
         return result(context, place).await;
     }
-    let way = if spec.asynchronous { task(context, spec, place, seen.gone).await? } else { call(context, spec, place, seen).await? };
+    let way = match (spec.asynchronous, begin) {
+        (true, true) => task(context, spec, place, seen.gone).await?,
+        (true, false) => Way::Task { name: task_name(place, seen.gone), since: Instant::now() },
+        (false, _) => call(context, spec, place, seen).await?,
+    };
     let mut log = Log::default();
     let ending = follow(context, spec, place, &mut log, way).await?;
     finish(context, place, &mut log).await?;
@@ -172,17 +190,22 @@ async fn give_up(context: &Context<'_>, spec: &InvocationSpec, place: &Place<'_>
 }
 
 /// Tells the rest of the log.
-async fn finish(context: &Context<'_>, place: &Place<'_>, log: &mut Log) -> Result<(), ApiError> {
+pub(super) async fn finish(context: &Context<'_>, place: &Place<'_>, log: &mut Log) -> Result<(), ApiError> {
     let size = oss::object_size(context.cloud, context.region, place.bucket, &place.key(LOG)).await?.unwrap_or_default();
     log.tell(context, place, size).await?;
     log.teller.tell(context, &[], true);
     Ok(())
 }
 
+/// What a task is called that comes after so many others that came to nothing.
+pub(super) fn task_name(place: &Place<'_>, gone: usize) -> String {
+    if gone == 0 { place.run.to_owned() } else { format!("{}-{gone}", place.run) }
+}
+
 /// Begins a task, once however often it is begun. One that comes after others that came to nothing has another name.
 async fn task<'a>(context: &Context<'a>, spec: &InvocationSpec, place: &Place<'a>, gone: usize) -> Result<Way<'a>, ResourceError> {
     let event = event::event(context, spec, place, None).await?;
-    let name = if gone == 0 { place.run.to_owned() } else { format!("{}-{gone}", place.run) };
+    let name = task_name(place, gone);
     match fc::invoke(context.cloud, context.region, place.function, event, Invocation::Task(&name)).await {
         Ok(_) => {}
         // Its name is taken: an earlier program began it.
@@ -281,7 +304,7 @@ async fn of_task(context: &Context<'_>, place: &Place<'_>, name: &str, since: In
     })
 }
 
-fn reason(task: &AsyncTask) -> String {
+pub(super) fn reason(task: &AsyncTask) -> String {
     let said = message(task.task_error_message.as_bytes()).unwrap_or_else(|| task.task_error_message.clone());
     match (task.status.as_str(), said.as_str()) {
         ("Failed", said) if !said.is_empty() => said.to_owned(),
@@ -311,7 +334,7 @@ fn parsed(body: &[u8]) -> Ending {
 }
 
 /// What it left as its result.
-async fn result(context: &Context<'_>, place: &Place<'_>) -> Result<Outcome, ResourceError> {
+pub(super) async fn result(context: &Context<'_>, place: &Place<'_>) -> Result<Outcome, ResourceError> {
     let body = oss::get_object(context.cloud, context.region, place.bucket, &place.key(RESULT)).await?;
     serde_json::from_slice(&body).map_err(|error| ResourceError::InTheWay(format!("the result of `{}` can't be read: {error}", place.run)))
 }

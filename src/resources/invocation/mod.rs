@@ -6,6 +6,7 @@
 
 mod event;
 mod follow;
+mod watch;
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,7 @@ use serde_json::Value as Json;
 use super::error::ResourceError;
 use super::kind::{Artifacts, Context, Priced, ReadContext, ResourceKind, needed};
 use super::part::{self, Part};
+use super::runs::{self, Runs, Standing, Telling};
 use super::secrets::{self, Hiding};
 use crate::cloud::api::ask;
 use crate::cloud::fc::StopAsyncTask;
@@ -81,10 +83,17 @@ pub struct InvocationAttributes {
     pub ended_at: Option<String>,
     /// Where its outputs are now; null if it brought none.
     pub outputs: Option<String>,
+    /// When it was begun by a program that did not wait for its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun_at: Option<String>,
 }
 
 /// The kind.
 pub struct InvocationKind;
+
+fn begun(id: &str) -> InvocationAttributes {
+    InvocationAttributes { id: id.to_owned(), digest: None, exit_code: None, ended_at: None, outputs: None, begun_at: None }
+}
 
 /// Brings the outputs home.
 async fn receive(
@@ -101,6 +110,22 @@ async fn receive(
     }
     let archive = oss::get_object(context.cloud, context.region, place.bucket, &place.key(event::OUTPUTS)).await?;
     context.artifacts.receive(&part::place(&spec.job, spec.part.as_ref()), &archive).map(Some).map_err(ResourceError::InTheWay)
+}
+
+/// Runs it to its end; it is begun first, unless it has begun.
+async fn run(context: &Context<'_>, id: &str, spec: &InvocationSpec, begin: bool) -> Result<InvocationAttributes, ResourceError> {
+    let hiding = Hiding::of(context, &spec.secrets);
+    let context = &Context { events: &hiding, ..*context };
+    let place = Place::of(id, spec)?;
+    let ran = async {
+        let outcome = follow::to_its_end(context, spec, &place, begin).await?;
+        // What a failed run leaves behind may be what tells why.
+        let outputs = receive(context, spec, &place, &outcome).await?;
+        Ok((outcome.exit, outputs))
+    };
+    let (exit_code, outputs) = ran.await.map_err(|error| hiding.hide_in(error))?;
+    let (digest, ended_at) = (Some(spec.digest.clone()), Some(runs::moment(context)));
+    Ok(InvocationAttributes { digest, exit_code: Some(exit_code), ended_at, outputs, ..begun(id) })
 }
 
 #[async_trait(?Send)]
@@ -140,8 +165,7 @@ impl ResourceKind for InvocationKind {
         _context: &ReadContext<'_>,
         known: &[(Address, String, Json)],
     ) -> Result<BTreeMap<String, InvocationAttributes>, ResourceError> {
-        let begun = |id: &String| InvocationAttributes { id: id.clone(), digest: None, exit_code: None, ended_at: None, outputs: None };
-        let of = |id, attributes| InvocationAttributes::deserialize(attributes).unwrap_or_else(|_| begun(id));
+        let of = |id: &String, attributes| InvocationAttributes::deserialize(attributes).unwrap_or_else(|_| begun(id));
         Ok(known.iter().map(|(_, id, attributes)| (id.clone(), of(id, attributes))).collect())
     }
 
@@ -152,18 +176,7 @@ impl ResourceKind for InvocationKind {
     }
 
     async fn converge(context: &Context<'_>, id: &str, spec: &InvocationSpec) -> Result<InvocationAttributes, ResourceError> {
-        let hiding = Hiding::of(context, &spec.secrets);
-        let context = &Context { events: &hiding, ..*context };
-        let place = Place::of(id, spec)?;
-        let ran = async {
-            let outcome = follow::to_its_end(context, spec, &place).await?;
-            // What a failed run leaves behind may be what tells why.
-            let outputs = receive(context, spec, &place, &outcome).await?;
-            Ok((outcome.exit, outputs))
-        };
-        let (exit_code, outputs) = ran.await.map_err(|error| hiding.hide_in(error))?;
-        let ended_at = Some(context.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
-        Ok(InvocationAttributes { id: id.to_owned(), digest: Some(spec.digest.clone()), exit_code: Some(exit_code), ended_at, outputs })
+        run(context, id, spec, true).await
     }
 
     /// History can't be taken away. What still runs is stopped; a call that is waited for ends by its own time.
@@ -181,5 +194,39 @@ impl ResourceKind for InvocationKind {
 
     async fn find(_context: &Context<'_>, _spec: &InvocationSpec) -> Result<Option<String>, ResourceError> {
         Ok(None)
+    }
+}
+
+#[async_trait(?Send)]
+impl Runs for InvocationKind {
+    /// A call lasts as long as somebody waits for it: only a task can be left.
+    async fn begin(context: &Context<'_>, id: &str, spec: &InvocationSpec) -> Result<InvocationAttributes, ResourceError> {
+        if !spec.asynchronous {
+            return Err(ResourceError::InTheWay(format!("the invocation of job `{}` is a call, which has to be waited for", spec.job)));
+        }
+        let hiding = Hiding::of(context, &spec.secrets);
+        let context = &Context { events: &hiding, ..*context };
+        follow::begin(context, spec, &Place::of(id, spec)?).await.map_err(|error| hiding.hide_in(error))?;
+        Ok(InvocationAttributes { begun_at: Some(runs::moment(context)), ..begun(id) })
+    }
+
+    async fn finish(context: &Context<'_>, id: &str, spec: &InvocationSpec) -> Result<InvocationAttributes, ResourceError> {
+        let attributes = run(context, id, spec, false).await?;
+        // It may have been over long before anybody asked, and is paid until then only.
+        let ended = watch::ended(context, spec, &Place::of(id, spec)?).await;
+        Ok(InvocationAttributes { ended_at: ended.or(attributes.ended_at), ..attributes })
+    }
+
+    async fn look(context: &Context<'_>, id: &str, spec: &InvocationSpec) -> Result<Standing, ResourceError> {
+        watch::look(context, spec, &Place::of(id, spec)?).await
+    }
+
+    async fn tell(context: &Context<'_>, id: &str, spec: &InvocationSpec, telling: &Telling<'_>) -> Result<Standing, ResourceError> {
+        let hiding = Hiding::of(context, &spec.secrets);
+        watch::tell(&Context { events: &hiding, ..*context }, spec, &Place::of(id, spec)?, telling).await
+    }
+
+    fn ends_after(spec: &InvocationSpec) -> Option<u64> {
+        Some(spec.timeout.into())
     }
 }

@@ -15,6 +15,7 @@ use super::{OUT_OF_TIME, ResourceError};
 use crate::cloud::kubernetes::{Kubernetes, KubernetesError, connect};
 use crate::model::event::Event;
 use crate::resources::kind::Context;
+use crate::resources::runs::{Standing, Telling};
 
 /// Reasons of a container to wait that no waiting ends.
 const HOPELESS: &[&str] = &[
@@ -188,7 +189,7 @@ impl<'a> Follower<'a> {
                 Some((_, State::Killed(why))) => return self.killed(why).await,
                 Some((pod, State::Running)) => {
                     // A connection that breaks is made anew by the next look.
-                    let told = self.tell(&pod).await;
+                    let told = self.tell(&pod, true).await;
                     pause = if told.is_ok() { FIRST_PAUSE } else { (pause * 3 / 2).min(LONGEST_PAUSE) };
                 }
                 Some((pod, State::Over(code))) => return self.over(&pod, code).await,
@@ -262,7 +263,7 @@ impl<'a> Follower<'a> {
     async fn over(&mut self, pod: &str, code: i64) -> Result<i64, ResourceError> {
         let mut pause = FIRST_PAUSE;
         let begun = Instant::now();
-        while let Err(error) = self.tell(pod).await {
+        while let Err(error) = self.tell(pod, true).await {
             // A log that can't be had any more must not hide how it ended.
             if begun.elapsed() >= PODLESS || error.is(404) || error.is(400) {
                 let status = format!("the rest of the log can't be had: {error}");
@@ -275,10 +276,44 @@ impl<'a> Follower<'a> {
         Ok(if code != 0 && self.is_out_of_time().await? { OUT_OF_TIME } else { code })
     }
 
-    /// Tells what the pod writes until the connection ends, whole lines only.
-    async fn tell(&mut self, pod: &str) -> Result<(), KubernetesError> {
+    /// How it is, in the words of all kinds of runs.
+    pub(super) async fn standing(&self) -> Result<Standing, ResourceError> {
+        let state = match self.look().await {
+            Err(ResourceError::Stuck { because, .. }) => return Ok(Standing::Gone(because)),
+            state => state?,
+        };
+        Ok(match state {
+            None => Standing::Coming("no pod".to_owned()),
+            Some((_, State::Coming(why) | State::Unschedulable(why))) => Standing::Coming(why),
+            Some((_, State::Hopeless(why))) => Standing::Gone(why),
+            Some((_, State::Running)) => Standing::Running,
+            Some((_, State::Over(code))) => Standing::Over(Some(code)),
+            Some((_, State::Killed(why))) if why.starts_with("DeadlineExceeded") => Standing::Over(Some(OUT_OF_TIME)),
+            Some((_, State::Killed(why))) => Standing::Gone(why),
+        })
+    }
+
+    /// Tells what it wrote, for whoever only wants to see it.
+    pub(super) async fn watch(&mut self, telling: &Telling<'_>) -> Result<Standing, ResourceError> {
+        let standing = self.standing().await?;
+        if let Some((pod, State::Running | State::Over(_))) = self.look().await.ok().flatten() {
+            self.tell(&pod, false).await?;
+        }
+        (telling.caught_up)();
+        if !telling.follow || standing.is_over() {
+            return Ok(standing);
+        }
+        match self.follow().await {
+            Ok(code) => Ok(Standing::Over(Some(code))),
+            Err(ResourceError::Stuck { because, .. }) => Ok(Standing::Gone(because)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Tells what the pod wrote, or with `follow` writes until the connection ends, whole lines only.
+    async fn tell(&mut self, pod: &str, follow: bool) -> Result<(), KubernetesError> {
         let since = self.told.reconnect();
-        let mut lines = self.api.log(self.place.namespace, pod, since).await?;
+        let mut lines = self.api.log(self.place.namespace, pod, since, follow).await?;
         let mut open: Vec<u8> = Vec::new();
         loop {
             let broken =

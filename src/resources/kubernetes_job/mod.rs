@@ -17,6 +17,7 @@ use self::objects::Place;
 use super::error::ResourceError;
 use super::kind::{Artifacts, Context, ReadContext, ResourceKind, needed};
 use super::part::{self, Part};
+use super::runs::{self, Runs, Standing, Telling};
 use super::secrets::{self, Hiding};
 use crate::cloud::call::Link;
 use crate::cloud::kubernetes::{Kubernetes, connect};
@@ -84,10 +85,17 @@ pub struct KubernetesJobAttributes {
     pub ended_at: Option<String>,
     /// Where its outputs are now; null if it brought none.
     pub outputs: Option<String>,
+    /// When it was begun by a program that did not wait for its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun_at: Option<String>,
 }
 
 /// The kind.
 pub struct KubernetesJobKind;
+
+fn begun(id: &str) -> KubernetesJobAttributes {
+    KubernetesJobAttributes { id: id.to_owned(), digest: None, exit_code: None, ended_at: None, outputs: None, begun_at: None }
+}
 
 /// Where its outputs lie until they are fetched.
 fn outputs_key(spec: &KubernetesJobSpec) -> String {
@@ -143,10 +151,17 @@ async fn deliver(context: &Context<'_>, spec: &KubernetesJobSpec) -> Result<Opti
     Ok(Some(place))
 }
 
-/// Runs it to its end.
-async fn run(context: &Context<'_>, place: &Place<'_>, spec: &KubernetesJobSpec) -> Result<(i64, Option<String>), ResourceError> {
+/// Runs it to its end; it is begun first, unless it has begun.
+async fn run(
+    context: &Context<'_>,
+    place: &Place<'_>,
+    spec: &KubernetesJobSpec,
+    begin: bool,
+) -> Result<(i64, Option<String>), ResourceError> {
     let api = connect(context.cloud, context.region, place.cluster, life(spec)).await?;
-    start(context, &*api, place, spec).await?;
+    if begin {
+        start(context, &*api, place, spec).await?;
+    }
     let mut follower = Follower::new(context, place, api, life(spec));
     match follower.follow().await {
         Ok(exit_code) => {
@@ -166,6 +181,21 @@ async fn run(context: &Context<'_>, place: &Place<'_>, spec: &KubernetesJobSpec)
         }
         Err(error) => Err(error),
     }
+}
+
+/// The same with nothing secret in what it says.
+async fn to_its_end(
+    context: &Context<'_>,
+    id: &str,
+    spec: &KubernetesJobSpec,
+    begin: bool,
+) -> Result<KubernetesJobAttributes, ResourceError> {
+    let place = Place::of(id)?;
+    let hiding = Hiding::of(context, &spec.secrets);
+    let context = &Context { events: &hiding, ..*context };
+    let (exit_code, outputs) = run(context, &place, spec, begin).await.map_err(|error| hiding.hide_in(error))?;
+    let (digest, ended_at) = (Some(spec.digest.clone()), Some(runs::moment(context)));
+    Ok(KubernetesJobAttributes { digest, exit_code: Some(exit_code), ended_at, outputs, ..begun(id) })
 }
 
 #[async_trait(?Send)]
@@ -206,8 +236,7 @@ impl ResourceKind for KubernetesJobKind {
         _context: &ReadContext<'_>,
         known: &[(Address, String, Json)],
     ) -> Result<BTreeMap<String, KubernetesJobAttributes>, ResourceError> {
-        let begun = |id: &String| KubernetesJobAttributes { id: id.clone(), digest: None, exit_code: None, ended_at: None, outputs: None };
-        let of = |id, attributes| KubernetesJobAttributes::deserialize(attributes).unwrap_or_else(|_| begun(id));
+        let of = |id: &String, attributes| KubernetesJobAttributes::deserialize(attributes).unwrap_or_else(|_| begun(id));
         Ok(known.iter().map(|(_, id, attributes)| (id.clone(), of(id, attributes))).collect())
     }
 
@@ -219,12 +248,7 @@ impl ResourceKind for KubernetesJobKind {
     }
 
     async fn converge(context: &Context<'_>, id: &str, spec: &KubernetesJobSpec) -> Result<KubernetesJobAttributes, ResourceError> {
-        let place = Place::of(id)?;
-        let hiding = Hiding::of(context, &spec.secrets);
-        let context = &Context { events: &hiding, ..*context };
-        let (exit_code, outputs) = run(context, &place, spec).await.map_err(|error| hiding.hide_in(error))?;
-        let ended_at = Some(context.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
-        Ok(KubernetesJobAttributes { id: id.to_owned(), digest: Some(spec.digest.clone()), exit_code: Some(exit_code), ended_at, outputs })
+        to_its_end(context, id, spec, true).await
     }
 
     /// A cluster that stays would go on with it.
@@ -241,5 +265,39 @@ impl ResourceKind for KubernetesJobKind {
 
     async fn find(_context: &Context<'_>, _spec: &KubernetesJobSpec) -> Result<Option<String>, ResourceError> {
         Ok(None)
+    }
+}
+
+#[async_trait(?Send)]
+impl Runs for KubernetesJobKind {
+    async fn begin(context: &Context<'_>, id: &str, spec: &KubernetesJobSpec) -> Result<KubernetesJobAttributes, ResourceError> {
+        let place = Place::of(id)?;
+        let hiding = Hiding::of(context, &spec.secrets);
+        let context = &Context { events: &hiding, ..*context };
+        let api = connect(context.cloud, context.region, place.cluster, Duration::ZERO).await?;
+        start(context, &*api, &place, spec).await.map_err(|error| hiding.hide_in(error))?;
+        Ok(KubernetesJobAttributes { begun_at: Some(runs::moment(context)), ..begun(id) })
+    }
+
+    async fn finish(context: &Context<'_>, id: &str, spec: &KubernetesJobSpec) -> Result<KubernetesJobAttributes, ResourceError> {
+        to_its_end(context, id, spec, false).await
+    }
+
+    async fn look(context: &Context<'_>, id: &str, _spec: &KubernetesJobSpec) -> Result<Standing, ResourceError> {
+        let place = Place::of(id)?;
+        let api = connect(context.cloud, context.region, place.cluster, Duration::ZERO).await?;
+        Follower::new(context, &place, api, Duration::ZERO).standing().await
+    }
+
+    async fn tell(context: &Context<'_>, id: &str, spec: &KubernetesJobSpec, telling: &Telling<'_>) -> Result<Standing, ResourceError> {
+        let place = Place::of(id)?;
+        let hiding = Hiding::of(context, &spec.secrets);
+        let context = &Context { events: &hiding, ..*context };
+        let api = connect(context.cloud, context.region, place.cluster, life(spec)).await?;
+        Follower::new(context, &place, api, life(spec)).watch(telling).await
+    }
+
+    fn ends_after(spec: &KubernetesJobSpec) -> Option<u64> {
+        Some(spec.limit + SLACK)
     }
 }

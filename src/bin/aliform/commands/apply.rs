@@ -22,6 +22,7 @@ use super::planning::{Aim, Made, Manner, basis, explain, identity, make};
 use super::purse::Purse;
 use crate::args;
 use crate::error::{CommandError, FAILED, INTERRUPTED, PARTIAL, POLICY};
+use crate::interrupt::Interrupts;
 use crate::output::Output;
 use crate::workspace::{Client, Workspace};
 
@@ -93,17 +94,20 @@ pub(crate) async fn carry_out(
     accepted: &[String],
     out: &Output,
 ) -> Result<u8, CommandError> {
-    out.plan(&made.plan, &store.state());
+    out.proposal(&made.plan, &store.state());
     if made.plan.is_empty() {
         // Without a step there can still be something new: another output, another decision.
         take_over(store, &made.plan).await?;
         store.finish()?;
+        if out.is_json() {
+            out.applied(&made.plan, &Outcome::default(), &store.state());
+        }
         return Ok(0);
     }
     review(workspace, &made, doing.auto_approve, accepted, out)?;
     let lives = Lives::new(out.events(), client.dates(), &store.state());
     let purse = Purse::new(&lives, &made.plan, &made.limits);
-    let performing = Performing { events: &lives, parallelism: doing.parallelism, keep_failed: false, purse: &purse };
+    let performing = Performing { events: &lives, parallelism: doing.parallelism, keep_failed: false, detach: false, purse: &purse };
     let outcome = perform(workspace, client, store, &made, performing, out).await?;
     let state = store.state();
     out.applied(&made.plan, &outcome, &state);
@@ -156,7 +160,7 @@ fn gate(plan: &Plan, accepted: &[String], ways: &[Way]) -> Result<(), CommandErr
 
 /// What is missing, a secret or a bundle, is said before anybody is asked to approve.
 fn check_at_hand(workspace: &Workspace, made: &Made) -> Result<(), CommandError> {
-    for change in made.plan.actions() {
+    for change in made.plan.actions().filter(|change| !made.begun.contains(&change.address)) {
         if let Some(wanted) = made.plan.wanted.get(&change.address) {
             registry::kind(change.address.kind).at_hand(&change.address, &wanted.spec, workspace, &made.bundles)?;
         }
@@ -185,6 +189,8 @@ pub(crate) struct Performing<'a> {
     pub(crate) parallelism: usize,
     /// Whether what a failed run needed stays.
     pub(crate) keep_failed: bool,
+    /// Whether runs are left once they have begun.
+    pub(crate) detach: bool,
     /// What runs may spend.
     pub(crate) purse: &'a Purse<'a>,
 }
@@ -210,18 +216,25 @@ pub(crate) async fn perform(
         explain: &explain,
         unsettled: Mutex::new(made.unsettled.clone()),
         keep_failed: how.keep_failed,
+        detach: how.detach,
     };
     let (stop, stopped) = watch::channel(false);
+    let mut interrupts =
+        Interrupts::new().map_err(|error| CommandError::failed(format!("the signals that stop it can't be heard: {error}")))?;
     let interrupt = async {
         loop {
-            if tokio::signal::ctrl_c().await.is_err() {
-                std::future::pending::<()>().await;
-            }
+            interrupts.next().await;
             if stop.send_replace(true) {
                 // The second time: leave at once. Everything that matters is in the journal.
+                out.note("Left at once. What exists is in the state and may cost money: the same command, or one that destroys or releases, goes on from there.");
                 std::process::exit(i32::from(INTERRUPTED));
             }
-            out.note("Stopping: what is under way is finished, nothing new is started. Press Ctrl-C again to leave at once; the next apply finishes the rest.");
+            let then = if made.plan.released.is_empty() {
+                "what is under way is finished, nothing new is started; the next apply does the rest"
+            } else {
+                "what runs is ended, and what it needed is released"
+            };
+            out.note(&format!("Stopping: {then}. Press Ctrl-C again to leave at once."));
         }
     };
     let spent = async {

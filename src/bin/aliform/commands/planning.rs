@@ -25,6 +25,7 @@ use aliform::resolve::{Surroundings, resolve};
 use aliform::resources::desired::Desired;
 use aliform::resources::kind::{Artifacts, Identity};
 use aliform::resources::refresh::{Observed, observe};
+use aliform::resources::runs;
 use aliform::state::contents::State;
 use aliform::state::record::Record;
 use aliform::state::store::Store;
@@ -55,6 +56,8 @@ pub(crate) struct Manner {
     pub(crate) decided: Option<BTreeMap<String, Decision>>,
     /// What was spent of the total budgets already.
     pub(crate) spent: Total,
+    /// Decisions that hold besides, whatever else was decided.
+    pub(crate) also: BTreeMap<String, Decision>,
 }
 
 /// A plan and the packed sources it needs.
@@ -67,6 +70,8 @@ pub(crate) struct Made {
     pub(crate) limits: Limits,
     /// What would fit them, if it does not.
     pub(crate) ways: Vec<Way>,
+    /// Runs that have begun and that nobody waits for; they have all that they need.
+    pub(crate) begun: BTreeSet<Address>,
 }
 
 /// The reason in an application's log.
@@ -157,7 +162,9 @@ pub(crate) async fn make(
                 (None, true) => &none,
                 (None, false) => &kept,
             };
-            let resolved = resolve(manifest, &Surroundings { lookup: &lookup, decided, lineage: &state.lineage }).await?;
+            let mut decided = decided.clone();
+            decided.extend(manner.also.clone());
+            let resolved = resolve(manifest, &Surroundings { lookup: &lookup, decided: &decided, lineage: &state.lineage }).await?;
             (resolved.desired, resolved.bundles, left_of(limits(manifest), &manner.spent))
         }
     };
@@ -180,7 +187,9 @@ pub(crate) async fn make(
         Aim::Manifest(manifest) => alternatives::find(&lookup, manifest, &state, &inputs, &plan.cost.exceeded).await,
         Aim::Nothing => Vec::new(),
     };
-    Ok(Made { plan, bundles, unsettled, limits, ways })
+    let begun = state.resources.iter().filter(|(_, resource)| runs::goes_on(&resource.attributes));
+    let begun = begun.map(|(address, _)| address.clone()).collect();
+    Ok(Made { plan, bundles, unsettled, limits, ways, begun })
 }
 
 /// Starts a state that is new, so that its lineage, and the names that follow from it, are the same in every plan.
@@ -193,7 +202,7 @@ async fn begin(store: &Store) -> Result<(), CommandError> {
 }
 
 /// Settles what an earlier run left open.
-async fn settle(
+pub(super) async fn settle(
     workspace: &Workspace,
     client: &Client,
     store: &Store,
@@ -212,6 +221,7 @@ async fn settle(
         explain: &explain,
         unsettled: Mutex::default(),
         keep_failed: false,
+        detach: false,
     };
     recover(&world).await?;
     Ok(world.unsettled.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))

@@ -10,10 +10,13 @@ use aliform::resources::release::ReleaseSpec;
 use aliform::resources::script::{self, Script};
 use aliform::state::contents::{Resource, State, Status};
 use aliform::state::store::Store;
+use futures_util::future::join_all;
 use serde::Deserialize;
 
+use super::logs::run::{Line, look};
 use super::outputs;
 use super::planning::identity;
+use super::run::approved::{self, Found};
 use crate::error::{CommandError, FAILED};
 use crate::output::Output;
 use crate::workspace::{Client, Workspace, clock, random_hex};
@@ -38,6 +41,31 @@ pub(crate) fn state(workspace: &Workspace) -> Result<State, CommandError> {
     let stack = workspace.stack()?;
     Store::read(&workspace.state_directory(), &stack)?
         .ok_or_else(|| CommandError::failed(format!("stack `{stack}` has no state yet")).hint("run `aliform apply` first"))
+}
+
+/// The columns of a release, and of a run.
+const RELEASE: [&str; 4] = ["release", "digest", "instance", "health"];
+const RUN: [&str; 5] = ["run", "stack", "state", "begun", "next"];
+
+/// Asks how runs are.
+async fn status_of(workspace: &Workspace, client: &Client, runs: &[Found]) -> Vec<Vec<Line>> {
+    join_all(runs.iter().map(|found| look(workspace, client, found))).await
+}
+
+/// Shows runs behind the releases, in one array for programs.
+fn show_runs(runs: &[Found], lines: Vec<Vec<Line>>, releases: Vec<Vec<String>>, out: &Output) {
+    let mut rows = Vec::new();
+    for (found, lines) in runs.iter().zip(lines) {
+        for line in lines {
+            let attributes = found.state.resources.get(&line.address).map(|run| &run.attributes);
+            let begun = attributes.and_then(|attributes| attributes["begun_at"].as_str());
+            let since = begun.or_else(|| attributes?["ended_at"].as_str()).unwrap_or("-").to_owned();
+            let next = format!("{} run --resume {}", out.program(), found.stack);
+            rows.push(vec![line.address.to_string(), found.stack.clone(), line.words(), since, next]);
+        }
+    }
+    let tables = [(&RELEASE[..], releases), (&RUN[..], rows)];
+    out.tables(&tables.into_iter().filter(|(_, rows)| !rows.is_empty()).collect::<Vec<_>>());
 }
 
 /// Runs a script beside a release, and gives back its exit code and output.
@@ -71,8 +99,25 @@ pub(crate) async fn on_machine(
     Ok((ran.exit_code, ran.output))
 }
 
+/// What the check of the process says of its having ended and come back.
+fn came_back(output: &str) -> String {
+    let process = output.lines().find(|line| line.starts_with("check=process ok=1"));
+    process.and_then(|line| line.split_once(", started again")).map(|(_, rest)| format!(", started again{rest}")).unwrap_or_default()
+}
+
 pub(crate) async fn run(workspace: &Workspace, out: &Output) -> Result<u8, CommandError> {
-    let state = state(workspace)?;
+    let mut runs = approved::all(workspace);
+    runs.retain(|found| found.resumable);
+    let state = match state(workspace) {
+        Ok(state) => state,
+        // Runs are all that is here.
+        Err(_) if !runs.is_empty() => {
+            let client = workspace.connect(out).await?;
+            show_runs(&runs, status_of(workspace, &client, &runs).await, Vec::new(), out);
+            return Ok(0);
+        }
+        Err(error) => return Err(error),
+    };
     let client = workspace.connect(out).await?;
     let identity = identity(&state);
     let mut rows = Vec::new();
@@ -80,21 +125,26 @@ pub(crate) async fn run(workspace: &Workspace, out: &Output) -> Result<u8, Comma
     for running in releases(&state, None) {
         let answer = on_machine(workspace, &client, &identity, &running, "the check of the application", &running.spec.verify_script).await;
         let health = match answer {
-            Ok((0, _)) => "running".to_owned(),
+            Ok((0, output)) => format!("running{}", came_back(&output)),
             Ok((_, output)) => output
                 .lines()
                 .find(|line| line.starts_with("check=") && line.contains(" ok=0"))
                 .map_or_else(|| "not running".to_owned(), |line| line.split_once("detail=").map_or(line, |(_, detail)| detail).to_owned()),
             Err(error) => error.message,
         };
-        failed |= health != "running" || running.resource.status != Status::Ready;
+        failed |= !health.starts_with("running") || running.resource.status != Status::Ready;
         let unfinished = matches!(running.resource.status, Status::Unfinished { .. });
         let health = if unfinished { format!("{health}; the last apply did not finish") } else { health };
         let digest: String = running.spec.digest.chars().take(12).collect();
         let instance = running.spec.instance_id.known().cloned().unwrap_or_default();
         rows.push(vec![running.address.to_string(), digest, instance, health]);
     }
-    out.table(&["release", "digest", "instance", "health"], rows);
+    let lines = status_of(workspace, &client, &runs).await;
+    if runs.is_empty() {
+        out.table(&RELEASE, rows);
+    } else {
+        show_runs(&runs, lines, rows, out);
+    }
     for (name, value) in outputs::values(&state) {
         out.note(&format!("{name} = {value}"));
     }

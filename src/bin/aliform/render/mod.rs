@@ -3,6 +3,7 @@
 //! They turn data into text and decide nothing. Results belong on standard output, everything that only accompanies
 //! them (progress, errors, notes) on standard error; only `progress` writes by itself, the rest hands back text.
 
+pub(crate) mod detached;
 pub(crate) mod diagnostic;
 pub(crate) mod json;
 pub(crate) mod money;

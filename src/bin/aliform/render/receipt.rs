@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aliform::apply::lives::Lives;
+use aliform::apply::lives::{Life, Lives};
 use aliform::apply::run::Outcome;
 use aliform::model::address::{Address, Kind};
 use aliform::model::cost::Total;
@@ -30,6 +30,8 @@ pub(crate) enum Result {
     Interrupted,
     /// By this program: going on would have cost more than the budget.
     OverBudget,
+    /// Not yet: it goes on without this program.
+    Detached,
 }
 
 /// One run of a matrix.
@@ -172,7 +174,14 @@ impl Receipt {
             None => (part("zone"), part("instance_type")),
         };
         let now = facts.lives.now();
-        let lived = |address: &Address| facts.lives.of(address).map(|life| life.seconds(now));
+        let lived = |address: &Address| {
+            let life = facts.lives.of(address)?;
+            // What went on alone was over when it says, whenever anybody asked.
+            let ended = after.resources.get(address).filter(|_| facts.before.resources.contains_key(address));
+            let ended = ended.and_then(|run| run.attributes["ended_at"].as_str()?.parse::<Timestamp>().ok());
+            let seconds = life.seconds(now);
+            Some(ended.map_or(seconds, |gone| seconds.min(Life { gone: Some(gone), ..life }.seconds(now))))
+        };
         // Whatever is like the one that costs most: a matrix has several machines.
         let payers = plan.changes.iter().map(|change| &change.address).filter(|address| *address == payer || address.kind == payer.kind);
         let payers: Vec<(&Address, u64)> = payers.filter_map(|address| Some((address, lived(address)?))).collect();
@@ -358,7 +367,7 @@ pub(crate) fn receipt(receipt: &Receipt, style: &Style) -> String {
 }
 
 /// Where it ran, and the word for what it ran on.
-fn place(receipt: &Receipt) -> Option<(&'static str, String)> {
+pub(super) fn place(receipt: &Receipt) -> Option<(&'static str, String)> {
     let region = &receipt.region;
     let machine = receipt.instance_type.as_ref().zip(receipt.zone.as_ref()).map(|(kind, zone)| format!("{kind} in {zone}"));
     Some(match (&receipt.cluster, &receipt.function, machine, &receipt.instance_type) {
@@ -379,6 +388,7 @@ fn heading(receipt: &Receipt, style: &Style) -> String {
         Result::Succeeded => (format!("{job} is done: {code}"), Role::Added),
         Result::Failed => (format!("{job} failed: {code}"), Role::Error),
         Result::Interrupted => (format!("{job} was stopped"), Role::Warning),
+        Result::Detached => (format!("{job} goes on"), Role::Added),
         Result::OverBudget => (format!("{job} was stopped: its budget is spent"), Role::Error),
     };
     format!("{}.\n", style.paint(role, &words))

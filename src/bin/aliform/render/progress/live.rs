@@ -67,7 +67,7 @@ impl Live {
             Event::StepIdentified { .. } => {}
             Event::StepWaiting { address, status } => self.update(address, |step| step.status = visible(status).into_owned()),
             Event::StepOutput { address, text } => self.update(address, |step| drop(step.output.add(text))),
-            Event::StepFinished { address, .. } => {
+            Event::StepFinished { address, .. } | Event::StepDetached { address } => {
                 self.end(address);
                 self.tell(event);
             }

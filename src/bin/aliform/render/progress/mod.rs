@@ -86,7 +86,7 @@ impl Lines {
         match event {
             Event::StepWaiting { address, status } if self.told.get(address) == Some(status) => return,
             Event::StepWaiting { address, status } => drop(self.told.insert(address.clone(), status.clone())),
-            Event::StepFinished { address, .. } | Event::StepFailed { address, .. } => {
+            Event::StepFinished { address, .. } | Event::StepFailed { address, .. } | Event::StepDetached { address } => {
                 self.told.remove(address);
                 self.output.remove(address);
             }

@@ -49,6 +49,7 @@ pub(super) fn line(event: &Event, style: &Style) -> Option<String> {
         Event::StepFinished { address, action, milliseconds } => {
             good(format!("{address} {} in {}", done(*action), duration(*milliseconds)))
         }
+        Event::StepDetached { address } => good(format!("{address} begun; it goes on in the cloud")),
         Event::StepFailed { address, action, error, hint } => {
             let hint =
                 hint.as_ref().map(|hint| format!("\n    {} {}", style.paint(Role::Hint, "hint:"), visible(hint))).unwrap_or_default();

@@ -1,0 +1,136 @@
+//! An approved run, from its first step to its receipt, or to the moment when it goes on without this program.
+
+use aliform::apply::lives::Lives;
+use aliform::model::address::{Address, Kind};
+use aliform::model::cost::Total;
+use aliform::plan::saved::Plan;
+use aliform::state::contents::{State, Status};
+use aliform::state::store::Store;
+
+use super::approved::Approved;
+use super::ends;
+use crate::commands::apply::{Performing, perform};
+use crate::commands::planning::Made;
+use crate::commands::purse::Purse;
+use crate::error::{CommandError, FAILED, INTERRUPTED, PARTIAL, POLICY};
+use crate::output::Output;
+use crate::render::detached::Detached;
+use crate::render::receipt::{Facts, Receipt, Result as How};
+use crate::workspace::{Client, Workspace};
+
+/// Where a run takes place.
+pub(super) struct Course<'a> {
+    pub(super) workspace: &'a Workspace,
+    pub(super) client: &'a Client,
+    pub(super) store: &'a Store,
+    pub(super) out: &'a Output,
+}
+
+/// How it is taken.
+#[derive(Clone, Copy)]
+pub(super) struct Manners {
+    pub(super) parallelism: usize,
+    /// Whether what a failed run ran on stays.
+    pub(super) keep_failed: bool,
+    /// Whether it is left once it has begun.
+    pub(super) detach: bool,
+    /// Whether no other region is tried.
+    pub(super) last: bool,
+}
+
+/// How it ended.
+pub(super) enum Ended {
+    /// With this exit code.
+    Finally(u8),
+    /// Everything that was approved was sold out, and another region is left; what it cost none the less.
+    SoldOut(Total),
+}
+
+impl Course<'_> {
+    /// Takes it. `spent` is what it cost in other regions before.
+    pub(super) async fn take(&self, made: &Made, approved: &Approved, manners: Manners, spent: &Total) -> Result<Ended, CommandError> {
+        let (store, out, plan) = (self.store, self.out, &made.plan);
+        let before = store.state();
+        let lives = Lives::new(out.events(), self.client.dates(), &before);
+        let purse = Purse::new(&lives, plan, &made.limits);
+        let Manners { parallelism, keep_failed, detach, last } = manners;
+        let how = Performing { events: &lives, parallelism, keep_failed, detach, purse: &purse };
+        let outcome = perform(self.workspace, self.client, store, made, how, out).await?;
+        let after = store.state();
+        // What could not be released stops everything else.
+        let clean = after.resources.is_empty() && after.open.is_empty();
+        if !outcome.sold_out.is_empty() && !outcome.interrupted && !purse.is_empty() && clean && !last {
+            return Ok(Ended::SoldOut(lives.spending(plan, None).spent));
+        }
+        let runs: Vec<Address> = plan.wanted.keys().filter(|address| ends(address)).cloned().collect();
+        let run = runs.first().cloned().unwrap_or_else(|| Address::new(Kind::Run, &approved.job));
+        let payer = payer(plan, &run);
+        let exit_code = worst(runs.iter().map(|run| exit_code(&after, run)));
+        let left = !outcome.detached.is_empty();
+        let ended = match (outcome.interrupted, exit_code) {
+            _ if purse.is_empty() => How::OverBudget,
+            (true, _) => How::Interrupted,
+            _ if left => How::Detached,
+            (false, Some(0)) => How::Succeeded,
+            (false, _) => How::Failed,
+        };
+        let facts = Facts {
+            plan,
+            outcome: &outcome,
+            before: &before,
+            after: &after,
+            job: &approved.job,
+            runs: &runs,
+            payer: &payer,
+            command: approved.command.clone(),
+            result: ended,
+            exit_code,
+            lives: &lives,
+            elsewhere: spent,
+            program: out.program(),
+        };
+        let receipt = Receipt::new(facts);
+        if ended == How::Detached {
+            store.finish()?;
+            out.detached(&Detached::new(receipt, plan, &after, &outcome.detached, out.program()));
+            return Ok(Ended::Finally(if outcome.failed.is_empty() { 0 } else { PARTIAL }));
+        }
+        for run in runs.iter().filter(|run| after.resources.contains_key(*run) && !after.open.contains_key(*run)) {
+            // It is history, and its receipt is written: the next one runs again.
+            store.remove(run)?;
+        }
+        store.finish()?;
+        out.receipt(&receipt);
+        Ok(Ended::Finally(match ended {
+            How::OverBudget => POLICY,
+            How::Interrupted => INTERRUPTED,
+            How::Failed => FAILED,
+            How::Succeeded | How::Detached if outcome.failed.is_empty() => 0,
+            How::Succeeded | How::Detached => PARTIAL,
+        }))
+    }
+}
+
+/// What the run is paid by: of everything that passes with it, and itself, what costs most an hour.
+fn payer(plan: &Plan, run: &Address) -> Address {
+    let cost = |address: &Address| {
+        let change = plan.changes.iter().find(|change| change.address == *address);
+        change.and_then(|change| change.cost_after.hourly().sums.first().map(|sum| sum.amount)).unwrap_or_default()
+    };
+    let kept = plan.wanted.keys().filter(|address| matches!(address.kind, Kind::Instance | Kind::Cluster));
+    let passing = plan.released.keys().chain(kept).chain([run]);
+    passing.max_by_key(|address| cost(address)).unwrap_or(run).clone()
+}
+
+/// What several runs ended with: the first that is no 0, nothing if one did not come to its end.
+fn worst(codes: impl Iterator<Item = Option<i64>>) -> Option<i64> {
+    let codes: Option<Vec<i64>> = codes.collect();
+    let codes = codes.filter(|codes| !codes.is_empty())?;
+    Some(codes.into_iter().find(|code| *code != 0).unwrap_or(0))
+}
+
+/// What the run ended with, if it came to an end.
+fn exit_code(state: &State, run: &Address) -> Option<i64> {
+    let resource = state.resources.get(run)?;
+    (resource.status == Status::Ready).then(|| resource.attributes["exit_code"].as_i64())?
+}
