@@ -95,7 +95,7 @@ impl Fake {
             memory: 2048,
             disk: 512,
         };
-        to_its_end(&context, &spec, &Place::of("f/run-1", &spec)?).await
+        to_its_end(&context, &spec, &Place::of("f/run-1", &spec)?, true).await
     }
 
     fn has(&self, name: &str) -> bool {
