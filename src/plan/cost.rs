@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rust_decimal::Decimal;
+use rust_decimal::{Decimal, RoundingStrategy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -80,7 +80,9 @@ impl Passing {
     /// The part of it that counts in an hour of its job.
     pub(super) fn share(&self) -> Decimal {
         let (most, of) = self.together;
-        if most < of { Decimal::from(most) / Decimal::from(of) } else { Decimal::ONE }
+        // Rounded down, so that all of them together are never more than there are at once.
+        let part = || (Decimal::from(most) / Decimal::from(of)).round_dp_with_strategy(20, RoundingStrategy::ToZero);
+        if most < of { part() } else { Decimal::ONE }
     }
 }
 
