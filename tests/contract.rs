@@ -41,6 +41,7 @@ macro_rules! for_every_call {
             cs::DeleteCluster,
             cs::DescribeClusterUserKubeconfig,
             cs::CreateClusterNodePool,
+            cs::DeleteClusterNodepool,
             cs::DescribeClusterNodePools,
             cs::DescribeClusterNodes,
             cs::DescribeTaskInfo,

@@ -12,4 +12,5 @@ pub mod remember;
 pub mod run;
 pub mod step;
 pub mod sweep;
+mod work;
 pub mod world;

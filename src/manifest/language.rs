@@ -463,7 +463,7 @@ static JOB: Table = Table {
             field(
                 "max_parallel",
                 Shape::Integer { least: 1, most: 100 },
-                "How many machines share the runs of a matrix; each runs one after another.",
+                "How many runs of a matrix go on at once; on `ecs` so many machines share them.",
             )
             .default("4")
             .also(&["parallel", "parallelism", "max_machines"]),

@@ -318,7 +318,7 @@ pub struct Job {
     pub env: BTreeMap<String, EnvValue>,
     /// Parameters with their values, in the order of the text: every combination is a run. One run if it is empty.
     pub matrix: Vec<(String, Vec<String>)>,
-    /// How many machines share the runs of the matrix at most.
+    /// How many runs of the matrix go on at once at most; on `ecs`, how many machines share them.
     pub max_parallel: u32,
 }
 

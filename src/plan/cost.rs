@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rust_decimal::Decimal;
+use rust_decimal::{Decimal, RoundingStrategy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +77,18 @@ pub struct Passing {
     pub ends_after: Option<u64>,
     /// The jobs.
     pub jobs: BTreeSet<String>,
+    /// How many of how many like it are there at once.
+    pub together: (u64, u64),
+}
+
+impl Passing {
+    /// The part of it that counts in an hour of its job.
+    pub(super) fn share(&self) -> Decimal {
+        let (most, of) = self.together;
+        // Rounded down, so that all of them together are never more than there are at once.
+        let part = || (Decimal::from(most) / Decimal::from(of)).round_dp_with_strategy(20, RoundingStrategy::ToZero);
+        if most < of { part() } else { Decimal::ONE }
+    }
 }
 
 /// What the traffic of jobs costs, `sent` in MiB, where something that is there for them has a price for traffic.
@@ -100,7 +112,7 @@ fn sum(change: &Change, seconds: u64) -> Total {
     change.cost_after.at_most(seconds)
 }
 
-/// What each job costs an hour while everything of it is there, and altogether.
+/// What each job costs an hour while as much of it is there as may be at once, and altogether.
 pub(super) fn by_job<'a>(
     changes: &[Change],
     passing: &'a BTreeMap<&Address, Passing>,
@@ -114,7 +126,7 @@ pub(super) fn by_job<'a>(
         let Some(passes) = passing.get(&change.address) else { continue };
         for job in &passes.jobs {
             let (hourly, total) = jobs.entry(job).or_default();
-            hourly.merge(&change.cost_after.hourly());
+            hourly.merge(&change.cost_after.hourly().times(passes.share()));
             total.merge(&sum(change, passes.seconds));
         }
     }

@@ -37,8 +37,10 @@ pub(super) fn within(
         let Some((hourly, total)) = jobs.get(job.as_str()) else { continue };
         let of_job = |address: &Address| passing.get(address).filter(|passes| passes.jobs.contains(job));
         prune(&mut kept, &chosen, limits.total, total, &|address| of_job(address).map(hours));
-        prune(&mut kept, &chosen, limits.hourly, hourly, &|address| of_job(address).map(|_| Decimal::ONE));
-        prune(&mut kept, &chosen, limits.monthly, &hourly.monthly(), &|address| of_job(address).map(|_| Decimal::from(HOURS_A_MONTH)));
+        prune(&mut kept, &chosen, limits.hourly, hourly, &|address| of_job(address).map(Passing::share));
+        prune(&mut kept, &chosen, limits.monthly, &hourly.monthly(), &|address| {
+            of_job(address).map(|passes| passes.share() * Decimal::from(HOURS_A_MONTH))
+        });
     }
     kept.retain(|_, fallbacks| !fallbacks.is_empty());
     kept
@@ -112,7 +114,7 @@ mod tests {
         let all: Fallbacks =
             changes.iter().map(|change| (change.address.clone(), ["1 CNY", "1.5 CNY", "1.2 CNY"].map(fallback).into())).collect();
         let addresses: Vec<Address> = changes.iter().map(|change| change.address.clone()).collect();
-        let passes = |seconds| Passing { seconds, ends_after: None, jobs: ["a".to_owned()].into() };
+        let passes = |seconds| Passing { seconds, ends_after: None, jobs: ["a".to_owned()].into(), together: (1, 1) };
         let passing = addresses.iter().filter_map(|address| Some((address, passes(seconds?)))).collect();
         let cost = cost::summarise(&changes, &passing, &limits, BTreeMap::new());
         within(&all, &changes, &passing, &limits, &cost)

@@ -137,7 +137,7 @@ fn wanted(node: &Node) -> Wanted {
 }
 
 /// What passes, with the time that it may take: runs, and what is released after its own. A machine runs its queue one by
-/// one, everything else serves all of its runs at once.
+/// one; everything else serves its jobs at once, and of each as many runs as may go on together.
 fn passing(desired: &Desired) -> BTreeMap<&Address, Passing> {
     let number = |address: &Address, field: &str| desired.nodes.get(address)?.spec.get(field)?.as_u64();
     let limit = |run: &Address| number(run, "limit");
@@ -145,17 +145,31 @@ fn passing(desired: &Desired) -> BTreeMap<&Address, Passing> {
     let runs = desired.nodes.keys().filter(|address| registry::kind(address.kind).ends());
     // The cloud itself ends an invocation, and a training job.
     let ends_after = |run: &Address| number(run, "timeout").or(number(run, "max_minutes").map(|minutes| minutes * 60));
+    let at_once = |run: &Address| desired.nodes.get(run)?.spec["part"]["at_once"].as_u64();
+    let of_job =
+        |run: &Address| desired.parts.get(run).map_or(1, |job| desired.parts.values().filter(|other| *other == job).count() as u64);
     let runs = runs.map(|run| {
-        (run, Passing { seconds: limit(run).unwrap_or_default(), ends_after: ends_after(run), jobs: BTreeSet::from([job(run)]) })
+        let together = at_once(run).map_or((1, 1), |most| (most, of_job(run)));
+        let (seconds, jobs) = (limit(run).unwrap_or_default(), BTreeSet::from([job(run)]));
+        (run, Passing { seconds, ends_after: ends_after(run), jobs, together })
     });
+    // How long the runs of each job take, so many at once.
+    let turns = |runs: &BTreeSet<Address>| {
+        let jobs: BTreeSet<String> = runs.iter().map(job).collect();
+        let of = |name: &String| {
+            let own = || runs.iter().filter(|run| job(run) == *name);
+            let most = own().filter_map(at_once).max().unwrap_or(own().count() as u64).max(1);
+            own().filter_map(limit).max().unwrap_or_default() * (own().count() as u64).div_ceil(most)
+        };
+        jobs.iter().map(of).max().unwrap_or_default()
+    };
     let released = desired.released.iter().map(|(address, runs)| {
-        let limits = runs.iter().filter_map(limit);
-        let seconds = if address.kind == Kind::Instance { limits.sum() } else { limits.max().unwrap_or_default() };
+        let seconds = if address.kind == Kind::Instance { runs.iter().filter_map(limit).sum() } else { turns(runs) };
         let instance_type = desired.nodes.get(address).and_then(|node| node.spec.get("instance_type")?.as_str());
         let seconds = instance_type.map_or(seconds, |name| seconds.max(tariff::least_seconds(name)));
         // Nobody ends a cluster by itself: that is how long it may take to come, to serve and to go.
         let ends_after = number(address, "release_after").or(number(address, "needed_for"));
-        (address, Passing { seconds, ends_after, jobs: runs.iter().map(job).collect() })
+        (address, Passing { seconds, ends_after, jobs: runs.iter().map(job).collect(), together: (1, 1) })
     });
     runs.chain(released).collect()
 }

@@ -10,15 +10,16 @@ use serde_json::Value as Json;
 
 use super::error::ResourceError;
 use super::kind::{Context, Priced, ReadContext, ResourceKind, TAG_DEADLINE, needed};
+use super::node_pools::{self, Pools};
 use super::tagged::{Tagged, tags};
 use super::wait::{self, Look};
 use crate::cloud::api::{Tag, ask};
 use crate::cloud::cs::{
     Cluster, ClusterTag, CreateCluster, DeleteCluster, DescribeClusterDetail, DescribeClusterNodePools, DescribeClustersV1,
-    KubernetesConfig, NodePool, NodePoolInfo, ScalingGroup,
 };
 use crate::model::address::{Address, Kind};
 use crate::model::change::Effect;
+use crate::model::money::Money;
 use crate::model::units;
 use crate::model::value::Value;
 
@@ -75,6 +76,17 @@ pub struct PoolSpec {
     pub bandwidth: u32,
     /// How many.
     pub nodes: u32,
+    /// Whether they are bought at the price of the market, and may be taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spot: Option<PoolSpot>,
+}
+
+/// Nodes at the price of the market.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PoolSpot {
+    /// What an hour of one may cost at most, its disk aside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cap: Option<Money>,
 }
 
 /// What the cloud says.
@@ -121,24 +133,6 @@ async fn read(context: &ReadContext<'_>, id: &str) -> Result<Option<ClusterAttri
     }
 }
 
-fn pool(spec: &PoolSpec) -> Result<NodePool, ResourceError> {
-    Ok(NodePool {
-        nodepool_info: NodePoolInfo { name: spec.job.clone() },
-        scaling_group: ScalingGroup {
-            instance_types: vec![spec.instance_type.clone()],
-            vswitch_ids: vec![needed(&spec.vswitch_id)?.clone()],
-            system_disk_category: spec.disk_category.clone(),
-            system_disk_performance_level: spec.disk_level.clone(),
-            system_disk_size: spec.disk_size,
-            desired_size: spec.nodes,
-            instance_charge_type: "PostPaid".to_owned(),
-            image_type: Some("AliyunLinux3".to_owned()),
-            internet_max_bandwidth_out: spec.bandwidth,
-        },
-        kubernetes_config: KubernetesConfig { labels: vec![ClusterTag { key: NODES_LABEL.to_owned(), value: spec.job.clone() }] },
-    })
-}
-
 fn cluster_tags(tags: Vec<Tag>) -> Vec<ClusterTag> {
     tags.into_iter().map(|tag| ClusterTag { key: tag.key, value: tag.value }).collect()
 }
@@ -151,19 +145,8 @@ async fn there(context: &ReadContext<'_>, cluster: Cluster) -> Result<ClusterSpe
         Err(error) if error.is_not_found() || cluster.state != "running" => Vec::new(),
         Err(error) => return Err(error.into()),
     };
-    let pools = pools.into_iter().map(|pool| PoolSpec {
-        job: pool.nodepool_info.name,
-        instance_type: pool.scaling_group.instance_types.into_iter().next().unwrap_or_default(),
-        zone: String::new(),
-        vswitch_id: Value::Known(pool.scaling_group.vswitch_ids.into_iter().next().unwrap_or_default()),
-        disk_category: pool.scaling_group.system_disk_category,
-        disk_level: pool.scaling_group.system_disk_performance_level.filter(|level| !level.is_empty()),
-        disk_size: pool.scaling_group.system_disk_size,
-        bandwidth: pool.scaling_group.internet_max_bandwidth_out,
-        nodes: u32::try_from(pool.status.total_nodes).unwrap_or(0),
-    });
     Ok(ClusterSpec {
-        pools: pools.collect(),
+        pools: pools.into_iter().map(node_pools::there).collect(),
         pro: cluster.cluster_spec.contains("pro"),
         name: cluster.name,
         vpc_id: Value::Known(cluster.vpc_id),
@@ -171,13 +154,6 @@ async fn there(context: &ReadContext<'_>, cluster: Cluster) -> Result<ClusterSpe
         service_cidr: cluster.service_cidr,
         needed_for: None,
     })
-}
-
-/// How many nodes are ready, of how many.
-async fn nodes(context: &Context<'_>, id: &str, spec: &ClusterSpec) -> Result<(i64, i64), ResourceError> {
-    let pools = ask(context.cloud, context.region, &DescribeClusterNodePools { cluster_id: id.to_owned() }).await?.nodepools;
-    let ready = pools.iter().map(|pool| pool.status.healthy_nodes).sum();
-    Ok((ready, spec.pools.iter().map(|pool| i64::from(pool.nodes)).sum()))
 }
 
 #[async_trait(?Send)]
@@ -203,7 +179,7 @@ impl ResourceKind for ClusterKind {
             disk_level: pool.disk_level.clone(),
             disk_size: pool.disk_size,
             bandwidth: pool.bandwidth,
-            spot: false,
+            spot: pool.spot.is_some(),
         };
         let nodes = spec.pools.iter().flat_map(|pool| std::iter::repeat_n(node(pool), usize::try_from(pool.nodes).unwrap_or(0)));
         Some(Priced::Cluster { pro: spec.pro, nodes: nodes.collect() })
@@ -243,7 +219,8 @@ impl ResourceKind for ClusterKind {
             endpoint_public_access: true,
             deletion_protection: false,
             tags: cluster_tags(context.new_tags()),
-            nodepools: spec.pools.iter().map(pool).collect::<Result<_, _>>()?,
+            // They come one by one, once it runs.
+            nodepools: Vec::new(),
             client_token: context.token.to_owned(),
         };
         let made = wait::while_refused(context, "create the cluster", BUSY, Duration::from_secs(120), async || {
@@ -254,6 +231,7 @@ impl ResourceKind for ClusterKind {
     }
 
     async fn converge(context: &Context<'_>, id: &str, spec: &ClusterSpec) -> Result<ClusterAttributes, ResourceError> {
+        let mut pools = Pools::default();
         wait::until(context, "the cluster and its nodes", LIMIT, async || {
             let Some(cluster) = read(&context.reading(), id).await? else { return Ok(Look::Absent(id.to_owned())) };
             match cluster.status.as_str() {
@@ -266,8 +244,10 @@ impl ResourceKind for ClusterKind {
                 }
                 status => return Ok(Look::NotYet(status.to_owned())),
             }
-            let (ready, wanted) = nodes(context, id, spec).await?;
-            Ok(if ready >= wanted { Look::Ready(cluster) } else { Look::NotYet(format!("{ready} of {wanted} nodes ready")) })
+            Ok(match pools.settle(context, id, &spec.pools).await? {
+                None => Look::Ready(cluster),
+                Some(status) => Look::NotYet(status),
+            })
         })
         .await
     }
@@ -327,6 +307,7 @@ mod tests {
             disk_size: 40,
             bandwidth: 0,
             nodes: 2,
+            spot: None,
         };
         let spec = ClusterSpec {
             name: "lab".to_owned(),

@@ -14,6 +14,8 @@ pub mod invocation;
 pub mod kind;
 pub mod kubernetes_job;
 pub mod name;
+mod node_pools;
+pub mod part;
 mod pod_log;
 pub mod refresh;
 pub mod registry;

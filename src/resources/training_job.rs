@@ -15,6 +15,7 @@ use serde_json::Value as Json;
 
 use super::error::ResourceError;
 use super::kind::{Artifacts, Context, Priced, ReadContext, ResourceKind, needed};
+use super::part::{self, Part};
 use super::runs::{self, Runs, Standing, Telling};
 use super::secrets::{self, Hiding};
 use super::tagged::{Tagged, moment, tags};
@@ -75,6 +76,12 @@ pub struct TrainingJobSpec {
     pub outputs: Vec<String>,
     /// What each pod runs.
     pub script: String,
+    /// What its script marks lines of its own with, where that is not its digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<String>,
+    /// Which of several runs of a job it is, if there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
 }
 
 /// What came of it; of one that may still go on, nothing but that it was begun.
@@ -131,6 +138,8 @@ fn found(mut job: ListedJob) -> Tagged<TrainingJobSpec> {
         secrets: BTreeMap::new(),
         outputs: Vec::new(),
         script: String::new(),
+        mark: None,
+        part: None,
     };
     Tagged {
         ends_at: moment(&job.gmt_running_time).filter(|_| max_minutes > 0).and_then(|start| start.checked_add(life).ok()),
@@ -155,6 +164,7 @@ fn record_key(spec: &TrainingJobSpec, id: &str) -> String {
 /// The environment of the job: its secrets and the links.
 async fn environment(context: &Context<'_>, spec: &TrainingJobSpec) -> Result<BTreeMap<String, String>, ResourceError> {
     let mut all = secrets::values(context, &spec.secrets)?;
+    all.extend(spec.part.as_ref().map(Part::variables).unwrap_or_default());
     let (bucket, key) = (needed(&spec.bucket)?, needed(&spec.bundle_key)?);
     let waits = watch::START_LIMIT.as_secs();
     let link = Link { method: http::Method::GET, region: context.region, bucket, key, seconds: waits };
@@ -202,7 +212,7 @@ async fn end(context: &Context<'_>, id: &str) -> Result<(), ResourceError> {
 async fn deliver(context: &Context<'_>, spec: &TrainingJobSpec) -> Result<String, ResourceError> {
     let (bucket, key) = (needed(&spec.bucket)?, outputs_key(spec));
     let archive = oss::get_object(context.cloud, context.region, bucket, &key).await?;
-    context.artifacts.receive(&spec.job, &archive).map_err(ResourceError::InTheWay)
+    context.artifacts.receive(&part::place(&spec.job, spec.part.as_ref()), &archive).map_err(ResourceError::InTheWay)
 }
 
 /// How a job ended that is gone, as far as anyone wrote it down.
@@ -236,7 +246,7 @@ async fn endless(context: &Context<'_>, id: &str, spec: &TrainingJobSpec) -> Opt
 async fn follow(context: &Context<'_>, id: &str, spec: &TrainingJobSpec) -> Result<Option<Ended>, ResourceError> {
     match endless(context, id, spec).await {
         Some(because) => Ok(Some(Ended { because: Some(because), ..Ended::default() })),
-        None => watch::follow(context, id, &spec.digest, spec.workers).await,
+        None => watch::follow(context, id, spec.mark.as_ref().unwrap_or(&spec.digest), spec.workers).await,
     }
 }
 
@@ -248,6 +258,10 @@ async fn finish(context: &Context<'_>, id: &str, spec: &TrainingJobSpec) -> Resu
         Err(error) => {
             // Nobody follows it any more, so it must not go on and cost money.
             end(context, id).await?;
+            if matches!(error, ResourceError::Denied { .. }) {
+                // It never began, and may elsewhere.
+                return Err(error);
+            }
             Ended { because: Some(error.to_string()), ..Ended::default() }
         }
     };
@@ -284,8 +298,8 @@ impl ResourceKind for TrainingJobKind {
     type Spec = TrainingJobSpec;
     type Attributes = TrainingJobAttributes;
 
-    fn effect(_path: &str, _before: &Json, _after: &Json) -> Effect {
-        Effect::ForcesReplace
+    fn effect(path: &str, _before: &Json, _after: &Json) -> Effect {
+        if path == part::AT_ONCE { Effect::InPlace } else { Effect::ForcesReplace }
     }
 
     fn failure(attributes: &TrainingJobAttributes) -> Option<String> {
@@ -426,7 +440,7 @@ impl Runs for TrainingJobKind {
 
     async fn tell(context: &Context<'_>, id: &str, spec: &TrainingJobSpec, telling: &Telling<'_>) -> Result<Standing, ResourceError> {
         let hiding = Hiding::of(context, &spec.secrets);
-        watch::tell(&Context { events: &hiding, ..*context }, id, (&spec.digest, spec.workers), telling).await
+        watch::tell(&Context { events: &hiding, ..*context }, id, (spec.mark.as_ref().unwrap_or(&spec.digest), spec.workers), telling).await
     }
 
     fn ends_after(spec: &TrainingJobSpec) -> Option<u64> {

@@ -21,6 +21,10 @@ pub(super) const START_LIMIT: Duration = Duration::from_secs(2 * 3600);
 const STALLED: Duration = Duration::from_secs(180);
 /// How long an image may fail to be pulled.
 const PULL_LIMIT: Duration = Duration::from_secs(300);
+/// How long a job may wait for what the service says there is none of.
+const SOLD_OUT_LIMIT: Duration = Duration::from_secs(600);
+/// What an event says of a type that there is none of.
+const SOLD_OUT: &[&str] = &["Insufficient resources", "no stock"];
 /// How often it is asked what holds a job up.
 const ASK_WHY: Duration = Duration::from_secs(20);
 /// What an event says of an image that does not come.
@@ -97,6 +101,8 @@ struct Watch<'a> {
     /// Since when an image does not come, and the event that said so first.
     pulling: Option<(Instant, String)>,
     asked_why: Option<Instant>,
+    /// The event that says that there is nothing to run it on.
+    sold_out: Option<String>,
 }
 
 /// What a line of a log says: the job's own words, and what the script has to say.
@@ -126,6 +132,7 @@ impl<'a> Watch<'a> {
             events: BTreeSet::new(),
             pulling: None,
             asked_why: None,
+            sold_out: None,
         }
     }
 
@@ -207,6 +214,7 @@ impl<'a> Watch<'a> {
         self.asked_why = Some(Instant::now());
         // What can't be had now is asked for again.
         let happened = self.happened(job).await.unwrap_or_default();
+        self.sold_out = happened.iter().find(|event| SOLD_OUT.iter().any(|sign| event.contains(sign))).cloned();
         let failing = happened.iter().find(|event| NOT_PULLED.iter().any(|sign| event.contains(sign)));
         if let (None, Some(event)) = (&self.pulling, failing) {
             self.pulling = Some((Instant::now(), event.clone()));
@@ -297,6 +305,10 @@ pub(super) async fn follow(context: &Context<'_>, id: &str, digest: &str, worker
                         }
                         why => why,
                     };
+                    if let Some(message) = watch.sold_out.take_if(|_| job.status == "Queuing" && status.1.elapsed() >= SOLD_OUT_LIMIT) {
+                        let (what, code) = ("what its pods run on".to_owned(), "OperationDenied.NoStock".to_owned());
+                        return Err(ResourceError::Denied { what, code, message });
+                    }
                     if given_up.is_some() {
                         return Ok(Some(Ended { because: given_up, ..Ended::default() }));
                     }

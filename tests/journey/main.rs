@@ -7,6 +7,7 @@ mod change;
 mod crash;
 mod detach;
 mod drift;
+mod elsewhere;
 mod failover;
 mod golden;
 mod job;
@@ -14,6 +15,7 @@ mod job_ack;
 mod job_fc;
 mod job_pai;
 mod life;
+mod matrix;
 mod money;
 mod plain;
 #[path = "../ports/mod.rs"]

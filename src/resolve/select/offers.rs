@@ -27,8 +27,10 @@ const NODE: (u32, u32) = (2, 4);
 pub struct Subject {
     /// What it needs.
     pub wants: Wants,
-    /// How long it is reckoned to run.
+    /// How long it is reckoned to run, all runs together.
     pub seconds: u64,
+    /// How long each run may take.
+    pub longest: u64,
     /// Whether what it ran on has to stay.
     pub keeps: bool,
 }
@@ -36,7 +38,8 @@ pub struct Subject {
 impl Subject {
     /// Something that stays; it is reckoned by the month.
     pub fn staying(wants: Wants) -> Subject {
-        Subject { wants, seconds: u64::from(HOURS_A_MONTH) * 3600, keeps: true }
+        let seconds = u64::from(HOURS_A_MONTH) * 3600;
+        Subject { wants, seconds, longest: seconds, keeps: true }
     }
 }
 
@@ -234,7 +237,7 @@ fn fc(region: &str, subject: &Subject) -> Row {
     if vcpu > FUNCTION_VCPU || memory > Decimal::from(FUNCTION_MEMORY) {
         return refused("a function has at most 16 vCPU and 32 GiB");
     }
-    if subject.seconds > FUNCTION_LONGEST {
+    if subject.longest > FUNCTION_LONGEST {
         return refused("a function runs for a day at most");
     }
     if subject.keeps {

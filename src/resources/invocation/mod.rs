@@ -17,6 +17,7 @@ use serde_json::Value as Json;
 
 use super::error::ResourceError;
 use super::kind::{Artifacts, Context, Priced, ReadContext, ResourceKind, needed};
+use super::part::{self, Part};
 use super::runs::{self, Runs, Standing, Telling};
 use super::secrets::{self, Hiding};
 use crate::cloud::api::ask;
@@ -64,6 +65,9 @@ pub struct InvocationSpec {
     pub memory: u32,
     /// MiB.
     pub disk: u32,
+    /// Which of several runs of a job it is, if there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
 }
 
 /// What came of it; of one that may still go on, nothing but that it was begun.
@@ -109,7 +113,7 @@ async fn receive(
         return Ok(None);
     }
     let archive = oss::get_object(context.cloud, context.region, place.bucket, &place.key(event::OUTPUTS)).await?;
-    context.artifacts.receive(&spec.job, &archive).map(Some).map_err(ResourceError::InTheWay)
+    context.artifacts.receive(&part::place(&spec.job, spec.part.as_ref()), &archive).map(Some).map_err(ResourceError::InTheWay)
 }
 
 /// Runs it to its end; it is begun first, unless it has begun.
@@ -136,8 +140,8 @@ impl ResourceKind for InvocationKind {
     type Spec = InvocationSpec;
     type Attributes = InvocationAttributes;
 
-    fn effect(_path: &str, _before: &Json, _after: &Json) -> Effect {
-        Effect::ForcesReplace
+    fn effect(path: &str, _before: &Json, _after: &Json) -> Effect {
+        if path == part::AT_ONCE { Effect::InPlace } else { Effect::ForcesReplace }
     }
 
     fn failure(attributes: &InvocationAttributes) -> Option<String> {

@@ -16,6 +16,7 @@ use self::follow::Follower;
 use self::objects::Place;
 use super::error::ResourceError;
 use super::kind::{Artifacts, Context, ReadContext, ResourceKind, needed};
+use super::part::{self, Part};
 use super::runs::{self, Runs, Standing, Telling};
 use super::secrets::{self, Hiding};
 use crate::cloud::call::Link;
@@ -67,6 +68,9 @@ pub struct KubernetesJobSpec {
     pub outputs: Vec<String>,
     /// Fetches its files, runs it, sends its outputs.
     pub script: String,
+    /// Which of several runs of a job it is, if there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
 }
 
 /// What came of it; of one that may still go on, nothing but that it was begun.
@@ -161,7 +165,7 @@ async fn deliver(context: &Context<'_>, spec: &KubernetesJobSpec) -> Result<Opti
         return Ok(None);
     }
     let archive = oss::get_object(context.cloud, context.region, bucket, &key).await?;
-    let place = context.artifacts.receive(&spec.job, &archive).map_err(ResourceError::InTheWay)?;
+    let place = context.artifacts.receive(&part::place(&spec.job, spec.part.as_ref()), &archive).map_err(ResourceError::InTheWay)?;
     oss::delete_object(context.cloud, context.region, bucket, &key).await?;
     Ok(Some(place))
 }
@@ -222,8 +226,8 @@ impl ResourceKind for KubernetesJobKind {
     type Spec = KubernetesJobSpec;
     type Attributes = KubernetesJobAttributes;
 
-    fn effect(_path: &str, _before: &Json, _after: &Json) -> Effect {
-        Effect::ForcesReplace
+    fn effect(path: &str, _before: &Json, _after: &Json) -> Effect {
+        if path == part::AT_ONCE { Effect::InPlace } else { Effect::ForcesReplace }
     }
 
     fn failure(attributes: &KubernetesJobAttributes) -> Option<String> {

@@ -6,7 +6,7 @@
 pub(crate) mod detached;
 pub(crate) mod diagnostic;
 pub(crate) mod json;
-mod money;
+pub(crate) mod money;
 pub(crate) mod ndjson;
 pub(crate) mod offers;
 pub(crate) mod orphans;

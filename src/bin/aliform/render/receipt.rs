@@ -6,7 +6,7 @@ use aliform::apply::lives::{Life, Lives, prices};
 use aliform::apply::run::Outcome;
 use aliform::model::address::{Address, Kind};
 use aliform::model::cost::{Charge, Metering, Span, Total};
-use aliform::plan::saved::Plan;
+use aliform::plan::saved::{Plan, Wanted};
 use aliform::pricing::tariff::least_seconds;
 use aliform::resources::error::ResourceError;
 use aliform::state::contents::{Resource, State};
@@ -43,11 +43,11 @@ pub(crate) struct Run {
     pub(crate) parameters: BTreeMap<String, String>,
     /// What it exited with, if it came to its end.
     pub(crate) exit_code: Option<i64>,
-    /// The machine.
-    pub(crate) machine: Address,
+    /// The machine; null where the product shows none.
+    pub(crate) machine: Option<Address>,
     /// How long it ran, in whole seconds; null if it never began.
     pub(crate) seconds: Option<u64>,
-    /// What its machine cost for that time: booting and waiting are in the receipt's sum only.
+    /// What it, its machine or its node cost for that time: booting and waiting are in the receipt's sum only.
     pub(crate) cost: Total,
     /// Where its outputs are; null if there are none.
     pub(crate) outputs: Option<String>,
@@ -99,6 +99,9 @@ pub(crate) struct Receipt {
     /// What it would cost where the cloud bills a machine for some minutes at least; absent if it lived longer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) least: Option<Total>,
+    /// What of it was spent in regions that turned out to be sold out; absent if nothing was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) elsewhere: Option<Total>,
     /// The runs of a matrix; absent if there was one run only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) runs: Vec<Run>,
@@ -147,6 +150,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) result: Result,
     pub(crate) exit_code: Option<i64>,
     pub(crate) lives: &'a Lives<'a>,
+    /// What was spent in other regions before.
+    pub(crate) elsewhere: &'a Total,
     /// How the next commands begin.
     pub(crate) program: &'a str,
 }
@@ -197,6 +202,11 @@ impl Receipt {
         }
         let milliseconds: u64 = payers.iter().map(|(_, span)| span.milliseconds).sum();
         let exact = payer.kind == Kind::Invocation && !payers.is_empty();
+        let elsewhere = Some(facts.elsewhere.clone()).filter(|total| total.sums.iter().any(|sum| !sum.amount.is_zero()));
+        if let Some(spent) = &elsewhere {
+            cost.merge(spent);
+            least.merge(spent);
+        }
         let outputs = |run: &Address| after.resources.get(run).and_then(|run| run.attributes["outputs"].as_str()).map(str::to_owned);
         let runs = matrix(&facts, &lived, &outputs);
         let first = facts.runs.first().and_then(|run| after.resources.get(run));
@@ -235,6 +245,7 @@ impl Receipt {
             billed: billed(plan, payer),
             hourly: facts.lives.hourly(plan, payer),
             least: (least != cost).then_some(least),
+            elsewhere,
             cost,
             outputs: if runs.iter().any(|run| run.outputs.is_some()) {
                 Some(format!("outputs/{}", facts.job))
@@ -282,20 +293,29 @@ fn matrix(facts: &Facts<'_>, lived: &dyn Fn(&Address) -> Option<Span>, outputs: 
     let line = |address: &Address| {
         let wanted = facts.plan.wanted.get(address)?;
         let parameters = BTreeMap::deserialize(wanted.spec["part"].get("parameters")?).ok()?;
-        let machine = wanted.depends_on.iter().find(|dependency| dependency.kind == Kind::Instance)?.clone();
+        let machine = wanted.depends_on.iter().find(|dependency| dependency.kind == Kind::Instance).cloned();
         let resource = facts.after.resources.get(address);
         let span = lived(address);
         Some(Run {
             address: address.clone(),
             parameters,
             exit_code: resource.and_then(|resource| resource.attributes["exit_code"].as_i64()),
-            cost: span.map(|span| facts.lives.cost(facts.plan, &machine, span)).unwrap_or_default(),
+            cost: span.map(|span| run_cost(facts, (address, wanted), machine.as_ref(), span)).unwrap_or_default(),
             machine,
             seconds: span.map(|span| span.milliseconds.div_ceil(1000)),
             outputs: outputs(address),
         })
     };
     facts.runs.iter().filter_map(line).collect()
+}
+
+/// What a run cost: its machine or its own price for that time, or its share of the cluster that was made for it.
+fn run_cost(facts: &Facts<'_>, (run, wanted): (&Address, &Wanted), machine: Option<&Address>, span: Span) -> Total {
+    let own = facts.lives.cost(facts.plan, machine.unwrap_or(run), span);
+    let Some(cluster) = wanted.depends_on.iter().find(|dependency| dependency.kind == Kind::Cluster) else { return own };
+    let pools = facts.plan.wanted.get(cluster).and_then(|cluster| cluster.spec["pools"].as_array());
+    let nodes: u64 = pools.into_iter().flatten().filter_map(|pool| pool["nodes"].as_u64()).sum();
+    facts.lives.cost(facts.plan, cluster, span).times(Decimal::ONE / Decimal::from(nodes.max(1)))
 }
 
 /// When the cloud ends the machine: as it said itself, else as it was told to.
@@ -344,6 +364,9 @@ pub(crate) fn receipt(receipt: &Receipt, style: &Style) -> String {
             line(what, &format!("{lived}{time}{together}{}", if stays { " so far" } else { "" }));
             let stood = receipt.cluster.is_some() && receipt.zone.is_none();
             line("cost", &if stood { "nothing besides: no machine was started for it".to_owned() } else { cost(receipt, &time) });
+            if let Some(spent) = &receipt.elsewhere {
+                line("", &format!("{} of it in regions that turned out to be sold out", money::amounts(spent, money::HOURLY)));
+            }
             if let Some(least) = &receipt.least {
                 line("", &format!("{} where so short a time is billed for some minutes", money::amounts(least, money::HOURLY)));
             }
@@ -354,7 +377,8 @@ pub(crate) fn receipt(receipt: &Receipt, style: &Style) -> String {
         let parameters: Vec<String> = run.parameters.iter().map(|(name, value)| format!("{name}={}", one_line(value))).collect();
         let code = run.exit_code.map_or_else(|| "no end".to_owned(), |code| format!("exit code {code}"));
         let (took, cost) = (run.seconds.map_or_else(|| "never begun".to_owned(), words), money::amounts(&run.cost, money::HOURLY));
-        line(if at == 0 { "runs" } else { "" }, &format!("{}: {code}, {took}, {cost}, {}", parameters.join(", "), run.machine));
+        let machine = run.machine.as_ref().map(|machine| format!(", {machine}")).unwrap_or_default();
+        line(if at == 0 { "runs" } else { "" }, &format!("{}: {code}, {took}, {cost}{machine}", parameters.join(", ")));
     }
     if let Some(outputs) = &receipt.outputs {
         line("outputs", &one_line(outputs));
@@ -448,6 +472,7 @@ mod tests {
             milliseconds: None,
             billed: "by the second".to_owned(),
             least: None,
+            elsewhere: None,
             runs: Vec::new(),
             hourly: total("0.267 CNY"),
             cost: total("0.276271 CNY"),

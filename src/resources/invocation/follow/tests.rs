@@ -80,6 +80,7 @@ impl Fake {
             artifacts: self,
         };
         let spec = InvocationSpec {
+            part: None,
             job: "train".to_owned(),
             digest: "00".to_owned(),
             function: Value::Known("f".to_owned()),
