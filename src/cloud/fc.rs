@@ -185,6 +185,7 @@ pub struct Function {
     pub gpu_config: Option<Gpu>,
     #[serde(default)]
     pub vpc_config: Option<VpcConfig>,
+    pub created_time: String,
     /// `Active`, `Pending`, `Failed`; empty for most.
     #[serde(default)]
     pub state: String,
@@ -287,6 +288,9 @@ pub struct AsyncTask {
     pub started_time: i64,
     #[serde(default)]
     pub end_time: i64,
+    /// For how many milliseconds it ran.
+    #[serde(default)]
+    pub duration_ms: i64,
     #[serde(default)]
     pub task_error_message: String,
     #[serde(default)]

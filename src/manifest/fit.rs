@@ -15,6 +15,17 @@ pub struct Bound {
     pub because: &'static str,
 }
 
+impl Bound {
+    /// Why it means nothing on a product.
+    fn lacking(&self, product: Product) -> &'static str {
+        match (self.key, product) {
+            ("spot", Product::Fc) => "a function has no machine that could be bought on the spot market",
+            ("spot", Product::Pai) => "what the spot market asks for pods of PAI no call tells, so no budget could be held against it",
+            _ => self.because,
+        }
+    }
+}
+
 const IMAGE: Bound = Bound {
     key: "image",
     products: &[Product::Fc, Product::Ack, Product::Pai],
@@ -22,9 +33,11 @@ const IMAGE: Bound = Bound {
 };
 const CLUSTER: Bound = Bound { key: "cluster", products: &[Product::Ack], because: "only `ack` runs a job in a cluster" };
 const WORKERS: Bound = Bound { key: "workers", products: &[Product::Pai], because: "only a training job has several workers" };
-const SPOT: Bound = Bound { key: "spot", products: &[Product::Ecs], because: "spot machines are planned for jobs on `ecs`" };
-const MATRIX: Bound =
-    Bound { key: "matrix", products: &[Product::Ecs], because: "the runs of a `matrix` share virtual machines, which only `ecs` has" };
+const SPOT: Bound = Bound {
+    key: "spot",
+    products: &[Product::Ecs, Product::Ack],
+    because: "only machines and nodes of clusters are bought on the spot market",
+};
 const KEEP: Bound = Bound {
     key: "keep",
     products: &[Product::Ecs, Product::Ack, Product::Pai],
@@ -42,7 +55,6 @@ impl Job {
             (cluster, CLUSTER),
             (self.workers > 1, WORKERS),
             (self.spot.is_some(), SPOT),
-            (!self.matrix.is_empty(), MATRIX),
             (self.keep, KEEP),
             (arm, ARM),
         ];
@@ -51,7 +63,7 @@ impl Job {
 
     /// Why it can't run on the product, if a key says so.
     pub fn refuses(&self, product: Product) -> Option<&'static str> {
-        self.bounds().into_iter().find(|bound| !bound.products.contains(&product)).map(|bound| bound.because)
+        self.bounds().into_iter().find(|bound| !bound.products.contains(&product)).map(|bound| bound.lacking(product))
     }
 }
 
@@ -86,7 +98,7 @@ pub(super) fn check(value: &Value<'_>, fields: &Fields<'_>, job: &Job) {
     let shown = |bound: &Bound| if bound.key == "needs" { "arch" } else { bound.key };
     if let Some(product) = &job.product {
         for bound in bounds.iter().filter(|bound| !bound.products.contains(&product.value)) {
-            let message = format!("a job on `{}` has no `{}`: {}", word(product.value), shown(bound), bound.because);
+            let message = format!("a job on `{}` has no `{}`: {}", word(product.value), shown(bound), bound.lacking(product.value));
             let hint = format!("remove `{}`, or write {}", shown(bound), choice(bound.products));
             value.reader.complain_at("conflict", message, &place(bound), hint);
         }
@@ -97,5 +109,9 @@ pub(super) fn check(value: &Value<'_>, fields: &Fields<'_>, job: &Job) {
             let message = format!("`{}` and `{}` don't go together: {}, and {}", shown(other), shown(bound), other.because, bound.because);
             value.reader.complain_at("conflict", message, &place(bound), "remove one of the two");
         }
+    }
+    if let (Some(spot), ClusterChoice::Existing(_)) = (&job.spot, &job.cluster) {
+        let message = "nodes of a cluster that exists are not bought for the job, on no market".to_owned();
+        value.reader.complain_at("conflict", message, &spot.location, "remove `spot`, or leave `cluster` out");
     }
 }

@@ -9,8 +9,8 @@ use super::{ClusterChoice, EnvValue, Job, Located, Needs, Product, Spot, Work, a
 /// The longest that Function Compute runs anything; its limits page, "asynchronous invocation".
 const FC_LONGEST_SECONDS: u64 = 86_400;
 
-/// How many machines share the runs of a matrix that does not say.
-const USUAL_MACHINES: u32 = 4;
+/// How many runs of a matrix go on at once that does not say.
+const USUAL_AT_ONCE: u32 = 4;
 /// The most runs of a matrix.
 const MOST_RUNS: usize = 1000;
 
@@ -26,6 +26,7 @@ pub(super) fn read(name: Located<String>, value: &Value<'_>) -> Option<Job> {
     let workers = fields.get("workers").and_then(Value::integer).map_or(1, |workers| workers.value);
     let budget = document::budget(&fields);
     let timeout = fields.get("timeout").and_then(Value::parsed);
+    let traffic = fields.get("traffic").and_then(Value::parsed);
     let spot = fields.get("spot").and_then(spot);
     let keep = fields.get("keep").and_then(Value::flag).unwrap_or(false);
     let outputs = fields.get("outputs").map(Value::list).unwrap_or_default().iter().filter_map(Value::text).collect();
@@ -49,12 +50,13 @@ pub(super) fn read(name: Located<String>, value: &Value<'_>) -> Option<Job> {
         workers,
         budget,
         timeout,
+        traffic,
         spot,
         keep,
         outputs,
         env,
         matrix,
-        max_parallel: max_parallel.map_or(USUAL_MACHINES, |most| most.value),
+        max_parallel: max_parallel.map_or(USUAL_AT_ONCE, |most| most.value),
     };
     check_function(value, &job);
     check_bid(value, &job);

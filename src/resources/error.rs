@@ -58,6 +58,16 @@ pub enum ResourceError {
         /// Why it can't, in the cloud's words.
         because: String,
     },
+    /// The cloud accepted something and says later that it can't be had.
+    #[error("{what} can't be had: {code}: {message}")]
+    Denied {
+        /// What.
+        what: String,
+        /// The code of the reason.
+        code: String,
+        /// The reason, in the cloud's words.
+        message: String,
+    },
     /// The cloud did not reach the state that was waited for.
     #[error("{what} was still `{status}` after {seconds} s; it may get there later: run the same command again")]
     TimedOut {
@@ -155,6 +165,7 @@ impl ResourceError {
     pub fn hint(&self) -> Option<String> {
         let error = match self {
             ResourceError::Api(error) => error,
+            ResourceError::Denied { code, .. } => return way_out(code),
             ResourceError::SecretMissing { variable, .. } => {
                 return Some(format!("set it first: `export {variable}=...`, then run the same command again"));
             }

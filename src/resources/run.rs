@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 
 use super::error::ResourceError;
 use super::kind::{Artifacts, Context, ReadContext, ResourceKind, needed};
+use super::part::{self, Part};
 use super::runs::{self, Runs, Standing, Telling};
 use super::script::{self, Script};
 use super::secrets::{self, Hiding};
@@ -75,33 +76,11 @@ pub struct RunSpec {
     pub part: Option<Part>,
 }
 
-/// One of several runs of a job. The name that its run has as a job ends with `-` and the number.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Part {
-    /// The job.
-    pub job: String,
-    /// Its number, all of the same length.
-    pub number: String,
-    /// Its parameters.
-    pub parameters: BTreeMap<String, String>,
-    /// Where its outputs go below those of the job.
-    pub folder: String,
-}
-
 impl RunSpec {
     /// What goes before its scripts.
     fn preamble(&self) -> String {
-        let Some(part) = &self.part else { return String::new() };
-        let mut text = format!("export PART='{}'\n", part.number);
-        for (name, value) in &part.parameters {
-            text += &format!("export {name}='{}'\n", value.replace('\'', "'\\''"));
-        }
-        text
-    }
-
-    /// Where its outputs go below those of all jobs.
-    fn place(&self) -> String {
-        self.part.as_ref().map_or_else(|| self.job.clone(), |part| format!("{}/{}", part.job, part.folder))
+        let variables = self.part.as_ref().map(Part::variables).unwrap_or_default();
+        variables.iter().map(|(name, value)| format!("export {name}='{}'\n", value.replace('\'', "'\\''"))).collect()
     }
 }
 
@@ -235,7 +214,7 @@ async fn deliver(context: &Context<'_>, spec: &RunSpec, instance: &str) -> Resul
         return Ok(None);
     }
     let archive = oss::get_object(context.cloud, context.region, bucket, &key).await?;
-    let place = context.artifacts.receive(&spec.place(), &archive).map_err(ResourceError::InTheWay)?;
+    let place = context.artifacts.receive(&part::place(&spec.job, spec.part.as_ref()), &archive).map_err(ResourceError::InTheWay)?;
     oss::delete_object(context.cloud, context.region, bucket, &key).await?;
     Ok(Some(place))
 }

@@ -22,9 +22,9 @@ const KEYS: &[(&str, &[&str])] = &[
     ("image: registry.cn-hangzhou.aliyuncs.com/lab/train:1", &["ecs"]),
     ("cluster: { edition: pro }", &["ecs", "fc", "pai"]),
     ("workers: 3", &["ecs", "fc", "ack"]),
-    ("spot: true", &["fc", "ack", "pai"]),
-    ("spot: { cap: 0.5 CNY }", &["fc", "ack", "pai"]),
-    ("matrix: { SEED: [1, 2] }", &["fc", "ack", "pai"]),
+    ("spot: true", &["fc", "pai"]),
+    ("spot: { cap: 0.5 CNY }", &["fc", "pai"]),
+    ("matrix: { SEED: [1, 2] }", &[]),
     ("max_parallel: 2", &["ecs", "fc", "ack", "pai"]),
     ("keep: true", &["fc"]),
     ("timeout: 20m", &[]),
@@ -104,23 +104,33 @@ fn without_a_product_the_keys_say_which_it_is_or_don_t_go_together() {
         ("    workers: 3\n".to_owned(), "training_job.train"),
         (format!("    workers: 3\n    image: {IMAGE}\n"), "training_job.train"),
         ("    spot: true\n".to_owned(), "run.train"),
+        (format!("    spot: true\n    image: {IMAGE}\n"), "kubernetes_job.train"),
+        ("    spot: true\n    cluster: { edition: pro }\n".to_owned(), "kubernetes_job.train"),
         ("    needs: { arch: arm }\n".to_owned(), "run.train"),
     ] {
         let desired = stage(&auto(&lines)).resolve().desired;
         assert!(desired.nodes.contains_key(&address(wanted)), "{lines}: {:?}", desired.nodes.keys());
     }
     for (first, second) in [
-        ("image: python:3", "spot: true"),
-        ("image: python:3", "matrix: { SEED: [1] }"),
-        ("cluster: { name: lab }", "spot: true"),
-        ("cluster: { name: lab }", "matrix: { SEED: [1] }"),
-        ("workers: 2", "matrix: { SEED: [1] }"),
+        ("image: python:3", "needs: { arch: arm }"),
+        ("cluster: { name: lab }", "workers: 2"),
+        ("workers: 2", "spot: true"),
         ("workers: 2", "needs: { arch: arm }"),
     ] {
         let (place, message) = outcome(&auto(&format!("    {first}\n    {second}\n"))).unwrap_err();
         assert!(message.contains("don't go together"), "{first}, {second}: {message}");
         assert!((7..=8).contains(&place.line), "{place:?}");
     }
+    // The runs of a matrix are wanted of any of them, and a cluster that exists sells no nodes.
+    for (lines, wanted) in [
+        (format!("    image: {IMAGE}\n    matrix: {{ SEED: [1, 2] }}\n"), "kubernetes_job."),
+        ("    workers: 2\n    matrix: { SEED: [1, 2] }\n".to_owned(), "training_job."),
+    ] {
+        let nodes = stage(&auto(&lines)).resolve().desired.nodes;
+        assert_eq!(nodes.keys().filter(|address| address.to_string().starts_with(wanted)).count(), 2, "{lines}: {:?}", nodes.keys());
+    }
+    let (place, message) = outcome(&auto("    cluster: { name: lab }\n    spot: true\n")).unwrap_err();
+    assert!(message.contains("nodes of a cluster that exists are not bought") && place.line == 8, "{message} at {place:?}");
     // A choice of before that the keys of today forbid counts no more.
     let mut stage = stage(&auto("    workers: 3\n"));
     let decided = Decision { chosen: "ecs".to_owned(), because: "it was".to_owned(), rejected: Vec::new() };

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aliform::apply::run::Outcome;
+use aliform::apply::sweep::Swept;
 use aliform::model::clock::{Clock, SystemClock};
 use aliform::model::event::{Event, EventSink};
 use aliform::model::offer::Comparison;
@@ -21,6 +22,7 @@ use crate::error::CommandError;
 use crate::render::detached::{Detached, detached};
 use crate::render::ndjson::{self, ErrorContent, Ndjson};
 use crate::render::offers::comparison;
+use crate::render::orphans::{Document, Listing, orphans, swept};
 use crate::render::plan::{PlanOptions, plan};
 use crate::render::progress::Progress;
 use crate::render::receipt::{Receipt, receipt};
@@ -248,6 +250,25 @@ impl Output {
         match self.format {
             Format::Human => self.text(&format!("\n{}", receipt(shown, &self.style))),
             _ => self.json(shown),
+        }
+    }
+
+    /// What was left behind in the cloud. Beside a result that is one document it is for people, and accompanies it.
+    pub(crate) fn orphans(&self, shown: &Listing) {
+        match self.format {
+            Format::Human => self.text(&orphans(shown, &self.program, &self.style)),
+            Format::Json => drop(stderr().write_all(orphans(shown, &self.program, &self.aside).as_bytes())),
+            Format::Ndjson => self.json(shown),
+        }
+    }
+
+    /// The end of a sweep; nothing was deleted without one.
+    pub(crate) fn swept(&self, found: &Listing, end: Option<&Swept>) {
+        match (self.format, end) {
+            (Format::Json, swept) => self.json(&Document { found, swept }),
+            (Format::Human, Some(end)) => self.text(&swept(end)),
+            (Format::Ndjson, Some(end)) => self.json(end),
+            (_, None) => {}
         }
     }
 

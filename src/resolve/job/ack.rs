@@ -3,15 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
+use rust_decimal::Decimal;
 
-use super::{SLACK, Task, impossible};
+use super::{SLACK, Task, ecs, impossible, matrix};
 use crate::manifest::{ClusterChoice, Gpu, InstanceChoice, Located, Needs};
 use crate::model::address::{Address, Kind};
 use crate::model::decision::{Decision, Rejected};
 use crate::model::finding::{Finding, Severity};
+use crate::model::money::Money;
+use crate::model::offer::Fallback;
 use crate::model::units::Size;
 use crate::model::value::{Reference, Value};
 use crate::pricing::clusters::ClusterFound;
+use crate::pricing::estimate;
 use crate::project::scripts::job::{JobSettings, pod_script};
 use crate::resolve::app::json;
 use crate::resolve::choose::{self, Wish};
@@ -20,7 +24,7 @@ use crate::resolve::network::Network;
 use crate::resolve::select::offers::NODE;
 use crate::resolve::select::wants::{Wants, X86};
 use crate::resolve::{Draft, release};
-use crate::resources::cluster::{ClusterSpec, NODES_LABEL, PoolSpec};
+use crate::resources::cluster::{ClusterSpec, NODES_LABEL, PoolSpec, PoolSpot};
 use crate::resources::desired::Node;
 use crate::resources::kind::TAG_LINEAGE;
 use crate::resources::kubernetes_job::KubernetesJobSpec;
@@ -64,26 +68,34 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_
         secrets: !task.secrets.is_empty(),
         outputs: task.outputs.clone(),
     };
-    let spec = KubernetesJobSpec {
-        job: name.clone(),
-        digest: task.digest.clone(),
-        cluster_id: place.cluster_id,
-        namespace: NAMESPACE.to_owned(),
-        image,
-        requests: requests(task, place.made.is_some()),
-        nodes: place.nodes,
-        bucket: Value::Pending(Reference::new(bucket.clone(), "id")),
-        bundle_key: Value::Pending(Reference::new(bundle.clone(), "key")),
-        limit: task.limit,
-        secrets: task.secrets.clone(),
-        outputs: task.outputs.clone(),
-        script: pod_script(&settings, &task.bundle.digest),
-    };
-    let run = Address::new(Kind::KubernetesJob, &name);
-    let depends_on = [bundle, bucket].into_iter().chain(place.made).collect();
-    draft.desired.nodes.insert(run.clone(), Node { spec: json(&spec), depends_on });
-    if !job.keep {
-        release::serve(&mut draft.passing, &run);
+    let requests = requests(task, place.made.is_some());
+    let script = pod_script(&settings, &task.bundle.digest);
+    let shares = matrix::runs(job);
+    matrix::check_names(draft, task, &shares)?;
+    for share in shares {
+        let run = Address::new(Kind::KubernetesJob, &share.name);
+        matrix::remember(draft, &run, &share);
+        let spec = KubernetesJobSpec {
+            job: share.name.clone(),
+            digest: matrix::digest(&task.digest, &share),
+            cluster_id: place.cluster_id.clone(),
+            namespace: NAMESPACE.to_owned(),
+            image: image.clone(),
+            requests: requests.clone(),
+            nodes: place.nodes.clone(),
+            bucket: Value::Pending(Reference::new(bucket.clone(), "id")),
+            bundle_key: Value::Pending(Reference::new(bundle.clone(), "key")),
+            limit: task.limit,
+            secrets: task.secrets.clone(),
+            outputs: task.outputs.clone(),
+            script: script.clone(),
+            part: share.part,
+        };
+        let depends_on = [bundle.clone(), bucket.clone()].into_iter().chain(place.made.clone()).collect();
+        draft.desired.nodes.insert(run.clone(), Node { spec: json(&spec), depends_on });
+        if !job.keep {
+            release::serve(&mut draft.passing, &run);
+        }
     }
     Ok(())
 }
@@ -182,6 +194,7 @@ fn missing(named: &Located<String>, region: &str) -> ResolveError {
 async fn made(draft: &mut Draft<'_>, network: &Network, task: &Task<'_>) -> Result<Place, ResolveError> {
     let job = task.job;
     let (name, stack) = (job.name.value.clone(), draft.manifest.stack.value.clone());
+    let at_once = matrix::at_once(job);
     let choice = InstanceChoice::Needs(node_needs(&job.needs));
     let wish = Wish {
         key: format!("jobs.{name}"),
@@ -189,10 +202,12 @@ async fn made(draft: &mut Draft<'_>, network: &Network, task: &Task<'_>) -> Resu
         choice: &choice,
         image: None,
         disk: None,
-        spot: None,
-        seconds: Some(task.limit),
+        spot: job.spot.as_ref(),
+        seconds: Some(task.limit * job.runs()),
     };
     let machine = choose::machine(draft, &wish, &network.zones(draft)).await?;
+    let address = Address::new(Kind::Cluster, "main");
+    let machine = draft.placed(&address, machine);
     // The cluster brings the system of its nodes itself.
     let image = format!("jobs.{name}.image[");
     draft.desired.decisions.retain(|key, _| !key.starts_with(&image));
@@ -208,11 +223,20 @@ async fn made(draft: &mut Draft<'_>, network: &Network, task: &Task<'_>) -> Resu
         disk_level: machine.disk_level,
         disk_size: machine.disk_size,
         bandwidth: if task.fetcher().fetches().is_some() { FETCHING } else { 0 },
-        nodes: 1,
+        // As many as runs go on at once: of a node there is little more than one of them asks for.
+        nodes: u32::try_from(at_once).unwrap_or(u32::MAX),
+        spot: job.spot.as_ref().map(|spot| PoolSpot { cap: spot.value.cap }),
     };
-    let address = Address::new(Kind::Cluster, "main");
-    let needed_for = (!job.keep).then_some(task.limit + SLACK + COMING);
+    let needed_for = (!job.keep).then_some(task.limit * job.runs().div_ceil(at_once) + SLACK + COMING);
     let pro = matches!(job.cluster, ClusterChoice::Own { pro: true });
+    if draft.desired.nodes.contains_key(&address) {
+        // Which of several pools could not be had, a list for the whole cluster can't tell.
+        draft.desired.fallbacks.remove(&address);
+    } else {
+        let fee = estimate::cluster(&draft.desired.region, pro);
+        let fallbacks = machine.fallbacks.into_iter().map(|fallback| of_cluster(fallback, fee, at_once));
+        draft.desired.fallbacks.insert(address.clone(), fallbacks.collect());
+    }
     if let Some(node) = draft.desired.nodes.get_mut(&address)
         && let Ok(mut spec) = serde_json::from_value::<ClusterSpec>(node.spec.clone())
     {
@@ -228,6 +252,7 @@ async fn made(draft: &mut Draft<'_>, network: &Network, task: &Task<'_>) -> Resu
         let spec = ClusterSpec { name: stack, pro, vpc_id, pod_cidr, service_cidr, pools: vec![pool], needed_for };
         draft.desired.nodes.insert(address.clone(), Node { spec: json(&spec), depends_on });
         draft.desired.findings.push(no_end(&address));
+        draft.desired.findings.extend(job.spot.as_ref().map(|spot| ecs::reclaimable(&address, spot)));
     }
     let nodes = Some((NODES_LABEL.to_owned(), name));
     Ok(Place { cluster_id: Value::Pending(Reference::new(address.clone(), "id")), made: Some(address), nodes })
@@ -241,17 +266,27 @@ fn node_needs(needs: &Needs) -> Needs {
     Needs { cpu, memory, ..needs.clone() }
 }
 
+/// What may stand in for the nodes of a cluster, at the price of the cluster with them.
+fn of_cluster(node: Fallback, fee: Money, nodes: u64) -> Fallback {
+    let amount = node.hourly.amount * Decimal::from(nodes) + fee.converted(node.hourly.currency).amount;
+    let because = if nodes > 1 { format!("{}, for each of {nodes} nodes", node.because) } else { node.because };
+    Fallback { hourly: Money { amount, ..node.hourly }, because, ..node }
+}
+
 /// What a plan with a new cluster has to say besides its price.
 fn no_end(address: &Address) -> Finding {
     Finding {
         id: "cluster-without-end".to_owned(),
         severity: Severity::Info,
         address: Some(address.clone()),
-        message: "the cloud ends the Job by itself, but no cluster: if aliform is killed, the next command releases it; the load \
-                  balancer of its API is billed besides, and no call quotes it"
+        message: "nothing in the cloud ends this cluster: if aliform is killed, the next command in this folder releases it, and \
+                  `aliform sweep --expired` does from anywhere"
             .to_owned(),
         evidence: None,
-        hint: Some("a cluster that exists saves the wait and the risk: `cluster: { name: ... }`".to_owned()),
+        hint: Some(
+            "let `aliform sweep --expired --auto-approve --region all` run every hour, or use a cluster that exists: `cluster: { name: ... }`"
+                .to_owned(),
+        ),
     }
 }
 

@@ -8,7 +8,7 @@ use super::rank::Row;
 use super::training::{self, Pods};
 use super::wants::{Wants, X86};
 use crate::manifest::Product;
-use crate::model::cost::{Charge, HOURS_A_MONTH};
+use crate::model::cost::{Cost, HOURS_A_MONTH};
 use crate::model::money::Money;
 use crate::model::offer::Offer;
 use crate::model::units;
@@ -48,8 +48,10 @@ pub struct Subject {
     pub wants: Wants,
     /// What of that was named.
     pub named: Named,
-    /// How long it is reckoned to run.
+    /// How long it is reckoned to run, all runs together.
     pub seconds: u64,
+    /// How long each run may take.
+    pub longest: u64,
     /// Whether what it ran on has to stay.
     pub keeps: bool,
 }
@@ -57,7 +59,8 @@ pub struct Subject {
 impl Subject {
     /// Something that stays; it is reckoned by the month.
     pub fn staying(wants: Wants) -> Subject {
-        Subject { wants, named: Named::default(), seconds: u64::from(HOURS_A_MONTH) * 3600, keeps: true }
+        let seconds = u64::from(HOURS_A_MONTH) * 3600;
+        Subject { wants, named: Named::default(), seconds, longest: seconds, keeps: true }
     }
 }
 
@@ -134,7 +137,7 @@ fn unanswered(product: Product, region: &str, subject: &Subject, error: &LookupE
 fn machines(product: Product, region: &str, subject: &Subject, found: &[Candidate], more: Money) -> Vec<Row> {
     let row = |candidate: &Candidate| {
         let shape = &candidate.shape;
-        let hourly = candidate.hourly.map(|money| Money { amount: money.amount + more.amount, ..money });
+        let hourly = candidate.hourly.map(|money| Money { amount: money.amount + more.converted(money.currency).amount, ..money });
         let plain = offer(product, region, subject, &shape.instance_type, hourly);
         let stock = match candidate.zones.as_slice() {
             [] => plain.stock.clone(),
@@ -185,12 +188,12 @@ async fn ecs(lookup: &dyn Lookup, region: &str, subject: &Subject, most: usize) 
     Ok(of_market(region, subject, &market))
 }
 
-/// A node that is large enough, and the management of its cluster.
+/// A node that is large enough, and what its cluster costs besides.
 async fn ack(lookup: &dyn Lookup, region: &str, subject: &Subject, most: usize) -> Result<Vec<Row>, LookupError> {
     let least =
         Wants { vcpu: subject.wants.vcpu.max(NODE.0), memory: subject.wants.memory.max(Decimal::from(NODE.1)), ..subject.wants.clone() };
     let market = machine::market(lookup, region, &least, most).await?;
-    Ok(machines(Product::Ack, region, subject, &market.ranked, estimate::cluster(false)))
+    Ok(machines(Product::Ack, region, subject, &market.ranked, estimate::cluster(region, false)))
 }
 
 /// Types that PAI runs jobs on, each pod at the price of a machine without a disk.
@@ -199,7 +202,7 @@ async fn pai(lookup: &dyn Lookup, region: &str, subject: &Subject, most: usize) 
     if wants.architecture != X86 {
         return Ok(vec![obstacle(Product::Pai, region, subject, format!("training jobs don't run on {}", wants.architecture))]);
     }
-    if !subject.keeps && subject.seconds > TRAINING_LONGEST {
+    if !subject.keeps && subject.longest > TRAINING_LONGEST {
         return Ok(vec![obstacle(Product::Pai, region, subject, "a training job runs for six days at most here".to_owned())]);
     }
     let Pods { priced, .. } = training::pods(lookup, region, wants).await?;
@@ -229,7 +232,7 @@ fn function_of(region: &str, subject: &Subject) -> Result<(Size, Option<&'static
     if wants.architecture != X86 {
         return Err("functions run on x86".to_owned());
     }
-    if subject.seconds > FUNCTION_LONGEST {
+    if subject.longest > FUNCTION_LONGEST {
         return Err("a function runs for a day at most".to_owned());
     }
     if subject.keeps {
@@ -248,10 +251,7 @@ fn fc(region: &str, subject: &Subject) -> Row {
     let memory = u32::try_from(found.memory).unwrap_or(u32::MAX);
     let gpu = card.map(|card| FunctionGpu { name: card.name().to_owned(), kind: card.kind.to_owned(), memory: card.mebibytes() });
     let lines = tariff::function(region, found.vcpu(), (memory, SMALL_DISK), gpu.as_ref());
-    let hourly = lines.iter().find_map(|line| match &line.charge {
-        Charge::Hourly { price, .. } => Some(*price),
-        _ => None,
-    });
+    let hourly = Cost { lines }.hourly().sums.first().copied();
     let mut offer = offer(Product::Fc, region, subject, "function", hourly);
     (offer.vcpu, offer.memory) = (found.vcpu().ceil().try_into().unwrap_or(u32::MAX), units::Size::of(found.memory));
     offer.gpu = card.map(|card| format!("1 x {}", card.name()));

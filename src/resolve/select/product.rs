@@ -47,11 +47,7 @@ pub(in crate::resolve) fn considered(job: &Job, base: &std::path::Path) -> (Vec<
         return (vec![named.value], Verdict { class: Class::General, because });
     }
     let mut verdict = classify(&lines(job, base));
-    if !job.matrix.is_empty() {
-        verdict.because = "the runs of a matrix share machines of their own".to_owned();
-        return (vec![Product::Ecs], Verdict { class: Class::General, ..verdict });
-    }
-    if job.spot.is_some() {
+    if job.spot.is_some() && job.refuses(Product::Ecs).is_none() {
         verdict.because = "only a machine of its own can be bought on the spot market".to_owned();
         return (vec![Product::Ecs], Verdict { class: Class::General, ..verdict });
     }
@@ -73,14 +69,10 @@ pub(in crate::resolve) fn considered(job: &Job, base: &std::path::Path) -> (Vec<
 /// The products that don't come into question, and why.
 pub(in crate::resolve) fn excluded(job: &Job, considered: &[Product], class: Class) -> Vec<Rejected> {
     let others = PRODUCTS.into_iter().filter(|product| !considered.contains(product));
-    let because = |product| match (&job.product, &job.spot) {
-        (None, None) if job.matrix.is_empty() && job.refuses(product).is_some_and(|_| candidates(class).contains(&product)) => {
-            job.refuses(product).unwrap_or_default().to_owned()
-        }
+    let because = |product| match (&job.product, job.refuses(product)) {
         (Some(named), _) => format!("`{}` is named, and stays", word(named.value)),
-        (None, _) if !job.matrix.is_empty() => "it has no machines that several runs could share".to_owned(),
-        (None, Some(_)) => "it sells nothing on the spot market that a job could be run on".to_owned(),
-        (None, None) => unfit(product, class).to_owned(),
+        (None, Some(because)) if job.spot.is_some() || candidates(class).contains(&product) => because.to_owned(),
+        (None, _) => unfit(product, class).to_owned(),
     };
     others.map(|product| Rejected { option: word(product).to_owned(), because: because(product) }).collect()
 }
@@ -96,7 +88,7 @@ pub(in crate::resolve) fn subject(job: &Job, zones: &[String], limit: u64) -> Su
         image: job.image.as_ref().map(|image| image.value.clone()),
         workers: job.workers,
     };
-    Subject { wants, named, seconds: limit * job.runs(), keeps: job.keep }
+    Subject { wants, named, seconds: limit * job.runs(), longest: limit, keeps: job.keep }
 }
 
 /// Chooses it. `zones` limits where machines may stand, unless it is empty; `limit` is how long a run of the job may take.

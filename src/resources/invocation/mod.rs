@@ -17,6 +17,7 @@ use serde_json::Value as Json;
 
 use super::error::ResourceError;
 use super::kind::{Artifacts, Context, FunctionGpu, Priced, ReadContext, ResourceKind, needed};
+use super::part::{self, Part};
 use super::runs::{self, Runs, Standing, Telling};
 use super::secrets::{self, Hiding};
 use crate::cloud::api::ask;
@@ -70,6 +71,9 @@ pub struct InvocationSpec {
     /// The key of its package in the bucket, where the function is a container and has none of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub package: Option<String>,
+    /// Which of several runs of a job it is, if there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
 }
 
 /// What came of it; of one that may still go on, nothing but that it was begun.
@@ -83,6 +87,9 @@ pub struct InvocationAttributes {
     pub exit_code: Option<i64>,
     /// When it was over.
     pub ended_at: Option<String>,
+    /// For how many milliseconds it ran, as the cloud counts them; null if it did not say.
+    #[serde(default)]
+    pub billed_ms: Option<u64>,
     /// Where its outputs are now; null if it brought none.
     pub outputs: Option<String>,
     /// When it was begun by a program that did not wait for its end.
@@ -94,7 +101,8 @@ pub struct InvocationAttributes {
 pub struct InvocationKind;
 
 fn begun(id: &str) -> InvocationAttributes {
-    InvocationAttributes { id: id.to_owned(), digest: None, exit_code: None, ended_at: None, outputs: None, begun_at: None }
+    let (digest, exit_code, ended_at, billed_ms) = (None, None, None, None);
+    InvocationAttributes { id: id.to_owned(), digest, exit_code, ended_at, billed_ms, outputs: None, begun_at: None }
 }
 
 /// Brings the outputs home.
@@ -111,7 +119,7 @@ async fn receive(
         return Ok(None);
     }
     let archive = oss::get_object(context.cloud, context.region, place.bucket, &place.key(event::OUTPUTS)).await?;
-    context.artifacts.receive(&spec.job, &archive).map(Some).map_err(ResourceError::InTheWay)
+    context.artifacts.receive(&part::place(&spec.job, spec.part.as_ref()), &archive).map(Some).map_err(ResourceError::InTheWay)
 }
 
 /// Runs it to its end; it is begun first, unless it has begun.
@@ -123,11 +131,11 @@ async fn run(context: &Context<'_>, id: &str, spec: &InvocationSpec, begin: bool
         let outcome = follow::to_its_end(context, spec, &place, begin).await?;
         // What a failed run leaves behind may be what tells why.
         let outputs = receive(context, spec, &place, &outcome).await?;
-        Ok((outcome.exit, outputs))
+        Ok((outcome.exit, outcome.billed_ms, outputs))
     };
-    let (exit_code, outputs) = ran.await.map_err(|error| hiding.hide_in(error))?;
+    let (exit_code, billed_ms, outputs) = ran.await.map_err(|error| hiding.hide_in(error))?;
     let (digest, ended_at) = (Some(spec.digest.clone()), Some(runs::moment(context)));
-    Ok(InvocationAttributes { digest, exit_code: Some(exit_code), ended_at, outputs, ..begun(id) })
+    Ok(InvocationAttributes { digest, exit_code: Some(exit_code), ended_at, billed_ms, outputs, ..begun(id) })
 }
 
 #[async_trait(?Send)]
@@ -138,8 +146,8 @@ impl ResourceKind for InvocationKind {
     type Spec = InvocationSpec;
     type Attributes = InvocationAttributes;
 
-    fn effect(_path: &str, _before: &Json, _after: &Json) -> Effect {
-        Effect::ForcesReplace
+    fn effect(path: &str, _before: &Json, _after: &Json) -> Effect {
+        if path == part::AT_ONCE { Effect::InPlace } else { Effect::ForcesReplace }
     }
 
     fn failure(attributes: &InvocationAttributes) -> Option<String> {

@@ -170,7 +170,11 @@ fn check_at_hand(workspace: &Workspace, made: &Made) -> Result<(), CommandError>
 
 /// Asks. Only `yes` is a yes; silence and the end of input are a no.
 fn approves(plan: &Plan, out: &Output) -> bool {
-    let question = if plan.basis.destroy { "Delete all of this? Only `yes` is a yes: " } else { "Do all of this? Only `yes` is a yes: " };
+    ask(if plan.basis.destroy { "Delete all of this? Only `yes` is a yes: " } else { "Do all of this? Only `yes` is a yes: " }, out)
+}
+
+/// Asks that question.
+pub(super) fn ask(question: &str, out: &Output) -> bool {
     out.prompt(question);
     let mut answer = String::new();
     let read = std::io::stdin().lock().read_line(&mut answer);

@@ -65,7 +65,7 @@ fn read(workspace: &Workspace, target: Option<&str>, script: &Script) -> Result<
 }
 
 /// The regions of `all` or of a list.
-fn regions(text: &str) -> Result<Vec<String>, CommandError> {
+pub(super) fn regions(text: &str) -> Result<Vec<String>, CommandError> {
     if text == "all" {
         return Ok(region::REGIONS.iter().filter(|region| !region.closing).map(|region| region.id.to_owned()).collect());
     }

@@ -111,6 +111,7 @@ async fn ask(
         address: known.address,
         // One of its own: whoever waits for the run asks with another.
         token: &token,
+        deadline: None,
         events,
         secrets: workspace,
         artifacts: &nothing,

@@ -56,6 +56,14 @@ pub(super) fn check(made: &Made) -> Result<(), CommandError> {
                 .hint("leave `--detach` out, or raise `max_parallel` to the number of runs"));
         }
     }
+    for run in plan.wanted.keys().filter(|address| registry::kind(address.kind).ends()) {
+        let part = &plan.wanted[run].spec["part"];
+        let of_job = plan.wanted.values().filter(|other| other.spec["part"]["job"] == part["job"]).count() as u64;
+        if part["at_once"].as_u64().is_some_and(|most| most < of_job) {
+            return Err(CommandError::new(USAGE, "runs of which only some go on at once can't be left: somebody has to begin the next")
+                .hint("leave `--detach` out, or raise `max_parallel` to the number of runs"));
+        }
+    }
     let limits = &made.limits;
     let Some(limit) = limits.total.iter().chain(limits.jobs.values().filter_map(|job| job.total.as_ref())).min_by_key(|limit| limit.amount)
     else {

@@ -167,7 +167,8 @@ fn document(name: &str, work: &str, script: &Script) -> String {
     if let Some(cap) = &script.spot {
         text += &if cap == "true" { "    spot: true\n".to_owned() } else { format!("    spot: {{ cap: {} }}\n", quoted(cap)) };
     }
-    for (key, value) in [("timeout", &script.timeout), ("product", &script.product), ("image", &script.image)] {
+    let named = [("timeout", &script.timeout), ("traffic", &script.traffic), ("product", &script.product), ("image", &script.image)];
+    for (key, value) in named {
         if let Some(value) = value {
             text += &format!("    {key}: {}\n", quoted(value));
         }
