@@ -238,7 +238,7 @@ mod tests {
             (line, Cost { lines }.hourly().sums[0].to_string())
         };
         // 16 x 2.1, 48 x 1.7 CU a second; beside that 4 + 16 x 0.15.
-        assert_eq!(hourly("fc.gpu.tesla.1", 16), ("16 GiB of its card: 13.3056 CNY".to_owned(), "15.84 CNY".to_owned()));
-        assert_eq!(hourly("fc.gpu.ada.1", 48), ("48 GiB of its card: 32.3136 CNY".to_owned(), "34.848 CNY".to_owned()));
+        assert_eq!(hourly("fc.gpu.tesla.1", 16), ("16 GiB of its card: 13.3056 CNY".to_owned(), "15.8400 CNY".to_owned()));
+        assert_eq!(hourly("fc.gpu.ada.1", 48), ("48 GiB of its card: 32.3136 CNY".to_owned(), "34.8480 CNY".to_owned()));
     }
 }

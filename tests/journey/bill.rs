@@ -139,3 +139,23 @@ fn a_function_abroad_has_a_price_and_its_bill_is_that_at_the_clouds_rate() {
     // Each line is rounded to six digits, here in dollars, there in yuan.
     assert!((cost.unwrap() * rate - billed).abs() <= Decimal::new(lines.len() as i64 * 5, 6), "{receipt} {lines:?}");
 }
+
+#[test]
+fn a_function_with_a_card_costs_what_is_billed_for_it() {
+    let stage = lab();
+    fs::remove_file(stage.file("aliform.yaml")).unwrap();
+    stage.write("card.py", "import time\ntime.sleep(1.2)\n");
+    let image = "registry.cn-hangzhou.aliyuncs.com/lab/train:1";
+    let mut known = BTreeSet::new();
+    // A call, and a task.
+    for timeout in ["30s", "5m"] {
+        let arguments = ["run", "card.py", "--product", "fc", "--gpu", "NVIDIA T4", "--image", image, "--timeout", timeout];
+        let ran = stage.run(&[&arguments[..], &["--auto-approve", "--output", "ndjson"]].concat()).expect(0);
+        let (_, receipt) = plan_and_receipt(&ran);
+        let (billed, lines) = newly_billed(&bill(&stage), &mut known);
+        assert_eq!(cny(&receipt["cost"]), billed, "{receipt} {lines:?}");
+        // 33.6 of its 40 CU a second are the card's.
+        let card = lines.iter().find(|line| line["part"] == "gpu-tesla").unwrap_or_else(|| panic!("{lines:?}"));
+        assert!(decimal(&card["amount"]) > billed * Decimal::new(8, 1), "{lines:?}");
+    }
+}

@@ -82,7 +82,7 @@ fn a_short_one_is_a_call_and_tells_its_secret_to_nobody() {
 }
 
 #[test]
-fn a_function_with_a_gpu_runs_in_a_container_and_its_receipt_is_the_bill() {
+fn a_function_with_a_gpu_runs_in_a_container_and_its_card_is_billed() {
     // Too long for a call.
     for timeout in ["30s", "5m"] {
         let stage = Stage::empty();
@@ -92,7 +92,7 @@ fn a_function_with_a_gpu_runs_in_a_container_and_its_receipt_is_the_bill() {
         fs::set_permissions(stage.file("tool.sh"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let image = "registry.cn-hangzhou.aliyuncs.com/lab/train:1";
         let ran = run(&stage, &["train.py", "--gpu", "NVIDIA T4", "--image", image, "--timeout", timeout, "--fetch", "model"]).expect(0);
-        for said in ["function of 4 vCPU, 16 GiB, NVIDIA T4 of 16 GiB", "fc.gpu.tesla.1", image] {
+        for said in ["4 vCPU of a function", "16 GiB of its NVIDIA T4", "fc.gpu.tesla.1", image] {
             assert!(ran.stdout.contains(said), "`{said}` is not in the plan:\n{}", ran.stdout);
         }
         assert!(ran.stderr.contains("given [] True"), "{}", ran.stderr);

@@ -80,6 +80,8 @@ impl Fake {
             artifacts: self,
         };
         let spec = InvocationSpec {
+            gpu: None,
+            package: None,
             part: None,
             job: "train".to_owned(),
             digest: "00".to_owned(),
