@@ -197,7 +197,10 @@ async fn pass(
                 }
                 progress.stopped += usize::from(matches!(error, ResourceError::Stopped));
                 outcome.failed.push((step.address.clone(), error.to_string()));
-                let because = format!("`{}` failed", step.address);
+                let because = match step.phase {
+                    Phase::Release => format!("`{}` could not be released, and needs it", step.address),
+                    Phase::Make | Phase::Remove => format!("`{}` failed", step.address),
+                };
                 if step.phase == Phase::Make && is_passing_run(plan, &step.address) {
                     if *stop.borrow() {
                         // It was left; who stopped it wants nothing kept.
@@ -225,7 +228,8 @@ async fn pass(
     Ok(held)
 }
 
-/// Counts a step as over for those that wait for it however it ends; gives back those that wait for its success.
+/// Counts a step as over for those that wait for it however it ends; gives back those that wait for its success. A release
+/// waits for the success of other releases, and for the end of everything else.
 fn over<'a>(
     graph: &'a Graph<Step>,
     waiting: &mut BTreeMap<&'a Step, usize>,
@@ -234,7 +238,8 @@ fn over<'a>(
 ) -> Vec<&'a Step> {
     let mut others = Vec::new();
     for dependent in graph.dependents_of(step) {
-        if dependent.phase != Phase::Release {
+        // What could not be released still needs what it stands on.
+        if dependent.phase != Phase::Release || step.phase == Phase::Release {
             others.push(dependent);
         } else if let Some(count) = waiting.get_mut(dependent) {
             *count -= 1;

@@ -3,24 +3,29 @@
 pub(super) mod approved;
 mod course;
 mod detach;
+mod earlier;
 pub(super) mod manifest;
 pub(super) mod resume;
 
 use aliform::manifest::{Job, Manifest, Work};
 use aliform::model::address::{Address, Kind};
+use aliform::model::change::Action;
+use aliform::plan::worn::ends_too_soon;
 use aliform::resolve::region;
 use aliform::resources::registry;
 use aliform::state::contents::{Resource, State, Status};
 use aliform::state::store::Store;
+use jiff::Timestamp;
 
 use self::approved::Approved;
 use self::course::{Course, Manners};
+use self::earlier::Earlier;
 use super::apply::{carry_out, review};
 use super::planning::{Aim, Made, Manner, make};
 use crate::args;
 use crate::error::CommandError;
 use crate::output::Output;
-use crate::workspace::{Client, Workspace};
+use crate::workspace::{Client, Workspace, clock};
 
 pub(crate) async fn run(workspace: &Workspace, arguments: &args::Run, out: &Output) -> Result<u8, CommandError> {
     if let Some(stack) = &arguments.release {
@@ -54,6 +59,7 @@ async fn once(
     out: &Output,
 ) -> Result<u8, CommandError> {
     let client = workspace.connect(out).await?;
+    let earlier = Earlier::look(workspace, store);
     let going = store.look(detach::going);
     if let Some(at) = going.values().next() {
         out.note(&format!("A run of job `{}` is under way since {at}: this goes on with it.", job.name.value));
@@ -66,7 +72,7 @@ async fn once(
     let mut tried: Vec<String> = Vec::new();
     loop {
         let mut manner = Manner::default();
-        manner.replace.extend(store.look(worn));
+        manner.replace.extend(store.look(|state| worn(state, clock().now())));
         let elsewhere = region::next(manifest, &tried).filter(|_| !tried.is_empty());
         if let Some(decision) = &elsewhere {
             out.note(&moving(&tried, &decision.chosen, arguments.doing.auto_approve));
@@ -92,7 +98,7 @@ async fn once(
             out.note(&format!("In `{}` the budget would be exceeded.", made.plan.region));
             continue;
         }
-        if let Some(code) = attempt(workspace, &client, store, (manifest, job, made, last), arguments, out).await? {
+        if let Some(code) = attempt(workspace, &client, store, (manifest, job, made, last), (arguments, &earlier), out).await? {
             return Ok(code);
         }
     }
@@ -118,7 +124,7 @@ async fn attempt(
     client: &Client,
     store: &Store,
     (manifest, job, made, last): (&Manifest, &Job, Made, bool),
-    arguments: &args::Run,
+    (arguments, earlier): (&args::Run, &Earlier),
     out: &Output,
 ) -> Result<Option<u8>, CommandError> {
     let name = &job.name.value;
@@ -132,13 +138,14 @@ async fn attempt(
     }
     review(workspace, &made, arguments.doing.auto_approve || made.plan.is_empty(), &arguments.accept, out)?;
     let approved = Approved::new(name.clone(), command(manifest, job), arguments.keep_on_failure, made.limits.clone(), made.plan.clone());
-    if made.begun.is_empty() {
-        // What goes on was approved before.
+    let makes = made.plan.changes.iter().any(|change| !matches!(change.action, Action::Keep | Action::Delete));
+    if made.begun.is_empty() && makes {
+        // What goes on was approved before, and what is only released keeps its prices.
         approved.keep(store)?;
     }
     let manners =
         Manners { parallelism: arguments.doing.parallelism, keep_failed: arguments.keep_on_failure, detach: arguments.detach, last };
-    Course { workspace, client, store, out }.take(&made, &approved, manners).await
+    Course { workspace, client, store, earlier, out }.take(&made, &approved, manners).await
 }
 
 /// Whether it comes to its end by itself.
@@ -146,13 +153,13 @@ pub(super) fn ends(address: &Address) -> bool {
     registry::kind(address.kind).ends()
 }
 
-/// The machines that an earlier run left behind: their end is set, and may come before that of another run.
-fn worn(state: &State) -> Vec<Address> {
+/// The machines that an earlier run left behind, and that the cloud itself ends too soon for another run.
+fn worn(state: &State, now: Timestamp) -> Vec<Address> {
     let unfinished = |(address, resource): (&Address, &Resource)| ends(address) && matches!(resource.status, Status::Unfinished { .. });
     if state.open.keys().any(ends) || state.resources.iter().any(unfinished) || !detach::going(state).is_empty() {
         return Vec::new();
     }
-    let worn = state.resources.iter().filter(|(_, resource)| !resource.spec["release_after"].is_null());
+    let worn = state.resources.iter().filter(|(_, resource)| ends_too_soon(&resource.spec, &resource.attributes, now).is_some());
     worn.map(|(address, _)| address.clone()).collect()
 }
 
