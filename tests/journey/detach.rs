@@ -33,7 +33,7 @@ fn scripted() -> Stage {
 fn begin(stage: &Stage, product: &str, more: &[&str]) -> Ran {
     let small = ["run", "wait.py", "--product", product, "--region", "cn-hangzhou", "--cpu", "2", "--memory", "4GiB", "--timeout", "10m"];
     let what = ["--env", "TOKEN", "--fetch", "starts", "--auto-approve"];
-    let output = stage.command(&[&small, &what, more].concat()).env("TOKEN", SECRET).output().unwrap();
+    let output = stage.command(&[&small[..], &what, more].concat()).env("TOKEN", SECRET).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ran { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::{Child, ChildStdout};
 use std::{fs, io::BufRead, io::BufReader, io::Lines};
 
-use crate::stage::{Ran, Stage, processes_with};
+use crate::stage::{Ran, Stage};
 
 const SCRIPT: &str = "import os, pathlib, sys, time
 pathlib.Path('model').mkdir(exist_ok=True)
@@ -226,30 +226,4 @@ fn what_stays_by_the_manifest_is_used_again_and_released_when_told() {
     assert_ne!(before, moment());
     stage.run(&["run", "--release", "lab-train", "--auto-approve"]).expect(0);
     nothing_is_left(&stage);
-}
-
-#[test]
-fn another_script_after_a_kill_begins_when_the_first_one_is_stopped() {
-    for product in ["ecs", "fc", "ack", "pai"] {
-        let stage = Stage::empty();
-        let first = format!("1000.{}1", std::process::id());
-        stage.write("slow.sh", &format!("echo begun\nsleep {first}\n"));
-        let arguments = ["run", "slow.sh", "--product", product, "--timeout", "10m", "--auto-approve", "--output", "ndjson"];
-        let mut child = stage.spawn(&arguments);
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.by_ref().map_while(Result::ok).any(|line| line.contains("\"text\":\"begun")), "{product}: it did not begin");
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert!(!processes_with(&first).is_empty(), "{product}: nothing goes on");
-
-        stage.write("slow.sh", "echo other\nsleep 3\necho over\nexit 7\n");
-        let mut child = stage.spawn(&arguments);
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.by_ref().map_while(Result::ok).any(|line| line.contains("\"text\":\"other")), "{product}: it did not begin");
-        assert!(processes_with(&first).is_empty(), "{product}: the first one goes on beside the second");
-        let last = lines.map_while(Result::ok).last().unwrap();
-        assert_eq!(child.wait().unwrap().code(), Some(1), "{product}: {last}");
-        assert!(last.contains("\"exit_code\":7"), "{product}: {last}");
-        nothing_is_left(&stage);
-    }
 }
