@@ -70,6 +70,7 @@ macro_rules! for_every_call {
             instance::DeleteInstance,
             instance::ModifyInstanceAttribute,
             instance::ModifyInstanceSpec,
+            instance::DescribeDisks,
             security_group::CreateSecurityGroup,
             security_group::DescribeSecurityGroups,
             security_group::DescribeSecurityGroupAttribute,

@@ -6,6 +6,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 
+use super::end;
 use super::fallback::{self, Deferred, Held};
 use super::order::{self, Phase, Step};
 use super::remember;
@@ -350,7 +351,8 @@ async fn perform<'a>(
     let started = tokio::time::Instant::now();
     let result = match plan.wanted.get(address) {
         Some(wanted) if step.phase == Phase::Make => {
-            let making = Making { address, region: &plan.region, spec: &wanted.spec, depends_on: &wanted.depends_on };
+            let needed_for = end::needed_for(plan, address);
+            let making = Making { address, region: &plan.region, spec: &wanted.spec, depends_on: &wanted.depends_on, needed_for };
             let made = async {
                 if action == Action::Update { step::update(world, &making).await } else { step::create_anew(world, &making).await }
             };

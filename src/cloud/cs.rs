@@ -75,6 +75,9 @@ pub struct ScalingGroup {
     pub instance_types: Vec<String>,
     pub vswitch_ids: Vec<String>,
     pub system_disk_category: String,
+    /// `PL0`; a category that has levels is `PL1` without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system_disk_performance_level: Option<String>,
     pub system_disk_size: u32,
     pub desired_size: u32,
     pub instance_charge_type: String,
@@ -112,6 +115,9 @@ pub struct Cluster {
     pub cluster_spec: String,
     #[serde(default)]
     pub region_id: String,
+    /// With the offset of China.
+    #[serde(default)]
+    pub created: String,
     #[serde(default)]
     pub vpc_id: String,
     /// The addresses of its pods; empty where pods have addresses of the network.
@@ -215,7 +221,26 @@ pub struct PoolThere {
     #[serde(default)]
     pub nodepool_info: PoolInfo,
     #[serde(default)]
+    pub scaling_group: PoolGroup,
+    #[serde(default)]
     pub status: PoolStatus,
+}
+
+/// What its nodes are.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub struct PoolGroup {
+    #[serde(default, deserialize_with = "list")]
+    pub instance_types: Vec<String>,
+    #[serde(default, deserialize_with = "list")]
+    pub vswitch_ids: Vec<String>,
+    #[serde(default)]
+    pub system_disk_category: String,
+    #[serde(default)]
+    pub system_disk_performance_level: Option<String>,
+    #[serde(default)]
+    pub system_disk_size: u32,
+    #[serde(default)]
+    pub internet_max_bandwidth_out: u32,
 }
 
 /// Its name and identifier.

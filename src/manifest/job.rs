@@ -26,6 +26,7 @@ pub(super) fn read(name: Located<String>, value: &Value<'_>) -> Option<Job> {
     let workers = fields.get("workers").and_then(Value::integer).map_or(1, |workers| workers.value);
     let budget = document::budget(&fields);
     let timeout = fields.get("timeout").and_then(Value::parsed);
+    let traffic = fields.get("traffic").and_then(Value::parsed);
     let spot = fields.get("spot").and_then(spot);
     let keep = fields.get("keep").and_then(Value::flag).unwrap_or(false);
     let outputs = fields.get("outputs").map(Value::list).unwrap_or_default().iter().filter_map(Value::text).collect();
@@ -49,6 +50,7 @@ pub(super) fn read(name: Located<String>, value: &Value<'_>) -> Option<Job> {
         workers,
         budget,
         timeout,
+        traffic,
         spot,
         keep,
         outputs,

@@ -435,6 +435,12 @@ static JOB: Table = Table {
             field("budget", Shape::Table(&BUDGET), "What it may cost."),
             field("timeout", Shape::Text(&formats::TIMEOUT), "When it is ended at the latest."),
             field(
+                "traffic",
+                Shape::Text(&formats::TRAFFIC),
+                "How much it sends to the internet, all of its runs together: its budget counts that.",
+            )
+            .also(&["egress"]),
+            field(
                 "spot",
                 Shape::Either(&Shape::Flag, &SPOT),
                 "Whether its machine may be taken back at any time, for less money; with a cap on that price.",

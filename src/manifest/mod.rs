@@ -306,6 +306,8 @@ pub struct Job {
     pub budget: Budget,
     /// When it is ended at the latest.
     pub timeout: Option<Located<Duration>>,
+    /// How much it sends to the internet, all of its runs together, as far as anybody knows.
+    pub traffic: Option<Located<Size>>,
     /// Whether its machine may be taken back at any time, for less money.
     pub spot: Option<Located<Spot>>,
     /// Whether what it ran on stays when it ends.

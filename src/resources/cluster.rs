@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::error::ResourceError;
 use super::kind::{Context, Priced, ReadContext, ResourceKind, TAG_DEADLINE, needed};
+use super::tagged::{Tagged, tags};
 use super::wait::{self, Look};
 use crate::cloud::api::{Tag, ask};
 use crate::cloud::cs::{
@@ -19,6 +19,7 @@ use crate::cloud::cs::{
 };
 use crate::model::address::{Address, Kind};
 use crate::model::change::Effect;
+use crate::model::units;
 use crate::model::value::Value;
 
 /// A cluster takes 5 to 15 minutes, its nodes some more.
@@ -127,6 +128,7 @@ fn pool(spec: &PoolSpec) -> Result<NodePool, ResourceError> {
             instance_types: vec![spec.instance_type.clone()],
             vswitch_ids: vec![needed(&spec.vswitch_id)?.clone()],
             system_disk_category: spec.disk_category.clone(),
+            system_disk_performance_level: spec.disk_level.clone(),
             system_disk_size: spec.disk_size,
             desired_size: spec.nodes,
             instance_charge_type: "PostPaid".to_owned(),
@@ -139,6 +141,36 @@ fn pool(spec: &PoolSpec) -> Result<NodePool, ResourceError> {
 
 fn cluster_tags(tags: Vec<Tag>) -> Vec<ClusterTag> {
     tags.into_iter().map(|tag| ClusterTag { key: tag.key, value: tag.value }).collect()
+}
+
+/// A cluster as a spec, as far as it says so itself.
+async fn there(context: &ReadContext<'_>, cluster: Cluster) -> Result<ClusterSpec, ResourceError> {
+    let pools = match ask(context.cloud, context.region, &DescribeClusterNodePools { cluster_id: cluster.cluster_id.clone() }).await {
+        Ok(answer) => answer.nodepools,
+        // It is on its way out, or has never come.
+        Err(error) if error.is_not_found() || cluster.state != "running" => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let pools = pools.into_iter().map(|pool| PoolSpec {
+        job: pool.nodepool_info.name,
+        instance_type: pool.scaling_group.instance_types.into_iter().next().unwrap_or_default(),
+        zone: String::new(),
+        vswitch_id: Value::Known(pool.scaling_group.vswitch_ids.into_iter().next().unwrap_or_default()),
+        disk_category: pool.scaling_group.system_disk_category,
+        disk_level: pool.scaling_group.system_disk_performance_level.filter(|level| !level.is_empty()),
+        disk_size: pool.scaling_group.system_disk_size,
+        bandwidth: pool.scaling_group.internet_max_bandwidth_out,
+        nodes: u32::try_from(pool.status.total_nodes).unwrap_or(0),
+    });
+    Ok(ClusterSpec {
+        pools: pools.collect(),
+        pro: cluster.cluster_spec.contains("pro"),
+        name: cluster.name,
+        vpc_id: Value::Known(cluster.vpc_id),
+        pod_cidr: cluster.subnet_cidr,
+        service_cidr: cluster.service_cidr,
+        needed_for: None,
+    })
 }
 
 /// How many nodes are ready, of how many.
@@ -177,6 +209,13 @@ impl ResourceKind for ClusterKind {
         Some(Priced::Cluster { pro: spec.pro, nodes: nodes.collect() })
     }
 
+    /// Nothing does. Releasing its nodes would not help: a node pool replaces a node that is released behind its back, "which
+    /// can cause unexpected costs". Source: help of ACK, "Scale a node pool"; CreateCluster knows no end either.
+    fn last_resort(spec: &ClusterSpec) -> Option<String> {
+        let after = units::Duration::of(spec.needed_for?);
+        Some(format!("nothing in the cloud ends it: `aliform sweep --expired` does, from {after} after it came (tag {TAG_DEADLINE})"))
+    }
+
     async fn read_many(
         context: &ReadContext<'_>,
         known: &[(Address, String, Json)],
@@ -186,12 +225,6 @@ impl ResourceKind for ClusterKind {
     }
 
     async fn create(context: &Context<'_>, spec: &ClusterSpec) -> Result<String, ResourceError> {
-        let mut tags = cluster_tags(context.tags());
-        let deadline = spec.needed_for.and_then(|seconds| {
-            let end = context.clock.now().checked_add(SignedDuration::from_secs(i64::try_from(seconds).ok()?)).ok()?;
-            Some(end.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
-        });
-        tags.extend(deadline.map(|value| ClusterTag { key: TAG_DEADLINE.to_owned(), value }));
         let mut vswitches: Vec<String> =
             spec.pools.iter().map(|pool| needed(&pool.vswitch_id).cloned()).collect::<Result<_, ResourceError>>()?;
         vswitches.dedup();
@@ -209,7 +242,7 @@ impl ResourceKind for ClusterKind {
             // Whoever starts the job stands outside of the network.
             endpoint_public_access: true,
             deletion_protection: false,
-            tags,
+            tags: cluster_tags(context.new_tags()),
             nodepools: spec.pools.iter().map(pool).collect::<Result<_, _>>()?,
             client_token: context.token.to_owned(),
         };
@@ -262,6 +295,19 @@ impl ResourceKind for ClusterKind {
         let wanted = cluster_tags(context.tags());
         let own = |cluster: &Cluster| wanted.iter().all(|tag| cluster.tags.contains(tag));
         Ok(list(&context.reading()).await?.into_iter().find(own).map(|cluster| cluster.cluster_id))
+    }
+
+    async fn tagged(context: &ReadContext<'_>) -> Result<Vec<Tagged<ClusterSpec>>, ResourceError> {
+        let mut found = Vec::new();
+        for cluster in list(context).await? {
+            let own = tags(cluster.tags.iter().map(|tag| (tag.key.clone(), tag.value.clone())));
+            let bare = Tagged::new(&cluster.cluster_id, own, &cluster.created, ());
+            if bare.is_ours() {
+                let spec = there(context, cluster).await?;
+                found.push(bare.map(|()| spec));
+            }
+        }
+        Ok(found)
     }
 }
 

@@ -23,6 +23,7 @@ pub mod runs;
 pub mod script;
 mod secrets;
 pub mod security_group;
+pub mod tagged;
 mod teller;
 pub mod training_job;
 mod training_watch;

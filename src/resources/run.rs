@@ -41,7 +41,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// What `timeout` exits with.
 const OUT_OF_TIME: i64 = 124;
 /// Where a log is read whose text nobody wants: further than any log is long.
-const BEYOND: usize = 1_000_000_000_000_000;
+const BEYOND: usize = 1 << 40;
 
 /// What is wanted.
 #[derive(Clone, Debug, Serialize, Deserialize)]

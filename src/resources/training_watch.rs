@@ -44,13 +44,20 @@ pub(super) struct Ended {
     pub(super) because: Option<String>,
     /// Whether it sent outputs.
     pub(super) delivered: bool,
+    /// For how many milliseconds it ran, as the service bills it; `None` if it did not say.
+    pub(super) billed_ms: Option<u64>,
     /// When, as the service says it.
     pub(super) finished: Option<String>,
 }
 
 /// Whether nothing will become of it any more.
 pub(super) fn is_over(job: &Job) -> bool {
-    matches!(job.status.as_str(), "Succeeded" | "Failed" | "Stopped" | "SucceededReserving" | "FailedReserving")
+    is_final(&job.status)
+}
+
+/// Whether nothing happens any more in that status.
+pub(super) fn is_final(status: &str) -> bool {
+    matches!(status, "Succeeded" | "Failed" | "Stopped" | "SucceededReserving" | "FailedReserving")
 }
 
 /// How a job is, in the words of all kinds of runs; its exit code stands in its log only.
@@ -232,7 +239,7 @@ impl<'a> Watch<'a> {
             None => Some(format!("the training job is {}: {}: {}", job.status, job.reason_code, job.reason_message)),
         };
         let finished = Some(job.gmt_finish_time.clone()).filter(|moment| !moment.is_empty());
-        Ended { exit_code, because, delivered: self.delivered, finished }
+        Ended { exit_code, because, delivered: self.delivered, finished, billed_ms: ran(job) }
     }
 
     /// Whether every pod that came to its end has said how.
@@ -245,6 +252,13 @@ impl<'a> Watch<'a> {
             _ => failed(),
         }
     }
+}
+
+/// How long a job ran that is over, in milliseconds. Source: "Billing of DLC", the running duration of the job.
+fn ran(job: &Job) -> Option<u64> {
+    let moment = |text: &str| text.parse::<jiff::Timestamp>().ok();
+    let Some(running) = moment(&job.gmt_running_time) else { return Some(0).filter(|_| job.gmt_running_time.is_empty()) };
+    u64::try_from((moment(&job.gmt_finish_time)?.as_second() - running.as_second()) * 1000).ok()
 }
 
 /// Follows a job to its end, or until it is not worth waiting for. `None` if there is no such job.

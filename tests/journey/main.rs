@@ -2,6 +2,8 @@
 //! real processes. Each test starts in a copy of an example and takes everything down again.
 
 mod again;
+mod before;
+mod bill;
 mod change;
 mod crash;
 mod detach;
@@ -19,9 +21,11 @@ mod plain;
 mod ports;
 mod products;
 mod quote;
+mod receipt;
 mod run;
 mod script;
 mod secret;
 mod service;
 mod stage;
+mod sweep;
 mod two;

@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use aliform::apply::lives::{Lives, by_the_line};
+use aliform::apply::lives::{DIGITS, Lives};
 use aliform::cloud::dates::Dates;
 use aliform::model::change::{Action, Reason};
 use aliform::model::clock::Clock;
+use aliform::model::cost::Span;
 use aliform::model::event::{Event, EventSink, Silent};
 use aliform::state::contents::State;
 use jiff::{SignedDuration, Timestamp};
@@ -119,6 +120,7 @@ fn a_machine_that_ends_too_soon_is_replaced_with_that_reason_and_both_are_paid()
         let mut now = clock.0.lock().unwrap();
         *now = now.saturating_add(SignedDuration::from_secs(seconds)).unwrap();
     };
+    let span = |seconds| Span::seconds(Timestamp::UNIX_EPOCH, seconds);
     lives.emit(Event::StepIdentified { address: machine.clone(), id: "i-1".to_owned() });
     later(100);
     lives.emit(Event::StepFinished { address: machine.clone(), action: Action::Delete, milliseconds: 1 });
@@ -126,7 +128,7 @@ fn a_machine_that_ends_too_soon_is_replaced_with_that_reason_and_both_are_paid()
     later(10);
     let past: Vec<u64> = lives.past(&plan).iter().map(|past| past.life.seconds(lives.now())).collect();
     assert_eq!((past, lives.of(&machine).unwrap().seconds(lives.now())), (vec![100], 10));
-    let (first, second) = (by_the_line(&replaced.cost_before, 100), lives.cost(&plan, &machine, 10));
+    let (first, second) = (replaced.cost_before.billed(span(100), DIGITS), lives.cost(&plan, &machine, span(10)));
     let mut both = first.clone();
     both.merge(&second);
     assert!(!first.sums.is_empty() && lives.spending(&plan, None).spent == both);

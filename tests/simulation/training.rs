@@ -150,6 +150,7 @@ impl Lab {
             identity: &self.identity,
             address: &self.address,
             token: "0123456789abcdef0123456789abcdef",
+            deadline: None,
             events: &self.heard,
             secrets: &Nothing,
             artifacts: &Nothing,

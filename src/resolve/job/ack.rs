@@ -194,11 +194,14 @@ fn no_end(address: &Address) -> Finding {
         id: "cluster-without-end".to_owned(),
         severity: Severity::Info,
         address: Some(address.clone()),
-        message: "the cloud ends the Job by itself, but no cluster: if aliform is killed, the next command releases it; the load \
-                  balancer of its API is billed besides, and no call quotes it"
+        message: "nothing in the cloud ends this cluster: if aliform is killed, the next command in this folder releases it, and \
+                  `aliform sweep --expired` does from anywhere"
             .to_owned(),
         evidence: None,
-        hint: Some("a cluster that exists saves the wait and the risk: `cluster: { name: ... }`".to_owned()),
+        hint: Some(
+            "let `aliform sweep --expired --auto-approve --region all` run every hour, or use a cluster that exists: `cluster: { name: ... }`"
+                .to_owned(),
+        ),
     }
 }
 

@@ -113,7 +113,7 @@ fn unanswered(product: Product, region: &str, subject: &Subject, error: &LookupE
 fn machines(product: Product, region: &str, subject: &Subject, found: &[Candidate], more: Money) -> Vec<Row> {
     let row = |candidate: &Candidate| {
         let shape = &candidate.shape;
-        let hourly = candidate.hourly.map(|money| Money { amount: money.amount + more.amount, ..money });
+        let hourly = candidate.hourly.map(|money| Money { amount: money.amount + more.converted(money.currency).amount, ..money });
         let plain = offer(product, region, subject, &shape.instance_type, hourly);
         let stock = match candidate.zones.as_slice() {
             [] => plain.stock.clone(),
@@ -164,12 +164,12 @@ async fn ecs(lookup: &dyn Lookup, region: &str, subject: &Subject, most: usize) 
     Ok(of_market(region, subject, &market))
 }
 
-/// A node that is large enough, and the management of its cluster.
+/// A node that is large enough, and what its cluster costs besides.
 async fn ack(lookup: &dyn Lookup, region: &str, subject: &Subject, most: usize) -> Result<Vec<Row>, LookupError> {
     let least =
         Wants { vcpu: subject.wants.vcpu.max(NODE.0), memory: subject.wants.memory.max(Decimal::from(NODE.1)), ..subject.wants.clone() };
     let market = machine::market(lookup, region, &least, most).await?;
-    Ok(machines(Product::Ack, region, subject, &market.ranked, estimate::cluster(false)))
+    Ok(machines(Product::Ack, region, subject, &market.ranked, estimate::cluster(region, false)))
 }
 
 /// Types that PAI runs jobs on, at the price of a machine without a disk.
@@ -240,7 +240,7 @@ fn fc(region: &str, subject: &Subject) -> Row {
     if subject.keeps {
         return refused("a function has no machine that could stay");
     }
-    let hourly = estimate::function(region, vcpu, memory, gpu);
+    let hourly = Some(estimate::function(region, vcpu, memory, gpu));
     let mut offer = offer(Product::Fc, region, subject, "function", hourly);
     (offer.vcpu, offer.memory) = (vcpu, size(memory));
     offer.gpu = gpu.map(|(kind, _)| format!("1 x {}", if kind == FunctionGpu::Tesla { "NVIDIA T4" } else { "NVIDIA A10" }));

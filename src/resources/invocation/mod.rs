@@ -75,6 +75,9 @@ pub struct InvocationAttributes {
     pub exit_code: Option<i64>,
     /// When it was over.
     pub ended_at: Option<String>,
+    /// For how many milliseconds it ran, as the cloud counts them; null if it did not say.
+    #[serde(default)]
+    pub billed_ms: Option<u64>,
     /// Where its outputs are now; null if it brought none.
     pub outputs: Option<String>,
     /// When it was begun by a program that did not wait for its end.
@@ -86,7 +89,8 @@ pub struct InvocationAttributes {
 pub struct InvocationKind;
 
 fn begun(id: &str) -> InvocationAttributes {
-    InvocationAttributes { id: id.to_owned(), digest: None, exit_code: None, ended_at: None, outputs: None, begun_at: None }
+    let (digest, exit_code, ended_at, billed_ms) = (None, None, None, None);
+    InvocationAttributes { id: id.to_owned(), digest, exit_code, ended_at, billed_ms, outputs: None, begun_at: None }
 }
 
 /// Brings the outputs home.
@@ -115,11 +119,11 @@ async fn run(context: &Context<'_>, id: &str, spec: &InvocationSpec, begin: bool
         let outcome = follow::to_its_end(context, spec, &place, begin).await?;
         // What a failed run leaves behind may be what tells why.
         let outputs = receive(context, spec, &place, &outcome).await?;
-        Ok((outcome.exit, outputs))
+        Ok((outcome.exit, outcome.billed_ms, outputs))
     };
-    let (exit_code, outputs) = ran.await.map_err(|error| hiding.hide_in(error))?;
+    let (exit_code, billed_ms, outputs) = ran.await.map_err(|error| hiding.hide_in(error))?;
     let (digest, ended_at) = (Some(spec.digest.clone()), Some(runs::moment(context)));
-    Ok(InvocationAttributes { digest, exit_code: Some(exit_code), ended_at, outputs, ..begun(id) })
+    Ok(InvocationAttributes { digest, exit_code: Some(exit_code), ended_at, billed_ms, outputs, ..begun(id) })
 }
 
 #[async_trait(?Send)]

@@ -26,6 +26,7 @@ use crate::model::address::{Address, Kind};
 use crate::model::change::Effect;
 use crate::model::event::Event;
 use crate::model::secret::{SecretSource, Secrets};
+use crate::model::units;
 use crate::model::value::Value;
 
 /// How long a link to its files is good for, in seconds: a pod may have to wait for a node.
@@ -132,6 +133,24 @@ async fn start(context: &Context<'_>, api: &dyn Kubernetes, place: &Place<'_>, s
     Ok(api.create_job(place.namespace, &objects::job(context, place, spec, spec.limit + SLACK)?).await?)
 }
 
+/// Reads back when the cluster itself ends the Job and when it forgets it. One that nothing would end does not go on.
+async fn ends(context: &Context<'_>, api: &dyn Kubernetes, place: &Place<'_>, spec: &KubernetesJobSpec) -> Result<(), ResourceError> {
+    let Some(job) = api.job(place.namespace, place.name).await?.and_then(|job| job.spec) else { return Ok(()) };
+    let wanted = i64::try_from(spec.limit + SLACK).unwrap_or(i64::MAX);
+    if job.active_deadline_seconds.is_none_or(|seconds| seconds > wanted) || job.ttl_seconds_after_finished.is_none() {
+        clear(api, place).await?;
+        let said = job.active_deadline_seconds.map_or_else(|| "none".to_owned(), |seconds| format!("{seconds} s"));
+        return Err(ResourceError::InTheWay(format!(
+            "the Job `{}` was to be ended by the cluster after {} s, and the cluster says {said}: it was stopped",
+            place.name,
+            spec.limit + SLACK
+        )));
+    }
+    let detail = format!("the cluster itself ends it after {} s", spec.limit + SLACK);
+    context.events.emit(Event::StepChecked { address: context.address.clone(), check: "end".to_owned(), passed: true, detail });
+    Ok(())
+}
+
 /// Takes away what is in the cluster.
 async fn clear(api: &dyn Kubernetes, place: &Place<'_>) -> Result<(), ResourceError> {
     api.delete_job(place.namespace, place.name).await?;
@@ -171,6 +190,7 @@ async fn run(
     let api = connect(context.cloud, context.region, place.cluster, life(spec)).await?;
     if begin {
         start(context, &*api, place, spec).await?;
+        ends(context, &*api, place, spec).await?;
     }
     let mut follower = Follower::new(context, place, api, life(spec));
     match follower.follow().await {
@@ -241,6 +261,13 @@ impl ResourceKind for KubernetesJobKind {
         KubernetesJobSpec { digest: attributes.digest.clone().unwrap_or(spec.digest), ..spec }
     }
 
+    fn last_resort(spec: &KubernetesJobSpec) -> Option<String> {
+        let [after, later] = [spec.limit + SLACK, objects::REMEMBERED].map(units::Duration::of);
+        Some(format!(
+            "the cluster itself ends it after {after} (activeDeadlineSeconds), and forgets it {later} later (ttlSecondsAfterFinished)"
+        ))
+    }
+
     /// A run that is over is history. One that is not may still go on: following it tells, by its identifier.
     async fn read_many(
         _context: &ReadContext<'_>,
@@ -289,6 +316,7 @@ impl Runs for KubernetesJobKind {
         let context = &Context { events: &hiding, ..*context };
         let api = connect(context.cloud, context.region, place.cluster, Duration::ZERO).await?;
         start(context, &*api, &place, spec).await.map_err(|error| hiding.hide_in(error))?;
+        ends(context, &*api, &place, spec).await?;
         Ok(KubernetesJobAttributes { begun_at: Some(runs::moment(context)), ..begun(id) })
     }
 

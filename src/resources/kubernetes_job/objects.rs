@@ -18,7 +18,7 @@ pub(super) const OUTPUTS: &str = "aliform.outputs";
 /// The name of the container.
 pub(super) const CONTAINER: &str = "job";
 /// For how many seconds a Job that is over is remembered: whoever goes on after a crash finds how it ended.
-const REMEMBERED: u64 = 86_400;
+pub(super) const REMEMBERED: u64 = 86_400;
 
 /// Where a Job is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ pub(crate) mod json;
 mod money;
 pub(crate) mod ndjson;
 pub(crate) mod offers;
+pub(crate) mod orphans;
 pub(crate) mod plan;
 pub(crate) mod progress;
 pub(crate) mod receipt;

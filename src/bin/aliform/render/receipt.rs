@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use aliform::apply::lives::{Life, Lives, Past, by_the_line};
+use aliform::apply::lives::{DIGITS, Life, Lives, Past, prices};
 use aliform::apply::run::Outcome;
 use aliform::model::address::{Address, Kind};
-use aliform::model::cost::Total;
+use aliform::model::cost::{Charge, Metering, Span, Total};
 use aliform::plan::saved::Plan;
 use aliform::pricing::tariff::least_seconds;
 use aliform::resources::error::ResourceError;
@@ -101,9 +101,14 @@ pub(crate) struct Receipt {
     pub(crate) machines: usize,
     /// How long they were there, in whole seconds, all together; null if there was none.
     pub(crate) seconds: Option<u64>,
+    /// How long exactly, where that is billed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) milliseconds: Option<u64>,
+    /// What of that time is billed, in words.
+    pub(crate) billed: String,
     /// What one of them costs an hour.
     pub(crate) hourly: Total,
-    /// What the run cost: each line of its bill by the second, by the cloud's own time, rounded to six digits.
+    /// What the run cost: each line of its bill by the cloud's own time, rounded to six digits.
     pub(crate) cost: Total,
     /// What of all that was of machines of an earlier command, which are gone or were replaced; absent if there were none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -192,35 +197,41 @@ impl Receipt {
         let now = facts.lives.now();
         let lived = |address: &Address| {
             let life = facts.lives.of(address)?;
+            let run = after.resources.get(address);
             // What went on alone was over when it says, whenever anybody asked.
-            let ended = after.resources.get(address).filter(|_| facts.before.resources.contains_key(address));
+            let ended = run.filter(|_| facts.before.resources.contains_key(address));
             let ended = ended.and_then(|run| run.attributes["ended_at"].as_str()?.parse::<Timestamp>().ok());
             let seconds = life.seconds(now);
-            Some(ended.map_or(seconds, |gone| seconds.min(Life { gone: Some(gone), ..life }.seconds(now))))
+            let seconds = ended.map_or(seconds, |gone| seconds.min(Life { gone: Some(gone), ..life }.seconds(now)));
+            // What the cloud itself says that it counted is better than what was seen of it.
+            let counted = run.and_then(|run| run.attributes["billed_ms"].as_u64());
+            Some(counted.map_or(Span::seconds(life.born, seconds), |milliseconds| Span { from: life.born, milliseconds }))
         };
         // Whatever is like the one that costs most: a matrix has several machines.
         let pays = |address: &Address| address == payer || address.kind == payer.kind;
         let payers = plan.changes.iter().map(|change| &change.address).filter(|address| pays(address));
-        let payers: Vec<(&Address, u64)> = payers.filter_map(|address| Some((address, lived(address)?))).collect();
+        let payers: Vec<(&Address, Span)> = payers.filter_map(|address| Some((address, lived(address)?))).collect();
         let (mut cost, mut least) = (Total::default(), Total::default());
-        for (address, seconds) in &payers {
-            cost.merge(&facts.lives.cost(plan, address, *seconds));
+        for (address, span) in &payers {
+            cost.merge(&facts.lives.cost(plan, address, *span));
             let shortest = instance_type.as_ref().filter(|_| address.kind == Kind::Instance).map_or(0, |name| least_seconds(name));
-            least.merge(&facts.lives.cost(plan, address, shortest.max(*seconds)));
+            least.merge(&facts.lives.cost(plan, address, span.at_least(shortest)));
         }
         let past: Vec<Past> = facts.lives.past(plan).into_iter().filter(|past| pays(&past.address)).collect();
         let mut earlier = Earlier { machines: past.len(), seconds: 0, cost: Total::default() };
         for Past { address, life, cost: lines } in &past {
-            let seconds = life.seconds(now);
-            earlier.seconds += seconds;
-            earlier.cost.merge(&by_the_line(lines, seconds));
+            let span = life.span(now);
+            earlier.seconds += life.seconds(now);
+            earlier.cost.merge(&lines.billed(span, DIGITS));
             let shortest = instance_type.as_ref().filter(|_| address.kind == Kind::Instance).map_or(0, |name| least_seconds(name));
-            least.merge(&by_the_line(lines, shortest.max(seconds)));
+            least.merge(&lines.billed(span.at_least(shortest), DIGITS));
         }
         cost.merge(&earlier.cost);
         let machines = payers.len() + past.len();
         let stood = past.first().map(|past| past.cost.hourly());
         let hourly = stood.filter(|_| payers.is_empty()).unwrap_or_else(|| facts.lives.hourly(plan, payer));
+        let milliseconds = earlier.seconds * 1000 + payers.iter().map(|(_, span)| span.milliseconds).sum::<u64>();
+        let exact = payer.kind == Kind::Invocation && !payers.is_empty();
         let outputs = |run: &Address| after.resources.get(run).and_then(|run| run.attributes["outputs"].as_str()).map(str::to_owned);
         let runs = matrix(&facts, &lived, &outputs);
         let first = facts.runs.first().and_then(|run| after.resources.get(run));
@@ -255,7 +266,9 @@ impl Receipt {
             cluster: first.and_then(|run| run.spec["cluster_id"].as_str()).map(str::to_owned),
             function: spec.filter(|_| payer.kind == Kind::Invocation).and_then(function),
             machines,
-            seconds: (machines > 0).then(|| earlier.seconds + payers.iter().map(|(_, seconds)| seconds).sum::<u64>()),
+            seconds: (machines > 0).then(|| milliseconds.div_ceil(1000)),
+            milliseconds: exact.then_some(milliseconds),
+            billed: billed(plan, payer),
             hourly,
             earlier: (!past.is_empty()).then_some(earlier),
             least: (least != cost).then_some(least),
@@ -280,6 +293,19 @@ fn function(spec: &Json) -> Option<String> {
     Some(format!("{} vCPU, {} GiB", spec["cpu"].as_str()?, memory.normalize()))
 }
 
+/// What of its time is billed, in words.
+fn billed(plan: &Plan, payer: &Address) -> String {
+    let mut words = vec![if payer.kind == Kind::Invocation { "by the millisecond" } else { "by the second" }.to_owned()];
+    for line in prices(plan, payer).into_iter().flat_map(|cost| &cost.lines) {
+        match &line.charge {
+            Charge::Hourly { metering: Metering::BegunHours, .. } => words.push(format!("{} by each hour begun", line.item)),
+            Charge::Hourly { metering: Metering::WholeHours, .. } => words.push(format!("{} by whole hours", line.item)),
+            _ => {}
+        }
+    }
+    words.join(", ")
+}
+
 /// Why something failed. What this program stopped was not stopped by a person.
 fn reason(error: &str, result: Result) -> String {
     if result == Result::OverBudget && error == ResourceError::Stopped.to_string() {
@@ -289,20 +315,20 @@ fn reason(error: &str, result: Result) -> String {
 }
 
 /// The runs of a matrix, in its order.
-fn matrix(facts: &Facts<'_>, lived: &dyn Fn(&Address) -> Option<u64>, outputs: &dyn Fn(&Address) -> Option<String>) -> Vec<Run> {
+fn matrix(facts: &Facts<'_>, lived: &dyn Fn(&Address) -> Option<Span>, outputs: &dyn Fn(&Address) -> Option<String>) -> Vec<Run> {
     let line = |address: &Address| {
         let wanted = facts.plan.wanted.get(address)?;
         let parameters = BTreeMap::deserialize(wanted.spec["part"].get("parameters")?).ok()?;
         let machine = wanted.depends_on.iter().find(|dependency| dependency.kind == Kind::Instance)?.clone();
         let resource = facts.after.resources.get(address);
-        let seconds = lived(address);
+        let span = lived(address);
         Some(Run {
             address: address.clone(),
             parameters,
             exit_code: resource.and_then(|resource| resource.attributes["exit_code"].as_i64()),
-            cost: facts.lives.cost(facts.plan, &machine, seconds.unwrap_or_default()),
+            cost: span.map(|span| facts.lives.cost(facts.plan, &machine, span)).unwrap_or_default(),
             machine,
-            seconds,
+            seconds: span.map(|span| span.milliseconds.div_ceil(1000)),
             outputs: outputs(address),
         })
     };
@@ -326,6 +352,17 @@ fn words(seconds: u64) -> String {
     if words.is_empty() { "0s".to_owned() } else { words.join(" ") }
 }
 
+/// The same of milliseconds: `1m 2.35s`.
+fn exact_words(milliseconds: u64) -> String {
+    let part = milliseconds % 1000;
+    if part == 0 {
+        return words(milliseconds / 1000);
+    }
+    let minutes = milliseconds / 60_000 * 60;
+    let seconds = Decimal::new(i64::try_from(milliseconds % 60_000).unwrap_or_default(), 3).normalize();
+    if minutes == 0 { format!("{seconds}s") } else { format!("{} {seconds}s", words(minutes)) }
+}
+
 /// The receipt as text.
 pub(crate) fn receipt(receipt: &Receipt, style: &Style) -> String {
     let mut text = heading(receipt, style);
@@ -340,9 +377,10 @@ pub(crate) fn receipt(receipt: &Receipt, style: &Style) -> String {
             line("where", &place);
             let lived = if what == "took" { "" } else { "lived " };
             let together = if receipt.machines > 1 { " together" } else { "" };
-            line(what, &format!("{lived}{}{together}{}", words(seconds), if stays { " so far" } else { "" }));
+            let time = receipt.milliseconds.map_or_else(|| words(seconds), exact_words);
+            line(what, &format!("{lived}{time}{together}{}", if stays { " so far" } else { "" }));
             let stood = receipt.cluster.is_some() && receipt.zone.is_none();
-            line("cost", &if stood { "nothing besides: no machine was started for it".to_owned() } else { cost(receipt, seconds) });
+            line("cost", &if stood { "nothing besides: no machine was started for it".to_owned() } else { cost(receipt, &time) });
             if let Some(earlier) = receipt.earlier.as_ref().filter(|earlier| earlier.machines < receipt.machines) {
                 let cost = money::amounts(&earlier.cost, money::HOURLY);
                 line("", &format!("of it {cost} for {} of what stood there before", words(earlier.seconds)));
@@ -417,7 +455,7 @@ fn heading(receipt: &Receipt, style: &Style) -> String {
 }
 
 /// What it cost, and how that is known.
-fn cost(receipt: &Receipt, seconds: u64) -> String {
+fn cost(receipt: &Receipt, time: &str) -> String {
     if receipt.hourly.sums.is_empty() {
         return money::amounts(&receipt.hourly, money::HOURLY);
     }
@@ -425,7 +463,8 @@ fn cost(receipt: &Receipt, seconds: u64) -> String {
     let hourly = money::amounts(&receipt.hourly, money::HOURLY);
     let about = money::amounts(&receipt.cost, money::HOURLY);
     let each = if receipt.machines > 1 { " each" } else { "" };
-    format!("about {about}: {hourly} an hour{each} for {}, billed by the second{usage}", words(seconds))
+    let call = if receipt.milliseconds.is_some() { " and the call itself" } else { "" };
+    format!("about {about}: {hourly} an hour{each} for {time}{call}, billed {}{usage}", receipt.billed)
 }
 
 #[cfg(test)]
@@ -454,6 +493,8 @@ mod tests {
             machines: 1,
             seconds: Some(3725),
             earlier: None,
+            milliseconds: None,
+            billed: "by the second".to_owned(),
             least: None,
             runs: Vec::new(),
             hourly: total("0.267 CNY"),
@@ -482,9 +523,11 @@ mod tests {
     #[test]
     fn what_a_function_ran_says_what_it_had() {
         let spec = serde_json::json!({ "cpu": "0.5", "memory": 1536 });
-        let ran = Receipt { zone: None, instance_type: None, function: function(&spec), ..sample() };
+        let ran = Receipt { zone: None, instance_type: None, function: function(&spec), milliseconds: Some(3_725_040), ..sample() };
         let text = receipt(&ran, &Style::plain(80));
-        assert!(text.contains("  where    function of 0.5 vCPU, 1.5 GiB in cn-hangzhou\n  took     1h 2m 5s\n"), "{text}");
+        assert!(text.contains("  where    function of 0.5 vCPU, 1.5 GiB in cn-hangzhou\n  took     1h 2m 5.04s\n"), "{text}");
+        assert!(text.contains("an hour for 1h 2m 5.04s and the call itself, billed"), "{text}");
+        assert_eq!((exact_words(350), exact_words(60_000)), ("0.35s".to_owned(), "1m".to_owned()));
     }
 
     #[test]

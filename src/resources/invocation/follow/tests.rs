@@ -74,6 +74,7 @@ impl Fake {
             identity: &identity,
             address: &address,
             token: "0123456789abcdef",
+            deadline: None,
             events: self,
             secrets: self,
             artifacts: self,
@@ -94,7 +95,7 @@ impl Fake {
             memory: 2048,
             disk: 512,
         };
-        to_its_end(&context, &spec, &Place::of("f/run-1", &spec)?).await
+        to_its_end(&context, &spec, &Place::of("f/run-1", &spec)?, true).await
     }
 
     fn has(&self, name: &str) -> bool {

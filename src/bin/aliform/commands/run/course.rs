@@ -8,6 +8,7 @@ use aliform::state::contents::{State, Status};
 use aliform::state::store::Store;
 
 use super::approved::Approved;
+use super::detach::most;
 use super::earlier::Earlier;
 use super::ends;
 use crate::commands::apply::{Performing, perform};
@@ -89,7 +90,7 @@ impl Course<'_> {
         let receipt = Receipt::new(facts);
         if ended == Ended::Detached {
             store.finish()?;
-            out.detached(&Detached::new(receipt, plan, &after, &outcome.detached, out.program()));
+            out.detached(&Detached::new(receipt, most(plan), &after, &outcome.detached, out.program()));
             return Ok(Some(if outcome.failed.is_empty() { 0 } else { PARTIAL }));
         }
         for run in runs.iter().filter(|run| after.resources.contains_key(*run) && !after.open.contains_key(*run)) {

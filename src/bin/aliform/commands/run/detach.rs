@@ -5,10 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use aliform::manifest::Job;
 use aliform::model::address::{Address, Kind};
 use aliform::model::change::Action;
+use aliform::model::cost::Total;
 use aliform::model::decision::Decision;
-use aliform::resources::runs;
+use aliform::plan::saved::Plan;
+use aliform::resources::{registry, runs};
 use aliform::state::contents::State;
 use aliform::state::store::Store;
+
+use rust_decimal::Decimal;
 
 use crate::commands::planning::Made;
 use crate::error::{CommandError, POLICY, USAGE};
@@ -25,6 +29,20 @@ pub(super) fn decisions(job: &Job) -> BTreeMap<String, Decision> {
     let because = "it goes on without this program (`--detach`), and a call has to be waited for".to_owned();
     let decision = Decision { chosen: "a task".to_owned(), because, rejected: Vec::new() };
     [(format!("jobs.{}.invocation", job.name.value), decision)].into()
+}
+
+/// What a run costs if nobody does anything: as long as the cloud lets it and its machine go on.
+pub(crate) fn most(plan: &Plan) -> Total {
+    let mut most = Total::default();
+    for (run, wanted) in &plan.wanted {
+        let seconds = registry::run(run.kind).and_then(|kind| kind.ends_after(run, &wanted.spec).ok()?);
+        let change = plan.changes.iter().find(|change| change.address == *run).filter(|change| !change.cost_after.lines.is_empty());
+        if let (Some(seconds), Some(change)) = (seconds, change) {
+            most.merge(&change.cost_after.hourly().times(Decimal::from(seconds) / Decimal::from(3600)));
+        }
+    }
+    // A run that costs nothing itself is paid by what it is on.
+    if most.is_nothing() { plan.cost.unattended.clone() } else { most }
 }
 
 /// Refuses to leave what has to be looked after.
@@ -51,7 +69,7 @@ pub(super) fn check(made: &Made) -> Result<(), CommandError> {
         )
         .hint("leave `--detach` or the budget out, or name a cluster that is there"));
     }
-    let most = plan.cost.unattended.converted(limit.currency);
+    let most = most(plan).converted(limit.currency);
     if most.amount > limit.amount {
         let most = most.rounded(4);
         return Err(CommandError::new(POLICY, format!("the total budget of {limit} can't be held with nobody to watch it: the cloud ends the run itself only when {most} are spent"))

@@ -7,10 +7,10 @@ mod earlier;
 pub(super) mod manifest;
 pub(super) mod resume;
 
+use aliform::apply::end::is_worn;
 use aliform::manifest::{Job, Manifest, Work};
 use aliform::model::address::{Address, Kind};
 use aliform::model::change::Action;
-use aliform::plan::worn::ends_too_soon;
 use aliform::resolve::region;
 use aliform::resources::registry;
 use aliform::state::contents::{Resource, State, Status};
@@ -129,7 +129,7 @@ async fn attempt(
 ) -> Result<Option<u8>, CommandError> {
     let name = &job.name.value;
     let before = store.state();
-    out.proposal(&made.plan, &before);
+    out.proposal(&made.plan, &before)?;
     if arguments.keep_on_failure {
         out.note("If the job fails, what it runs on is not released (`--keep-on-failure`) and goes on costing money.");
     }
@@ -159,7 +159,7 @@ fn worn(state: &State, now: Timestamp) -> Vec<Address> {
     if state.open.keys().any(ends) || state.resources.iter().any(unfinished) || !detach::going(state).is_empty() {
         return Vec::new();
     }
-    let worn = state.resources.iter().filter(|(_, resource)| ends_too_soon(&resource.spec, &resource.attributes, now).is_some());
+    let worn = state.resources.iter().filter(|(_, resource)| is_worn(resource, now));
     worn.map(|(address, _)| address.clone()).collect()
 }
 
