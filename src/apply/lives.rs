@@ -64,6 +64,19 @@ struct Seen {
     known: BTreeMap<Address, Known>,
     /// What stands somewhere else than the plan had it first: its zone and its type.
     moved: BTreeMap<Address, (String, String)>,
+    /// What was there under the same name before, with what it cost if that is not for the plan to say.
+    past: Vec<(Address, Life, Option<Cost>)>,
+}
+
+/// Something that was there and gave way to another one of its name, or was gone when the plan was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Past {
+    /// The resource.
+    pub address: Address,
+    /// Its life.
+    pub life: Life,
+    /// What it cost by the line.
+    pub cost: Cost,
 }
 
 /// What is being spent.
@@ -112,7 +125,25 @@ impl<'a> Lives<'a> {
             Known { id: resource.id.clone(), life: Life { born, gone: None }, ends: ends(address, resource, born) }
         };
         let there = before.resources.iter().map(|(address, resource)| (address.clone(), known(address, resource)));
-        Lives { next, dates, seen: Mutex::new(Seen { known: there.collect(), moved: BTreeMap::new() }) }
+        Lives { next, dates, seen: Mutex::new(Seen { known: there.collect(), moved: BTreeMap::new(), past: Vec::new() }) }
+    }
+
+    /// Takes down what an earlier command left, what it cost by the line, and that it went before this plan was made: at
+    /// that moment at the latest.
+    pub fn went(&self, address: &Address, resource: &Resource, at: Timestamp, cost: Cost) {
+        let born = born(resource);
+        let gone = ends(address, resource, born).map_or(at, |ends| at.min(ends));
+        self.seen().past.push((address.clone(), Life { born, gone: Some(gone) }, Some(cost)));
+    }
+
+    /// What was there before what is there now.
+    pub fn past(&self, plan: &Plan) -> Vec<Past> {
+        let replaced = |address: &Address| {
+            let change = plan.changes.iter().find(|change| change.address == *address);
+            change.map(|change| change.cost_before.clone()).unwrap_or_default()
+        };
+        let past = self.seen().past.clone();
+        past.into_iter().map(|(address, life, cost)| Past { cost: cost.unwrap_or_else(|| replaced(&address)), address, life }).collect()
     }
 
     /// When it came and when it went; `None` if it was never there.
@@ -131,6 +162,9 @@ impl<'a> Lives<'a> {
             if life.gone.is_none() {
                 spending.hourly.merge(&self.hourly(plan, address));
             }
+        }
+        for past in self.past(plan).iter().filter(|past| passes_for(plan, &past.address, job)) {
+            spending.spent.merge(&past.cost.billed(past.life.span(now), DIGITS));
         }
         spending
     }
@@ -176,7 +210,11 @@ impl EventSink for Lives<'_> {
         let mut seen = self.seen();
         match &event {
             Event::StepIdentified { address, id } => {
-                seen.known.insert(address.clone(), Known { id: id.clone(), life: Life { born: now, gone: None }, ends: None });
+                let new = Known { id: id.clone(), life: Life { born: now, gone: None }, ends: None };
+                let old = seen.known.insert(address.clone(), new).map(|old| old.until(now));
+                if let Some(life) = old.filter(|life| life.gone.is_some()) {
+                    seen.past.push((address.clone(), life, None));
+                }
             }
             Event::StepFinished { address, action, .. } | Event::StepFailed { address, action, .. } => {
                 // What comes to its end by itself is over with its step.

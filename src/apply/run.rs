@@ -237,9 +237,13 @@ fn give_up_on(
             held.iter().for_each(|held| skipped(&held.address, format!("`{}` failed, and it is kept", step.address)));
         }
     }
+    let because = match step.phase {
+        Phase::Release => format!("`{}` could not be released, and needs it", step.address),
+        Phase::Make | Phase::Remove => format!("`{}` failed", step.address),
+    };
     for other in work.skip(step) {
         progress.outcome.skipped += 1;
-        skipped(&other.address, format!("`{}` failed", step.address));
+        skipped(&other.address, because.clone());
     }
 }
 

@@ -267,7 +267,7 @@ impl ResourceKind for RunKind {
         Self::finish(context, id, spec).await
     }
 
-    /// History can't be taken away, and what still runs ends with its machine.
+    /// History can't be taken away. What still runs ends with its machine, or when the next run begins there.
     async fn delete(_context: &Context<'_>, _id: &str, _spec: &RunSpec) -> Result<(), ResourceError> {
         Ok(())
     }

@@ -12,6 +12,8 @@ use super::{DOWNLOAD, quote};
 
 /// Fetches the files.
 const UNPACK: &str = include_str!("job_unpack.sh");
+/// Ends what still goes on.
+const STOP: &str = include_str!("job_stop.sh");
 /// Runs the command.
 const WORK: &str = include_str!("job_work.sh");
 /// Sends the outputs.
@@ -41,7 +43,7 @@ pub struct JobSettings {
 /// The scripts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobScripts {
-    /// Unpacks the bundle and starts the job in the background.
+    /// Stops an earlier run of the job, unpacks the bundle and starts the job in the background.
     pub start: String,
     /// Says how it is and what it wrote.
     pub look: String,
@@ -75,7 +77,7 @@ fn environment(settings: &JobSettings) -> String {
 /// The scripts of a job.
 pub fn job_scripts(settings: &JobSettings) -> JobScripts {
     let head = head(settings);
-    let start = format!("{head}\n{DOWNLOAD}\n{UNPACK}\n{}\n{}", write_run(settings, ""), include_str!("job_start.sh"));
+    let start = format!("{head}\n{DOWNLOAD}\n{UNPACK}\n{STOP}\n{}\n{}", write_run(settings, ""), include_str!("job_start.sh"));
     let look = format!("{head}\n{}", include_str!("job_look.sh"));
     let deliver = format!("{head}{}{OUTPUTS}{}", outputs(settings), include_str!("job_deliver.sh"));
     JobScripts { start, look, deliver }

@@ -20,8 +20,6 @@ use super::kind::{Artifacts, Context, Priced, ReadContext, ResourceKind, needed}
 use super::part::{self, Part};
 use super::runs::{self, Runs, Standing, Telling};
 use super::secrets::{self, Hiding};
-use crate::cloud::api::ask;
-use crate::cloud::fc::StopAsyncTask;
 use crate::cloud::oss;
 use crate::model::address::{Address, Kind};
 use crate::model::change::Effect;
@@ -183,17 +181,13 @@ impl ResourceKind for InvocationKind {
         run(context, id, spec, true).await
     }
 
-    /// History can't be taken away. What still runs is stopped; a call that is waited for ends by its own time.
+    /// History can't be taken away. What still runs is stopped, and has ended then; a call that is waited for ends by its own time.
     async fn delete(context: &Context<'_>, id: &str, spec: &InvocationSpec) -> Result<(), ResourceError> {
         let place = Place::of(id, spec)?;
         if !spec.asynchronous {
             return Ok(());
         }
-        let stop = StopAsyncTask { function_name: place.function.to_owned(), task_id: place.run.to_owned() };
-        match ask(context.cloud, context.region, &stop).await {
-            Err(error) if !error.is_not_found() && !error.is(&["PreconditionFailed"]) => Err(error.into()),
-            _ => Ok(()),
-        }
+        follow::stop(context, &place).await
     }
 
     async fn find(_context: &Context<'_>, _spec: &InvocationSpec) -> Result<Option<String>, ResourceError> {

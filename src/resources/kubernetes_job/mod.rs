@@ -19,6 +19,7 @@ use super::kind::{Artifacts, Context, ReadContext, ResourceKind, needed};
 use super::part::{self, Part};
 use super::runs::{self, Runs, Standing, Telling};
 use super::secrets::{self, Hiding};
+use super::wait::{self, Look};
 use crate::cloud::call::Link;
 use crate::cloud::kubernetes::{Kubernetes, connect};
 use crate::cloud::oss;
@@ -35,6 +36,8 @@ const BUNDLE_SECONDS: u64 = 3600;
 const LONGEST_LINK: u64 = 7 * 86_400;
 /// How much longer than its script a Job may live: a node, an image, its files, its outputs.
 const SLACK: u64 = 1800;
+/// How long the pods of a Job that was deleted may take to end: twice the grace that Kubernetes gives them.
+const GRACE_LIMIT: Duration = Duration::from_secs(60);
 /// What `timeout` exits with.
 const OUT_OF_TIME: i64 = 124;
 
@@ -158,6 +161,17 @@ async fn clear(api: &dyn Kubernetes, place: &Place<'_>) -> Result<(), ResourceEr
     Ok(api.delete_secret(place.namespace, place.name).await?)
 }
 
+/// Waits until no pod of a Job that was deleted works any more.
+async fn ended(context: &Context<'_>, api: &dyn Kubernetes, place: &Place<'_>) -> Result<(), ResourceError> {
+    wait::until(context, "the pods of the job to end", GRACE_LIMIT, async || {
+        let pods = api.pods(place.namespace, place.name).await?;
+        let phases = pods.iter().filter_map(|pod| pod.status.as_ref()?.phase.clone());
+        let working = phases.into_iter().find(|phase| !matches!(phase.as_str(), "Succeeded" | "Failed"));
+        Ok(working.map_or(Look::Ready(()), Look::NotYet))
+    })
+    .await
+}
+
 /// Brings the outputs home before anything goes.
 async fn deliver(context: &Context<'_>, spec: &KubernetesJobSpec) -> Result<Option<String>, ResourceError> {
     let (bucket, key) = (needed(&spec.bucket)?, outputs_key(spec));
@@ -278,12 +292,15 @@ impl ResourceKind for KubernetesJobKind {
         to_its_end(context, id, spec, true).await
     }
 
-    /// A cluster that stays would go on with it.
-    /// What ran can't be taken away, but what is left of it in the cluster.
+    /// What ran can't be taken away, but what is left of it in the cluster, which would go on with it. Its pods have
+    /// ended then: another run may take its place.
     async fn delete(context: &Context<'_>, id: &str, _spec: &KubernetesJobSpec) -> Result<(), ResourceError> {
         let place = Place::of(id)?;
         match connect(context.cloud, context.region, place.cluster, Duration::ZERO).await {
-            Ok(api) => clear(&*api, &place).await,
+            Ok(api) => {
+                clear(&*api, &place).await?;
+                ended(context, &*api, &place).await
+            }
             // Nothing of it is left in a cluster that is gone.
             Err(crate::cloud::kubernetes::KubernetesError::Cloud(error)) if error.is_not_found() => Ok(()),
             Err(error) => Err(error.into()),

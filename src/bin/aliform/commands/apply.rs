@@ -8,6 +8,7 @@ use aliform::apply::lives::Lives;
 use aliform::apply::remember::take_over;
 use aliform::apply::run::{Outcome, apply};
 use aliform::apply::world::World;
+use aliform::cloud::patient::{Line, PATIENCE, Patient};
 use aliform::manifest::Manifest;
 use aliform::model::address::Kind;
 use aliform::model::event::EventSink;
@@ -199,6 +200,17 @@ pub(crate) struct Performing<'a> {
     pub(crate) purse: &'a Purse<'a>,
 }
 
+/// What is said of the line to the cloud.
+fn line_note(line: Line) -> String {
+    match line {
+        Line::Down(reason) => format!(
+            "The cloud can't be reached: {reason}. It is tried again for up to {} minutes; what runs there goes on.",
+            PATIENCE.as_secs() / 60
+        ),
+        Line::Up(after) => format!("The cloud can be reached again, after {} s.", after.as_secs()),
+    }
+}
+
 /// Carries out an approved plan. Ctrl-C stops it, the second time at once.
 pub(crate) async fn perform(
     workspace: &Workspace,
@@ -209,8 +221,11 @@ pub(crate) async fn perform(
     out: &Output,
 ) -> Result<Outcome, CommandError> {
     let identity = identity(&store.state());
+    let tell = |line| out.note(&line_note(line));
+    // What is under way costs money: an outage must not end it, nor keep it from being released.
+    let cloud = Patient::new(client, &tell);
     let world = World {
-        cloud: client,
+        cloud: &cloud,
         clock: client.dates(),
         store,
         identity: &identity,

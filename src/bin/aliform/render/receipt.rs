@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aliform::apply::lives::{Life, Lives, prices};
+use aliform::apply::lives::{DIGITS, Life, Lives, Past, prices};
 use aliform::apply::run::Outcome;
 use aliform::model::address::{Address, Kind};
 use aliform::model::cost::{Charge, Metering, Span, Total};
@@ -53,6 +53,17 @@ pub(crate) struct Run {
     pub(crate) outputs: Option<String>,
 }
 
+/// What was there before what the run ended on.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Earlier {
+    /// How many.
+    pub(crate) machines: usize,
+    /// How long they were there, in whole seconds, all together.
+    pub(crate) seconds: u64,
+    /// What that cost.
+    pub(crate) cost: Total,
+}
+
 /// The receipt of a run, for people and programs.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Receipt {
@@ -66,6 +77,9 @@ pub(crate) struct Receipt {
     pub(crate) result: Result,
     /// What it exited with, if it came to its end.
     pub(crate) exit_code: Option<i64>,
+    /// When it ended, if that was before this command began; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ended_before: Option<String>,
     /// What failed, and why.
     pub(crate) failed: Vec<Failure>,
     /// The region.
@@ -96,6 +110,9 @@ pub(crate) struct Receipt {
     pub(crate) hourly: Total,
     /// What the run cost: each line of its bill by the cloud's own time, rounded to six digits.
     pub(crate) cost: Total,
+    /// What of all that was of machines of an earlier command, which are gone or were replaced; absent if there were none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) earlier: Option<Earlier>,
     /// What it would cost where the cloud bills a machine for some minutes at least; absent if it lived longer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) least: Option<Total>,
@@ -146,6 +163,10 @@ pub(crate) struct Facts<'a> {
     /// The runs, and what costs most of all that one needs.
     pub(crate) runs: &'a [Address],
     pub(crate) payer: &'a Address,
+    /// What an earlier command made of that.
+    pub(crate) stood: Option<&'a Json>,
+    /// When the runs ended, if that was before this command began.
+    pub(crate) ended_before: Option<String>,
     pub(crate) command: String,
     pub(crate) result: Result,
     pub(crate) exit_code: Option<i64>,
@@ -161,7 +182,7 @@ impl Receipt {
         let Facts { plan, after, .. } = facts;
         let payer = facts.payer;
         let (wanted, held) = (plan.wanted.get(payer).map(|wanted| &wanted.spec), facts.before.resources.get(payer));
-        let spec = wanted.or(held.map(|held| &held.spec));
+        let spec = wanted.or(held.map(|held| &held.spec)).or(facts.stood);
         // The machine of a cluster is its first node.
         let of = |spec: &Json, key: &str| spec[key].as_str().or_else(|| spec["pools"][0][key].as_str()).map(str::to_owned);
         let part = |key: &str| spec.and_then(|spec| of(spec, key));
@@ -192,7 +213,8 @@ impl Receipt {
             Some(counted.map_or(Span::seconds(life.born, seconds), |milliseconds| Span { from: life.born, milliseconds }))
         };
         // Whatever is like the one that costs most: a matrix has several machines.
-        let payers = plan.changes.iter().map(|change| &change.address).filter(|address| *address == payer || address.kind == payer.kind);
+        let pays = |address: &Address| address == payer || address.kind == payer.kind;
+        let payers = plan.changes.iter().map(|change| &change.address).filter(|address| pays(address));
         let payers: Vec<(&Address, Span)> = payers.filter_map(|address| Some((address, lived(address)?))).collect();
         let (mut cost, mut least) = (Total::default(), Total::default());
         for (address, span) in &payers {
@@ -200,7 +222,20 @@ impl Receipt {
             let shortest = instance_type.as_ref().filter(|_| address.kind == Kind::Instance).map_or(0, |name| least_seconds(name));
             least.merge(&facts.lives.cost(plan, address, span.at_least(shortest)));
         }
-        let milliseconds: u64 = payers.iter().map(|(_, span)| span.milliseconds).sum();
+        let past: Vec<Past> = facts.lives.past(plan).into_iter().filter(|past| pays(&past.address)).collect();
+        let mut earlier = Earlier { machines: past.len(), seconds: 0, cost: Total::default() };
+        for Past { address, life, cost: lines } in &past {
+            let span = life.span(now);
+            earlier.seconds += life.seconds(now);
+            earlier.cost.merge(&lines.billed(span, DIGITS));
+            let shortest = instance_type.as_ref().filter(|_| address.kind == Kind::Instance).map_or(0, |name| least_seconds(name));
+            least.merge(&lines.billed(span.at_least(shortest), DIGITS));
+        }
+        cost.merge(&earlier.cost);
+        let machines = payers.len() + past.len();
+        let stood = past.first().map(|past| past.cost.hourly());
+        let hourly = stood.filter(|_| payers.is_empty()).unwrap_or_else(|| facts.lives.hourly(plan, payer));
+        let milliseconds = earlier.seconds * 1000 + payers.iter().map(|(_, span)| span.milliseconds).sum::<u64>();
         let exact = payer.kind == Kind::Invocation && !payers.is_empty();
         let elsewhere = Some(facts.elsewhere.clone()).filter(|total| total.sums.iter().any(|sum| !sum.amount.is_zero()));
         if let Some(spent) = &elsewhere {
@@ -221,6 +256,7 @@ impl Receipt {
             command: facts.command,
             result: facts.result,
             exit_code: facts.exit_code,
+            ended_before: facts.ended_before,
             failed: facts
                 .outcome
                 .failed
@@ -239,11 +275,12 @@ impl Receipt {
             instance_type,
             cluster: first.and_then(|run| run.spec["cluster_id"].as_str()).map(str::to_owned),
             function: spec.filter(|_| payer.kind == Kind::Invocation).and_then(function),
-            machines: payers.len(),
-            seconds: (!payers.is_empty()).then(|| milliseconds.div_ceil(1000)),
+            machines,
+            seconds: (machines > 0).then(|| milliseconds.div_ceil(1000)),
             milliseconds: exact.then_some(milliseconds),
             billed: billed(plan, payer),
-            hourly: facts.lives.hourly(plan, payer),
+            hourly,
+            earlier: (!past.is_empty()).then_some(earlier),
             least: (least != cost).then_some(least),
             elsewhere,
             cost,
@@ -367,6 +404,10 @@ pub(crate) fn receipt(receipt: &Receipt, style: &Style) -> String {
             if let Some(spent) = &receipt.elsewhere {
                 line("", &format!("{} of it in regions that turned out to be sold out", money::amounts(spent, money::HOURLY)));
             }
+            if let Some(earlier) = receipt.earlier.as_ref().filter(|earlier| earlier.machines < receipt.machines) {
+                let cost = money::amounts(&earlier.cost, money::HOURLY);
+                line("", &format!("of it {cost} for {} of what stood there before", words(earlier.seconds)));
+            }
             if let Some(least) = &receipt.least {
                 line("", &format!("{} where so short a time is billed for some minutes", money::amounts(least, money::HOURLY)));
             }
@@ -422,6 +463,11 @@ pub(super) fn place(receipt: &Receipt) -> Option<(&'static str, String)> {
 fn heading(receipt: &Receipt, style: &Style) -> String {
     let job = format!("Job `{}`", one_line(&receipt.job));
     let code = receipt.exit_code.map_or_else(|| "it did not come to its end".to_owned(), |code| format!("exit code {code}"));
+    if let Some(at) = &receipt.ended_before {
+        let role = if receipt.exit_code == Some(0) { Role::Added } else { Role::Error };
+        let words = format!("{job} had ended before, at {}, with {code}; this command ran nothing", one_line(at));
+        return format!("{}.\n", style.paint(role, &words));
+    }
     let (words, role) = match receipt.result {
         Result::Succeeded => (format!("{job} is done: {code}"), Role::Added),
         Result::Failed => (format!("{job} failed: {code}"), Role::Error),
@@ -459,6 +505,7 @@ mod tests {
             command: "train.py".to_owned(),
             result: Result::Succeeded,
             exit_code: Some(0),
+            ended_before: None,
             failed: Vec::new(),
             region: "cn-hangzhou".to_owned(),
             product: "ecs",
@@ -469,6 +516,7 @@ mod tests {
             function: None,
             machines: 1,
             seconds: Some(3725),
+            earlier: None,
             milliseconds: None,
             billed: "by the second".to_owned(),
             least: None,
@@ -537,6 +585,18 @@ mod tests {
         let trained = Receipt { product: "pai", workers: 2, zone: None, ..sample() };
         let shown = receipt(&trained, &Style::plain(80));
         assert!(shown.contains("where    2 x ecs.e-c1m2.large on PAI in cn-hangzhou\n"), "{shown}");
+    }
+
+    #[test]
+    fn what_ended_before_and_what_stood_before_are_said() {
+        let cost = sample().hourly;
+        let earlier = Some(Earlier { machines: 1, seconds: 12, cost });
+        let ran = Receipt { ended_before: Some("2026-11-21T12:00:00Z".to_owned()), earlier: earlier.clone(), ..sample() };
+        let text = receipt(&ran, &Style::plain(80));
+        assert!(text.starts_with("Job `train` had ended before, at 2026-11-21T12:00:00Z, with exit code 0; this command ran nothing.\n"));
+        assert!(!text.contains("of what stood there before"), "{text}");
+        let text = receipt(&Receipt { machines: 2, earlier, ..sample() }, &Style::plain(80));
+        assert!(text.contains("           of it 0.2670 CNY for 12s of what stood there before\n"), "{text}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use aliform::apply::lives::Lives;
 use aliform::model::address::{Address, Kind};
+use aliform::model::change::Action;
 use aliform::model::cost::Total;
 use aliform::plan::saved::Plan;
 use aliform::state::contents::{State, Status};
@@ -9,6 +10,7 @@ use aliform::state::store::Store;
 
 use super::approved::Approved;
 use super::detach::most;
+use super::earlier::Earlier;
 use super::ends;
 use crate::commands::apply::{Performing, perform};
 use crate::commands::planning::Made;
@@ -24,6 +26,7 @@ pub(super) struct Course<'a> {
     pub(super) workspace: &'a Workspace,
     pub(super) client: &'a Client,
     pub(super) store: &'a Store,
+    pub(super) earlier: &'a Earlier,
     pub(super) out: &'a Output,
 }
 
@@ -53,6 +56,7 @@ impl Course<'_> {
         let (store, out, plan) = (self.store, self.out, &made.plan);
         let before = store.state();
         let lives = Lives::new(out.events(), self.client.dates(), &before);
+        self.earlier.tell(&lives, &before);
         let purse = Purse::new(&lives, plan, &made.limits);
         let Manners { parallelism, keep_failed, detach, last } = manners;
         let how = Performing { events: &lives, parallelism, keep_failed, detach, purse: &purse };
@@ -65,7 +69,7 @@ impl Course<'_> {
         }
         let runs: Vec<Address> = plan.wanted.keys().filter(|address| ends(address)).cloned().collect();
         let run = runs.first().cloned().unwrap_or_else(|| Address::new(Kind::Run, &approved.job));
-        let payer = payer(plan, &run);
+        let payer = payer(plan, &run, &lives);
         let exit_code = worst(runs.iter().map(|run| exit_code(&after, run)));
         let left = !outcome.detached.is_empty();
         let ended = match (outcome.interrupted, exit_code) {
@@ -83,6 +87,8 @@ impl Course<'_> {
             job: &approved.job,
             runs: &runs,
             payer: &payer,
+            stood: self.earlier.spec(&payer),
+            ended_before: ended_before(plan, &before, &runs),
             command: approved.command.clone(),
             result: ended,
             exit_code,
@@ -112,15 +118,32 @@ impl Course<'_> {
     }
 }
 
-/// What the run is paid by: of everything that passes with it, and itself, what costs most an hour.
-fn payer(plan: &Plan, run: &Address) -> Address {
+/// What the run is paid by: of everything that passes with it, and itself, what costs most an hour. What an earlier command
+/// left of it is only deleted, or is gone already.
+fn payer(plan: &Plan, run: &Address, lives: &Lives<'_>) -> Address {
+    let past = lives.past(plan);
     let cost = |address: &Address| {
-        let change = plan.changes.iter().find(|change| change.address == *address);
-        change.and_then(|change| change.cost_after.hourly().sums.first().map(|sum| sum.amount)).unwrap_or_default()
+        let stood = || past.iter().find(|past| past.address == *address).map(|past| past.cost.hourly()).unwrap_or_default();
+        let hourly = Some(lives.hourly(plan, address)).filter(|hourly| !hourly.sums.is_empty()).unwrap_or_else(stood);
+        hourly.sums.first().map(|sum| sum.amount).unwrap_or_default()
     };
-    let kept = plan.wanted.keys().filter(|address| matches!(address.kind, Kind::Instance | Kind::Cluster));
-    let passing = plan.released.keys().chain(kept).chain([run]);
+    let is_machine = |address: &&Address| matches!(address.kind, Kind::Instance | Kind::Cluster);
+    let kept = plan.wanted.keys().filter(is_machine);
+    let deleted = plan.changes.iter().filter(|change| change.action == Action::Delete).map(|change| &change.address).filter(is_machine);
+    let gone = past.iter().map(|past| &past.address).filter(is_machine);
+    let passing = plan.released.keys().chain(kept).chain(deleted).chain(gone).chain([run]);
     passing.max_by_key(|address| cost(address)).unwrap_or(run).clone()
+}
+
+/// When the last of the runs was over, if all of them were before this command began.
+fn ended_before(plan: &Plan, before: &State, runs: &[Address]) -> Option<String> {
+    let ended = |run: &Address| {
+        let kept = plan.changes.iter().any(|change| change.address == *run && change.action == Action::Keep);
+        let resource = before.resources.get(run).filter(|resource| kept && resource.status == Status::Ready)?;
+        resource.attributes["ended_at"].as_str().map(str::to_owned)
+    };
+    let ended: Option<Vec<String>> = runs.iter().map(ended).collect();
+    ended?.into_iter().max()
 }
 
 /// What several runs ended with: the first that is no 0, nothing if one did not come to its end.
