@@ -170,7 +170,7 @@ async fn pass(
                 outcome.done += 1;
                 if world.detach && step.phase == Phase::Make && step::goes_on(world, &step.address) {
                     outcome.detached.push(step.address.clone());
-                    held_by(plan, &mut waiting, &mut ready, &step.address);
+                    held_by(plan, &mut waiting, &mut ready, &step.address, &|_| true);
                 }
                 for dependent in graph.dependents_of(step) {
                     if let Some(count) = waiting.get_mut(dependent) {
@@ -199,6 +199,9 @@ async fn pass(
                 outcome.failed.push((step.address.clone(), error.to_string()));
                 let because = format!("`{}` failed", step.address);
                 if step.phase == Phase::Make && is_passing_run(plan, &step.address) {
+                    if step::holds_outputs(world, &step.address) {
+                        outcome.skipped += hold_outputs(world, plan, &mut waiting, &mut ready, &step.address);
+                    }
                     if *stop.borrow() {
                         // It was left; who stopped it wants nothing kept.
                         progress.abandoned = true;
@@ -288,17 +291,40 @@ fn hold<'a>(
     ready: &mut BTreeSet<&'a Step>,
     failed: &Address,
 ) -> usize {
-    let held = held_by(plan, waiting, ready, failed);
+    let held = held_by(plan, waiting, ready, failed, &|_| true);
     for step in &held {
         world.events.emit(Event::StepSkipped { address: step.address.clone(), because: format!("`{failed}` failed, and it is kept") });
     }
     held.len()
 }
 
-/// Takes away the steps that would release what a run needs, and gives them back.
-fn held_by<'a>(plan: &Plan, waiting: &mut BTreeMap<&'a Step, usize>, ready: &mut BTreeSet<&'a Step>, run: &Address) -> Vec<&'a Step> {
+/// Gives up the release of the bucket that a run's outputs are still in: machines cost money, outputs next to none. Gives back
+/// how many steps that were.
+fn hold_outputs<'a>(
+    world: &World<'_>,
+    plan: &Plan,
+    waiting: &mut BTreeMap<&'a Step, usize>,
+    ready: &mut BTreeSet<&'a Step>,
+    run: &Address,
+) -> usize {
+    let held = held_by(plan, waiting, ready, run, &|address| address.kind == Kind::Bucket);
+    for step in &held {
+        let because = format!("the outputs of `{run}` are in it, and could not be written here");
+        world.events.emit(Event::StepSkipped { address: step.address.clone(), because });
+    }
+    held.len()
+}
+
+/// Takes away those of the steps that would release what a run needs, and gives them back.
+fn held_by<'a>(
+    plan: &Plan,
+    waiting: &mut BTreeMap<&'a Step, usize>,
+    ready: &mut BTreeSet<&'a Step>,
+    run: &Address,
+    which: &dyn Fn(&Address) -> bool,
+) -> Vec<&'a Step> {
     let served = |step: &Step| step.phase == Phase::Release && plan.released.get(&step.address).is_some_and(|runs| runs.contains(run));
-    let held: Vec<&Step> = waiting.keys().copied().filter(|step| served(step)).collect();
+    let held: Vec<&Step> = waiting.keys().copied().filter(|step| served(step) && which(&step.address)).collect();
     for step in &held {
         waiting.remove(step);
         ready.remove(step);

@@ -118,6 +118,14 @@ pub enum ResourceError {
         /// The digest that was planned.
         digest: String,
     },
+    /// What a run is to bring back could not be written.
+    #[error("there is no room for the outputs of `{place}`: {because}")]
+    NoRoom {
+        /// Where they would go below the outputs of all jobs.
+        place: String,
+        /// What is in the way.
+        because: String,
+    },
     /// The user stopped a run.
     #[error("stopped by the user")]
     Stopped,
@@ -157,6 +165,9 @@ impl ResourceError {
             ResourceError::Api(error) => error,
             ResourceError::SecretMissing { variable, .. } => {
                 return Some(format!("set it for this command: `{variable}=... aliform apply`"));
+            }
+            ResourceError::NoRoom { .. } => {
+                return Some("make `outputs` beside the manifest a folder that can be written; nothing was begun".to_owned());
             }
             ResourceError::Stuck { because, .. } => {
                 return STUCK_HINTS.iter().find(|(words, _)| because.contains(words)).map(|(_, hint)| (*hint).to_owned());

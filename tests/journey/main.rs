@@ -7,6 +7,7 @@ mod detach;
 mod drift;
 mod failover;
 mod golden;
+mod home;
 mod job;
 mod job_ack;
 mod job_fc;

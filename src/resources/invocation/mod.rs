@@ -16,12 +16,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::error::ResourceError;
-use super::kind::{Artifacts, Context, Priced, ReadContext, ResourceKind, needed};
+use super::home::{self, Home, Parcel};
+use super::kind::{Artifacts, Context, Ending, Priced, ReadContext, ResourceKind, needed};
 use super::runs::{self, Runs, Standing, Telling};
 use super::secrets::{self, Hiding};
 use crate::cloud::api::ask;
 use crate::cloud::fc::StopAsyncTask;
-use crate::cloud::oss;
 use crate::model::address::{Address, Kind};
 use crate::model::change::Effect;
 use crate::model::event::Event;
@@ -29,9 +29,6 @@ use crate::model::secret::{SecretSource, Secrets};
 use crate::model::value::Value;
 use event::Place;
 use follow::Outcome;
-
-/// What `timeout` exits with.
-const OUT_OF_TIME: i64 = 124;
 
 /// What is wanted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -77,8 +74,9 @@ pub struct InvocationAttributes {
     pub exit_code: Option<i64>,
     /// When it was over.
     pub ended_at: Option<String>,
-    /// Where its outputs are now; null if it brought none.
-    pub outputs: Option<String>,
+    /// What it brought home.
+    #[serde(flatten)]
+    pub home: Home,
     /// When it was begun by a program that did not wait for its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun_at: Option<String>,
@@ -88,24 +86,25 @@ pub struct InvocationAttributes {
 pub struct InvocationKind;
 
 fn begun(id: &str) -> InvocationAttributes {
-    InvocationAttributes { id: id.to_owned(), digest: None, exit_code: None, ended_at: None, outputs: None, begun_at: None }
+    InvocationAttributes { id: id.to_owned(), digest: None, exit_code: None, ended_at: None, home: Home::default(), begun_at: None }
 }
 
 /// Brings the outputs home.
-async fn receive(
-    context: &Context<'_>,
-    spec: &InvocationSpec,
-    place: &Place<'_>,
-    outcome: &Outcome,
-) -> Result<Option<String>, ResourceError> {
+async fn receive(context: &Context<'_>, spec: &InvocationSpec, place: &Place<'_>, outcome: &Outcome) -> Home {
     let say = |text: String| context.events.emit(Event::StepOutput { address: context.address.clone(), text });
     outcome.missing.iter().for_each(|missing| say(format!("aliform: there is no output `{missing}`\n")));
     outcome.trouble.iter().for_each(|trouble| say(format!("aliform: {trouble}\n")));
     if !outcome.delivered {
-        return Ok(None);
+        return Home::empty(&spec.outputs);
     }
-    let archive = oss::get_object(context.cloud, context.region, place.bucket, &place.key(event::OUTPUTS)).await?;
-    context.artifacts.receive(&spec.job, &archive).map(Some).map_err(ResourceError::InTheWay)
+    let parcel = Parcel {
+        bucket: place.bucket.to_owned(),
+        key: place.key(event::OUTPUTS),
+        place: spec.job.clone(),
+        promised: spec.outputs.clone(),
+        ending: Ending::of(Some(outcome.exit)),
+    };
+    home::fetch(context, parcel).await
 }
 
 /// Runs it to its end; it is begun first, unless it has begun.
@@ -116,12 +115,12 @@ async fn run(context: &Context<'_>, id: &str, spec: &InvocationSpec, begin: bool
     let ran = async {
         let outcome = follow::to_its_end(context, spec, &place, begin).await?;
         // What a failed run leaves behind may be what tells why.
-        let outputs = receive(context, spec, &place, &outcome).await?;
-        Ok((outcome.exit, outputs))
+        let home = receive(context, spec, &place, &outcome).await;
+        Ok((outcome.exit, home))
     };
-    let (exit_code, outputs) = ran.await.map_err(|error| hiding.hide_in(error))?;
+    let (exit_code, home) = ran.await.map_err(|error| hiding.hide_in(error))?;
     let (digest, ended_at) = (Some(spec.digest.clone()), Some(runs::moment(context)));
-    Ok(InvocationAttributes { digest, exit_code: Some(exit_code), ended_at, outputs, ..begun(id) })
+    Ok(InvocationAttributes { digest, exit_code: Some(exit_code), ended_at, home, ..begun(id) })
 }
 
 #[async_trait(?Send)]
@@ -137,14 +136,11 @@ impl ResourceKind for InvocationKind {
     }
 
     fn failure(attributes: &InvocationAttributes) -> Option<String> {
-        match attributes.exit_code? {
-            0 => None,
-            OUT_OF_TIME => Some("its time was up".to_owned()),
-            code => Some(format!("exit code {code}")),
-        }
+        home::failure(attributes.exit_code, &attributes.home)
     }
 
-    fn at_hand(address: &Address, spec: &InvocationSpec, secrets: &dyn Secrets, _artifacts: &dyn Artifacts) -> Result<(), ResourceError> {
+    fn at_hand(address: &Address, spec: &InvocationSpec, secrets: &dyn Secrets, artifacts: &dyn Artifacts) -> Result<(), ResourceError> {
+        home::room(artifacts, &spec.job, &spec.outputs)?;
         secrets::at_hand(address, &spec.secrets, secrets)
     }
 

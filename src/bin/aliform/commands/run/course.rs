@@ -3,6 +3,7 @@
 use aliform::apply::lives::Lives;
 use aliform::model::address::{Address, Kind};
 use aliform::plan::saved::Plan;
+use aliform::resources::home;
 use aliform::state::contents::{State, Status};
 use aliform::state::store::Store;
 
@@ -15,6 +16,7 @@ use crate::error::{CommandError, FAILED, INTERRUPTED, PARTIAL, POLICY};
 use crate::output::Output;
 use crate::render::detached::Detached;
 use crate::render::receipt::{Facts, Receipt, Result as Ended};
+use crate::run_logs::RunLogs;
 use crate::workspace::{Client, Workspace};
 
 /// Where a run takes place.
@@ -43,7 +45,8 @@ impl Course<'_> {
     pub(super) async fn take(&self, made: &Made, approved: &Approved, manners: Manners) -> Result<Option<u8>, CommandError> {
         let (store, out, plan) = (self.store, self.out, &made.plan);
         let before = store.state();
-        let lives = Lives::new(out.events(), self.client.dates(), &before);
+        let logs = RunLogs::new(out.events(), &self.workspace.directory, &before.stack);
+        let lives = Lives::new(&logs, self.client.dates(), &before);
         let purse = Purse::new(&lives, plan, &made.limits);
         let Manners { parallelism, keep_failed, detach, last } = manners;
         let how = Performing { events: &lives, parallelism, keep_failed, detach, purse: &purse };
@@ -63,7 +66,8 @@ impl Course<'_> {
             _ if purse.is_empty() => Ended::OverBudget,
             (true, _) => Ended::Interrupted,
             _ if left => Ended::Detached,
-            (false, Some(0)) => Ended::Succeeded,
+            // What was promised has to be here, too.
+            (false, Some(0)) if runs.iter().all(|run| !outcome.failed.iter().any(|(failed, _)| failed == run)) => Ended::Succeeded,
             (false, _) => Ended::Failed,
         };
         let facts = Facts {
@@ -78,6 +82,7 @@ impl Course<'_> {
             result: ended,
             exit_code,
             lives: &lives,
+            log: &|run| logs.of(run),
             program: out.program(),
         };
         let receipt = Receipt::new(facts);
@@ -86,7 +91,8 @@ impl Course<'_> {
             out.detached(&Detached::new(receipt, plan, &after, &outcome.detached, out.program()));
             return Ok(Some(if outcome.failed.is_empty() { 0 } else { PARTIAL }));
         }
-        for run in runs.iter().filter(|run| after.resources.contains_key(*run) && !after.open.contains_key(*run)) {
+        let over = |run: &&Address| after.resources.get(*run).is_some_and(|run| home::held(&run.attributes).is_none());
+        for run in runs.iter().filter(over).filter(|run| !after.open.contains_key(*run)) {
             // It is history, and its receipt is written: the next one runs again.
             store.remove(run)?;
         }
