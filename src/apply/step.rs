@@ -248,7 +248,13 @@ pub(super) async fn update(world: &World<'_>, making: &Making<'_>) -> Result<(),
     let context = world.context(making.address, making.region, &token);
     if let Some((attributes, held)) = held {
         // It is over, and only what it left is missing here.
-        return settle(world, making, home::fetch_held(&context, &attributes, held).await).await;
+        let error = match home::fetch_held(&context, &attributes, held).await {
+            Ok(fetched) => return settle(world, making, Ok(fetched)).await,
+            Err(error) => error,
+        };
+        // It stays what it was: over, and its outputs elsewhere.
+        world.store.append(Record::Done { address: making.address.clone(), attributes }).await?;
+        return Err(error.into());
     }
     let made = match (leaving(world, making.address), registry::run(making.address.kind)) {
         (Some(run), _) => run.begin(&context, &id, &spec).await,
