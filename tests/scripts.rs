@@ -351,11 +351,12 @@ fn workers(pid: u32) -> Vec<u32> {
 
 /// Waits for what happens in other processes.
 #[track_caller]
+#[expect(clippy::disallowed_methods, reason = "no event tells what became of another process")]
 fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let begun = std::time::Instant::now();
     while !condition() {
         assert!(begun.elapsed().as_secs() < 60, "{what} did not come about");
-        std::thread::yield_now();
+        std::thread::sleep(std::time::Duration::from_millis(20));
     }
 }
 

@@ -1,9 +1,10 @@
-//! What is done where an instance can't be had: the next of the fallbacks that the plan approved, and no other. What
-//! was made for the place that failed is released first; if that fails, nothing else is tried.
+//! What is done where an instance, the nodes of a cluster or the pods of a training job can't be had: the next of the
+//! fallbacks that the plan approved, and no other. What was made for the place that failed is released first, but for a
+//! cluster, which gets other nodes; if that fails, nothing else is tried.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::order::{Phase, Step};
 use super::step::{self, StepError};
@@ -29,15 +30,6 @@ pub(super) struct Deferred {
     pub(super) error: ResourceError,
 }
 
-/// What a pass through the steps of a plan left open.
-#[derive(Default)]
-pub(super) struct Held {
-    /// What could not be had where the plan wanted it.
-    pub(super) deferred: Vec<Deferred>,
-    /// Those steps, and those that wait for them.
-    pub(super) steps: BTreeSet<Step>,
-}
-
 /// What is left to do once something was deferred.
 pub(super) struct Rest {
     /// The plan with what stands in, and nothing in it that is done or given up.
@@ -50,16 +42,29 @@ pub(super) struct Rest {
 
 /// What the error says is sold out; `None` if it says anything else.
 pub(super) fn shortage(world: &World<'_>, plan: &Plan, address: &Address, error: &ResourceError) -> Option<Shortage> {
-    if address.kind != Kind::Instance {
-        return None;
-    }
     let (scope, code) = match error {
         ResourceError::Api(error) => (Scope::of(error), error.code().unwrap_or_default().to_owned()),
+        ResourceError::Denied { code, .. } => (Scope::of_code(code), code.clone()),
         // It was accepted, and withdrawn when stock ran out.
-        ResourceError::Vanished { .. } => (Scope::Stock, "withdrawn".to_owned()),
+        ResourceError::Vanished { .. } if address.kind == Kind::Instance => (Scope::Stock, "withdrawn".to_owned()),
         _ => return None,
     };
-    let (zone, instance_type) = place(plan, address)?;
+    let whole = Shortage { region: plan.region.clone(), zone: None, instance_type: None, code, at: world.clock.now() };
+    let (zone, instance_type) = match (address.kind, place(plan, address)) {
+        (Kind::Instance | Kind::Cluster, Some(place)) => place,
+        // Training jobs know no zones.
+        (Kind::TrainingJob, Some((_, instance_type))) => {
+            let of_it = Shortage { instance_type: Some(instance_type), ..whole };
+            return match scope {
+                Scope::Stock | Scope::Disk | Scope::Type => Some(of_it),
+                Scope::Zone | Scope::Region => Some(Shortage { instance_type: None, ..of_it }),
+                Scope::Quota | Scope::Balance | Scope::Account | Scope::Unknown => None,
+            };
+        }
+        // Of functions a region has room, or none.
+        (Kind::Function | Kind::Invocation, _) => return (scope == Scope::Region).then_some(whole),
+        _ => return None,
+    };
     let (zone, instance_type) = match scope {
         Scope::Stock | Scope::Disk => (Some(zone), Some(instance_type)),
         Scope::Zone => (Some(zone), None),
@@ -67,7 +72,7 @@ pub(super) fn shortage(world: &World<'_>, plan: &Plan, address: &Address, error:
         Scope::Region => (None, None),
         Scope::Quota | Scope::Balance | Scope::Account | Scope::Unknown => return None,
     };
-    Some(Shortage { region: plan.region.clone(), zone, instance_type, code, at: world.clock.now() })
+    Some(Shortage { zone, instance_type, ..whole })
 }
 
 /// Whether something may stand in for it at all.
@@ -75,15 +80,25 @@ pub(super) fn may_stand_in(plan: &Plan, address: &Address) -> bool {
     plan.fallbacks.get(address).is_some_and(|list| !list.is_empty())
 }
 
-/// The zone and the type of an instance.
+/// The part of a spec that says where it stands and what it is: a cluster's are its nodes.
+fn machine(spec: &Json) -> &Json {
+    spec.get("pools").and_then(|pools| pools.get(0)).unwrap_or(spec)
+}
+
+fn machine_mut(spec: &mut Json) -> &mut Json {
+    if spec.get("pools").is_some_and(|pools| pools.get(0).is_some()) { &mut spec["pools"][0] } else { spec }
+}
+
+/// The zone and the type of an instance, of a cluster's nodes, or the region and the type of a training job's pods.
 fn place(plan: &Plan, address: &Address) -> Option<(String, String)> {
-    let spec = &plan.wanted.get(address)?.spec;
-    Some((spec.get("zone")?.as_str()?.to_owned(), spec.get("instance_type")?.as_str()?.to_owned()))
+    let spec = machine(&plan.wanted.get(address)?.spec);
+    let zone = spec.get("zone").map_or(Some(plan.region.as_str()), Json::as_str)?;
+    Some((zone.to_owned(), spec.get("instance_type")?.as_str()?.to_owned()))
 }
 
 /// The subnet of the stack that an instance is to stand in.
 fn subnet(plan: &Plan, address: &Address) -> Option<Address> {
-    let reference = value::reference_in(plan.wanted.get(address)?.spec.get("vswitch_id")?)?;
+    let reference = value::reference_in(machine(&plan.wanted.get(address)?.spec).get("vswitch_id")?)?;
     (reference.address.kind == Kind::VSwitch).then_some(reference.address)
 }
 
@@ -99,54 +114,31 @@ fn next<'a>(plan: &'a Plan, address: &Address, out: &[Shortage]) -> Option<&'a F
     plan.fallbacks.get(address)?.iter().find(|fallback| reachable(fallback) && !sold_out(fallback))
 }
 
-/// Removes from what waits everything that needs a deferred step, releases included, and gives it back.
-pub(super) fn hold_back<'a>(
-    graph: &'a Graph<Step>,
-    waiting: &mut BTreeMap<&'a Step, usize>,
-    ready: &mut BTreeSet<&'a Step>,
-    step: &'a Step,
-) -> Vec<Step> {
-    let mut held = vec![step.clone()];
-    for dependent in graph.all_dependents_of(step) {
-        ready.remove(dependent);
-        if waiting.remove(dependent).is_some() {
-            held.push(dependent.clone());
-        }
-    }
-    held
-}
-
 /// Decides by the approved list what stands in for what was deferred. `approved` is the plan as it was approved,
-/// `plan` what of it was being carried out, `tried` what turned out to be sold out meanwhile.
+/// `plan` what of it is being carried out, `held` all steps that are left of it, `tried` what turned out to be sold out
+/// meanwhile.
 pub(super) async fn rest(
     world: &World<'_>,
     (approved, plan): (&Plan, &Plan),
     graph: &Graph<Step>,
-    Held { deferred, steps: mut held }: Held,
+    (Deferred { address, error }, mut held): (Deferred, BTreeSet<Step>),
     tried: &[Shortage],
     stopped: bool,
 ) -> Result<Rest, StateError> {
     let out: Vec<Shortage> = world.store.shortages().into_iter().chain(tried.iter().cloned()).collect();
     let mut taken: Vec<(Address, Fallback)> = Vec::new();
     let mut failed: Vec<(Address, String)> = Vec::new();
-    for Deferred { address, error } in deferred {
-        let why = if stopped {
-            "and you stopped it".to_owned()
-        } else {
-            match next(plan, &address, &out) {
-                Some(fallback) => {
-                    taken.push((address.clone(), fallback.clone()));
-                    world.events.emit(Event::StepFellBack {
-                        address: address.clone(),
-                        zone: fallback.zone.clone(),
-                        instance_type: fallback.instance_type.clone(),
-                        because: error.to_string(),
-                    });
-                    continue;
-                }
-                None => "and nothing else that was approved is left".to_owned(),
-            }
-        };
+    let next = if stopped { None } else { next(plan, &address, &out) };
+    if let Some(fallback) = next {
+        taken.push((address.clone(), fallback.clone()));
+        world.events.emit(Event::StepFellBack {
+            address: address.clone(),
+            zone: fallback.zone.clone(),
+            instance_type: fallback.instance_type.clone(),
+            because: error.to_string(),
+        });
+    } else {
+        let why = if stopped { "and you stopped it" } else { "and nothing else that was approved is left" };
         give_up(world, address, &format!("{error}; {why}"), error.hint(), &mut failed);
     }
     let mut steps = held.clone();
@@ -198,12 +190,18 @@ fn amend(plan: &Plan, taken: &[(Address, Fallback)], held: &mut BTreeSet<Step>) 
         let before = subnet(plan, address).filter(|_| moved);
         let runs = amended.released.get(address).cloned();
         let Some(wanted) = amended.wanted.get_mut(address) else { continue };
-        wanted.spec["zone"] = json!(fallback.zone);
-        wanted.spec["instance_type"] = json!(fallback.instance_type);
+        let spec = machine_mut(&mut wanted.spec);
+        spec["instance_type"] = json!(fallback.instance_type);
+        if spec.get("zone").is_some() {
+            spec["zone"] = json!(fallback.zone);
+        }
         let Some(before) = before else { continue };
         let after = Address::new(Kind::VSwitch, &fallback.zone);
-        wanted.spec["vswitch_id"] = json!({ "$pending": format!("{after}.id") });
-        wanted.depends_on.retain(|dependency| *dependency != before);
+        spec["vswitch_id"] = json!({ "$pending": format!("{after}.id") });
+        // A cluster stays where it is, and gets other nodes.
+        if address.kind != Kind::Cluster {
+            wanted.depends_on.retain(|dependency| *dependency != before);
+        }
         wanted.depends_on.push(after.clone());
         if amended.wanted.contains_key(&after) {
             continue;
@@ -235,8 +233,10 @@ fn created(address: &Address) -> Change {
 
 /// The subnets that were made for places that failed and that nothing needs any more.
 fn left_behind((approved, plan): (&Plan, &Plan), amended: &Plan, taken: &[(Address, Fallback)]) -> BTreeSet<Address> {
+    // What stood by is made only for that.
     let made = |subnet: &Address| {
-        approved.changes.iter().chain(&plan.changes).any(|change| change.action == Action::Create && change.address == *subnet)
+        let planned = || approved.changes.iter().any(|change| change.action == Action::Create && change.address == *subnet);
+        approved.standby.contains_key(subnet) || planned()
     };
     taken.iter().filter_map(|(address, _)| subnet(plan, address)).filter(|subnet| made(subnet) && !is_needed(amended, subnet)).collect()
 }
@@ -253,7 +253,8 @@ async fn clean_up(
     let left = left_behind(plans, amended, taken);
     for (address, _) in taken {
         let own = subnet(plans.1, address).filter(|subnet| left.contains(subnet));
-        for leftover in [Some(address.clone()), own].into_iter().flatten() {
+        let itself = Some(address.clone()).filter(|address| address.kind != Kind::Cluster);
+        for leftover in [itself, own].into_iter().flatten() {
             if !world.store.look(|state| state.resources.contains_key(&leftover)) {
                 continue;
             }

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
-use rust_decimal::Decimal;
 
 use crate::cloud::dates::Dates;
 use crate::model::address::Address;
 use crate::model::change::Action;
 use crate::model::clock::Clock;
-use crate::model::cost::{Charge, Cost, Total};
+use crate::model::cost::{Cost, Metering, Span, Total};
 use crate::model::event::{Event, EventSink};
 use crate::model::money::Money;
 use crate::model::offer::Fallback;
@@ -35,6 +34,11 @@ impl Life {
     /// How many seconds of it are billed until `now`: whole ones, as the cloud counts them.
     pub fn seconds(&self, now: Timestamp) -> u64 {
         u64::try_from(self.gone.unwrap_or(now).as_second() - self.born.as_second()).unwrap_or(0)
+    }
+
+    /// The time of it that is billed until `now`.
+    pub fn span(&self, now: Timestamp) -> Span {
+        Span::seconds(self.born, self.seconds(now))
     }
 }
 
@@ -123,7 +127,7 @@ impl<'a> Lives<'a> {
         let mut spending = Spending::default();
         let lives: Vec<(Address, Life)> = self.seen().known.iter().map(|(address, known)| (address.clone(), known.until(now))).collect();
         for (address, life) in lives.iter().filter(|(address, _)| passes_for(plan, address, job)) {
-            spending.spent.merge(&self.cost(plan, address, life.seconds(now)));
+            spending.spent.merge(&self.cost(plan, address, life.span(now)));
             if life.gone.is_none() {
                 spending.hourly.merge(&self.hourly(plan, address));
             }
@@ -146,12 +150,12 @@ impl<'a> Lives<'a> {
         hourly
     }
 
-    /// What a resource costs for so many seconds where it stands, as a bill has it: each line by the second, rounded for
-    /// itself.
-    pub fn cost(&self, plan: &Plan, address: &Address, seconds: u64) -> Total {
-        let mut total = cost(plan, address, seconds);
+    /// What a resource costs for that time where it stands, as a bill has it: each line rounded for itself.
+    pub fn cost(&self, plan: &Plan, address: &Address, span: Span) -> Total {
+        let mut total = cost(plan, address, span);
         if let Some(fallback) = self.taken(plan, address) {
-            total.sums = vec![for_seconds(fallback.hourly, seconds)];
+            let hourly = Metering::Time.of(fallback.hourly, span);
+            total.sums = vec![Money { amount: hourly.amount.round_dp(DIGITS), ..hourly }];
         }
         total
     }
@@ -200,25 +204,9 @@ pub fn prices<'a>(plan: &'a Plan, address: &Address) -> Option<&'a Cost> {
     Some(if change.action == Action::Delete { &change.cost_before } else { &change.cost_after })
 }
 
-/// So many seconds of what an hour costs.
-fn for_seconds(hourly: Money, seconds: u64) -> Money {
-    let amount = (hourly.amount * Decimal::from(seconds) / Decimal::from(3600)).round_dp(DIGITS);
-    Money { amount, ..hourly }
-}
-
-/// What a resource of a plan costs for so many seconds where the plan had it first, as a bill has it: each line by the second, rounded for itself.
-pub fn cost(plan: &Plan, address: &Address, seconds: u64) -> Total {
-    let mut total = Total::default();
-    for line in prices(plan, address).into_iter().flat_map(|cost| &cost.lines) {
-        match &line.charge {
-            Charge::Hourly { price, .. } => {
-                total.add(for_seconds(*price, seconds));
-            }
-            Charge::Usage { .. } => total.usage = true,
-            Charge::Unknown { .. } => total.unknown = true,
-        }
-    }
-    total
+/// What a resource of a plan costs for that time where the plan had it first, as a bill has it: each line rounded for itself.
+pub fn cost(plan: &Plan, address: &Address, span: Span) -> Total {
+    prices(plan, address).map(|cost| cost.billed(span, DIGITS)).unwrap_or_default()
 }
 
 /// Whether a resource is there for runs only, and for those of that job.

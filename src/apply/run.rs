@@ -1,19 +1,22 @@
 //! The scheduler: steps as a graph, each started the moment what it waits for is done.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 
-use super::fallback::{self, Deferred, Held};
+use super::end;
+use super::fallback::{self, Deferred};
 use super::order::{self, Phase, Step};
 use super::remember;
 use super::step::{self, Making, StepError};
+use super::work::Work;
 use super::world::World;
 use crate::graph::{Graph, GraphError};
 use crate::model::address::{Address, Kind};
-use crate::model::change::{Action, Change};
+use crate::model::change::Action;
 use crate::model::event::Event;
 use crate::model::shortage::Shortage;
 use crate::plan::saved::Plan;
@@ -86,24 +89,8 @@ pub async fn apply(world: &World<'_>, plan: &Plan, concurrency: usize, stop: wat
     }
     remember::take_over(world.store, plan).await?;
     let mut progress = Progress::default();
-    let mut held = pass(world, plan, &graph, concurrency, &stop, &mut progress).await?;
-    let (mut plan_left, mut graph_left) = (plan.clone(), graph);
-    while !held.deferred.is_empty() {
-        let stopped = *stop.borrow();
-        progress.outcome.interrupted |= stopped;
-        let rest = fallback::rest(world, (plan, &plan_left), &graph_left, held, &progress.out, stopped).await?;
-        if stopped {
-            progress.stopped += rest.failed.len();
-        } else {
-            progress.outcome.sold_out.extend(rest.failed.iter().map(|(address, _)| address.clone()));
-        }
-        progress.outcome.failed.extend(rest.failed);
-        progress.outcome.skipped += rest.skipped;
-        plan_left = rest.plan;
-        graph_left = order::steps(&plan_left, &world.store.state())?;
-        held = pass(world, &plan_left, &graph_left, concurrency, &stop, &mut progress).await?;
-    }
-    let Progress { mut outcome, stopped, abandoned, left, .. } = progress;
+    let left = take_all(world, plan, graph, concurrency, &stop, &mut progress).await?;
+    let Progress { mut outcome, stopped, abandoned, .. } = progress;
     outcome.skipped += left;
     // Whoever asked to stop when the last step was under way stopped nothing.
     outcome.interrupted &= stopped > 0 || abandoned || left > 0;
@@ -123,159 +110,184 @@ struct Progress {
     abandoned: bool,
     /// What was sold out since the beginning. It counts to the end, however long that takes.
     out: Vec<Shortage>,
-    /// How many steps were never begun without anything having failed.
-    left: usize,
 }
 
-/// Takes the steps of a plan as far as they can be taken.
-async fn pass(
+/// A step that came to its end.
+struct Ended {
+    step: Step,
+    lane: Option<Lane>,
+    result: Result<(), StepError>,
+}
+
+/// Takes the steps of a plan as far as they can be taken, and gives back how many were never begun without anything
+/// having failed. What can't be had moves at once to what may stand in for it, while everything else goes on.
+async fn take_all(
     world: &World<'_>,
-    plan: &Plan,
-    graph: &Graph<Step>,
+    approved: &Plan,
+    graph: Graph<Step>,
     concurrency: usize,
     stop: &watch::Receiver<bool>,
     progress: &mut Progress,
-) -> Result<Held, ApplyError> {
-    let changes: BTreeMap<&Address, &Change> = plan.changes.iter().map(|change| (&change.address, change)).collect();
-    let mut waiting: BTreeMap<&Step, usize> = graph.nodes().map(|step| (step, graph.dependencies_of(step).len())).collect();
-    let mut ready: BTreeSet<&Step> = waiting.iter().filter(|(_, count)| **count == 0).map(|(step, _)| *step).collect();
+) -> Result<usize, ApplyError> {
+    let mut plan = Rc::new(approved.clone());
+    let mut actions = actions_of(&plan);
+    let mut under_way: BTreeSet<Step> = BTreeSet::new();
+    let mut work = Work::new(graph, &under_way);
     let mut running = FuturesUnordered::new();
-    let mut held = Held::default();
-    let outcome = &mut progress.outcome;
+    let mut finished: VecDeque<Ended> = VecDeque::new();
+    let mut busy: BTreeMap<Lane, usize> = BTreeMap::new();
     let mut given_up_for = false;
-    let mut failed: Vec<&Step> = Vec::new();
-    let mut busy: BTreeSet<&Address> = BTreeSet::new();
     loop {
         if *stop.borrow() && !given_up_for {
-            (outcome.interrupted, given_up_for) = (true, true);
+            (progress.outcome.interrupted, given_up_for) = (true, true);
             // What was there for a run only is released all the same: nobody shall pay for it.
-            let given_up = give_up(graph, &mut waiting, &mut ready);
-            (progress.stopped, outcome.skipped) = (progress.stopped + given_up, outcome.skipped + given_up);
+            let given_up = work.give_up();
+            (progress.stopped, progress.outcome.skipped) = (progress.stopped + given_up, progress.outcome.skipped + given_up);
         }
-        // Runs are not counted: how many there are at once follows from the machines that the plan approved.
-        while running.len() < concurrency + busy.len() {
-            let free = |step: &&Step| queue(plan, step).is_none_or(|machine| !busy.contains(machine));
-            let Some(step) = ready.iter().copied().find(free) else { break };
-            ready.remove(step);
-            waiting.remove(step);
-            busy.extend(queue(plan, step));
-            running.push(perform(world, plan, changes[&step.address], step, stop.clone()));
+        // Runs are not counted: how many there are at once follows from the plan that was approved.
+        while running.len() < concurrency + busy.values().sum::<usize>() {
+            let free = |step: &Step| lane(&plan, step).is_none_or(|(lane, most)| busy.get(&lane).is_none_or(|now| *now < most));
+            let Some(step) = work.take(free) else { break };
+            let lane = lane(&plan, &step).map(|(lane, _)| lane);
+            if let Some(lane) = &lane {
+                *busy.entry(lane.clone()).or_default() += 1;
+            }
+            under_way.insert(step.clone());
+            let changed = actions.get(&step.address).copied();
+            running.push(perform(world, plan.clone(), (step, changed), lane, stop.clone()));
         }
-        let Some((step, result)) = running.next().await else { break };
-        if let Some(machine) = queue(plan, step) {
-            busy.remove(machine);
+        let Some(Ended { step, lane, result }) = (match finished.pop_front() {
+            Some(ended) => Some(ended),
+            None => running.next().await,
+        }) else {
+            break;
+        };
+        under_way.remove(&step);
+        if let Some(now) = lane.and_then(|lane| busy.get_mut(&lane)) {
+            *now -= 1;
         }
-        match result {
+        let error = match result {
             Ok(()) => {
-                outcome.done += 1;
+                progress.outcome.done += 1;
                 if world.detach && step.phase == Phase::Make && step::goes_on(world, &step.address) {
-                    outcome.detached.push(step.address.clone());
-                    held_by(plan, &mut waiting, &mut ready, &step.address, &|_| true);
+                    progress.outcome.detached.push(step.address.clone());
+                    work.hold(|of| serves(&plan, of, &step.address));
                 }
-                for dependent in graph.dependents_of(step) {
-                    if let Some(count) = waiting.get_mut(dependent) {
-                        *count -= 1;
-                        if *count == 0 {
-                            ready.insert(dependent);
-                        }
-                    }
-                }
+                work.done(&step);
+                continue;
             }
             Err(StepError::State(error)) => return Err(error.into()),
-            Err(StepError::Resource(error)) => {
-                let shortage = (step.phase == Phase::Make).then(|| fallback::shortage(world, plan, &step.address, &error)).flatten();
-                if let Some(shortage) = shortage {
-                    // The next plan does without the memory if it can't be written.
-                    drop(world.store.remember_shortage(shortage.clone()));
-                    progress.out.push(shortage);
-                    if fallback::may_stand_in(plan, &step.address) {
-                        held.deferred.push(Deferred { address: step.address.clone(), error });
-                        held.steps.extend(fallback::hold_back(graph, &mut waiting, &mut ready, step));
-                        continue;
-                    }
-                    outcome.sold_out.push(step.address.clone());
+            Err(StepError::Resource(error)) => error,
+        };
+        let shortage = (step.phase == Phase::Make).then(|| fallback::shortage(world, &plan, &step.address, &error)).flatten();
+        if let Some(shortage) = shortage {
+            // The next plan does without the memory if it can't be written.
+            drop(world.store.remember_shortage(shortage.clone()));
+            progress.out.push(shortage);
+            if fallback::may_stand_in(&plan, &step.address) {
+                let left: BTreeSet<Step> = work.steps().chain(&under_way).chain([&step]).cloned().collect();
+                let deferred = Deferred { address: step.address, error };
+                let stopped = *stop.borrow();
+                let rest = fallback::rest(world, (approved, &plan), work.graph(), (deferred, left), &progress.out, stopped);
+                let rest = alongside(rest, &mut running, &mut finished).await?;
+                progress.outcome.interrupted |= stopped;
+                if stopped {
+                    progress.stopped += rest.failed.len();
+                } else {
+                    progress.outcome.sold_out.extend(rest.failed.iter().map(|(address, _)| address.clone()));
                 }
-                progress.stopped += usize::from(matches!(error, ResourceError::Stopped));
-                outcome.failed.push((step.address.clone(), error.to_string()));
-                let because = format!("`{}` failed", step.address);
-                if step.phase == Phase::Make && is_passing_run(plan, &step.address) {
-                    if step::holds_outputs(world, &step.address) {
-                        outcome.skipped += hold_outputs(world, plan, &mut waiting, &mut ready, &step.address);
-                    }
-                    if *stop.borrow() {
-                        // It was left; who stopped it wants nothing kept.
-                        progress.abandoned = true;
-                    } else if world.keep_failed {
-                        outcome.skipped += hold(world, plan, &mut waiting, &mut ready, &step.address);
-                    }
-                }
-                outcome.skipped += skip(world, graph, &mut waiting, &mut ready, step, &because);
-                failed.push(step);
+                progress.outcome.failed.extend(rest.failed);
+                progress.outcome.skipped += rest.skipped;
+                plan = Rc::new(rest.plan);
+                actions = actions_of(&plan);
+                work = Work::new(order::steps(&plan, &world.store.state())?, &under_way);
+                continue;
             }
+            progress.outcome.sold_out.push(step.address.clone());
         }
+        give_up_on(world, &plan, &mut work, progress, (&step, &error), *stop.borrow());
     }
-    // What waits for something that may yet stand in, and needed something else that failed.
-    for step in failed {
-        for dependent in graph.all_dependents_of(step).into_iter().filter(|dependent| dependent.phase != Phase::Release) {
-            if held.steps.remove(dependent) {
-                outcome.skipped += 1;
-                let because = format!("`{}` failed", step.address);
-                world.events.emit(Event::StepSkipped { address: dependent.address.clone(), because });
-            }
-        }
-    }
-    progress.left += waiting.len();
-    Ok(held)
+    Ok(work.len())
 }
 
-/// Counts a step as over for those that wait for it however it ends; gives back those that wait for its success.
-fn over<'a>(
-    graph: &'a Graph<Step>,
-    waiting: &mut BTreeMap<&'a Step, usize>,
-    ready: &mut BTreeSet<&'a Step>,
-    step: &'a Step,
-) -> Vec<&'a Step> {
-    let mut others = Vec::new();
-    for dependent in graph.dependents_of(step) {
-        if dependent.phase != Phase::Release {
-            others.push(dependent);
-        } else if let Some(count) = waiting.get_mut(dependent) {
-            *count -= 1;
-            if *count == 0 {
-                ready.insert(dependent);
-            }
-        }
-    }
-    others
+fn actions_of(plan: &Plan) -> BTreeMap<Address, Action> {
+    plan.changes.iter().map(|change| (change.address.clone(), change.action)).collect()
 }
 
-/// Skips everything that needed `failed`, and lets what is released in any case go on. Gives back how many were skipped.
-fn skip<'a>(
+/// Does without a step that failed, and without what needed it.
+fn give_up_on(
     world: &World<'_>,
-    graph: &'a Graph<Step>,
-    waiting: &mut BTreeMap<&'a Step, usize>,
-    ready: &mut BTreeSet<&'a Step>,
-    failed: &'a Step,
-    because: &str,
-) -> usize {
-    let mut skipped = 0;
-    let mut open = over(graph, waiting, ready, failed);
-    while let Some(step) = open.pop() {
-        ready.remove(step);
-        if waiting.remove(step).is_some() {
-            skipped += 1;
-            world.events.emit(Event::StepSkipped { address: step.address.clone(), because: because.to_owned() });
-            open.extend(over(graph, waiting, ready, step));
+    plan: &Plan,
+    work: &mut Work,
+    progress: &mut Progress,
+    (step, error): (&Step, &ResourceError),
+    stopped: bool,
+) {
+    let skipped = |address: &Address, because: String| world.events.emit(Event::StepSkipped { address: address.clone(), because });
+    progress.stopped += usize::from(matches!(error, ResourceError::Stopped));
+    progress.outcome.failed.push((step.address.clone(), error.to_string()));
+    if step.phase == Phase::Make && is_passing_run(plan, &step.address) {
+        if step::holds_outputs(world, &step.address) {
+            // Machines cost money, outputs next to none: the bucket that they are still in stays.
+            let held = work.hold(|of| of.address.kind == Kind::Bucket && serves(plan, of, &step.address));
+            progress.outcome.skipped += held.len();
+            let because = || format!("the outputs of `{}` are in it, and could not be written here", step.address);
+            held.iter().for_each(|held| skipped(&held.address, because()));
+        }
+        if stopped {
+            // It was left; who stopped it wants nothing kept.
+            progress.abandoned = true;
+        } else if world.keep_failed {
+            // What a failed run needed is not released.
+            let held = work.hold(|of| serves(plan, of, &step.address));
+            progress.outcome.skipped += held.len();
+            held.iter().for_each(|held| skipped(&held.address, format!("`{}` failed, and it is kept", step.address)));
         }
     }
-    skipped
+    for other in work.skip(step) {
+        progress.outcome.skipped += 1;
+        skipped(&other.address, format!("`{}` failed", step.address));
+    }
 }
 
-/// The machine whose runs queue up, if the step is one of them: several at once would share its processors and its time.
-fn queue<'a>(plan: &'a Plan, step: &Step) -> Option<&'a Address> {
+/// Waits for something while what is under way goes on; what ends meanwhile is kept for later.
+async fn alongside<T>(
+    awaited: impl Future<Output = T>,
+    running: &mut FuturesUnordered<impl Future<Output = Ended>>,
+    finished: &mut VecDeque<Ended>,
+) -> T {
+    let mut awaited = std::pin::pin!(awaited);
+    loop {
+        tokio::select! {
+            biased;
+            value = &mut awaited => return value,
+            Some(ended) = running.next() => finished.push_back(ended),
+        }
+    }
+}
+
+/// Where runs wait for each other.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Lane {
+    /// On a machine: several at once would share its processors and its time.
+    Machine(Address),
+    /// Among the runs of a job.
+    Job(String),
+}
+
+/// Where a step waits for others, if it is a run that does, and how many go on there at once.
+fn lane(plan: &Plan, step: &Step) -> Option<(Lane, usize)> {
     let kind = registry::kind(step.address.kind);
-    let host = kind.goes_with().filter(|host| *host == Kind::Instance && kind.ends() && step.phase == Phase::Make)?;
-    plan.wanted.get(&step.address)?.depends_on.iter().find(|dependency| dependency.kind == host)
+    if step.phase != Phase::Make || !kind.ends() {
+        return None;
+    }
+    let wanted = plan.wanted.get(&step.address)?;
+    if kind.goes_with() == Some(Kind::Instance) {
+        let machine = wanted.depends_on.iter().find(|dependency| dependency.kind == Kind::Instance)?;
+        return Some((Lane::Machine(machine.clone()), 1));
+    }
+    let part = &wanted.spec["part"];
+    Some((Lane::Job(part["job"].as_str()?.to_owned()), usize::try_from(part["at_once"].as_u64()?).ok()?.max(1)))
 }
 
 /// Whether it is a run with which everything goes that it needed.
@@ -283,64 +295,9 @@ fn is_passing_run(plan: &Plan, address: &Address) -> bool {
     plan.released.values().any(|runs| runs.contains(address))
 }
 
-/// Gives up the release of what a failed run needed. Gives back how many steps that were.
-fn hold<'a>(
-    world: &World<'_>,
-    plan: &Plan,
-    waiting: &mut BTreeMap<&'a Step, usize>,
-    ready: &mut BTreeSet<&'a Step>,
-    failed: &Address,
-) -> usize {
-    let held = held_by(plan, waiting, ready, failed, &|_| true);
-    for step in &held {
-        world.events.emit(Event::StepSkipped { address: step.address.clone(), because: format!("`{failed}` failed, and it is kept") });
-    }
-    held.len()
-}
-
-/// Gives up the release of the bucket that a run's outputs are still in: machines cost money, outputs next to none. Gives back
-/// how many steps that were.
-fn hold_outputs<'a>(
-    world: &World<'_>,
-    plan: &Plan,
-    waiting: &mut BTreeMap<&'a Step, usize>,
-    ready: &mut BTreeSet<&'a Step>,
-    run: &Address,
-) -> usize {
-    let held = held_by(plan, waiting, ready, run, &|address| address.kind == Kind::Bucket);
-    for step in &held {
-        let because = format!("the outputs of `{run}` are in it, and could not be written here");
-        world.events.emit(Event::StepSkipped { address: step.address.clone(), because });
-    }
-    held.len()
-}
-
-/// Takes away those of the steps that would release what a run needs, and gives them back.
-fn held_by<'a>(
-    plan: &Plan,
-    waiting: &mut BTreeMap<&'a Step, usize>,
-    ready: &mut BTreeSet<&'a Step>,
-    run: &Address,
-    which: &dyn Fn(&Address) -> bool,
-) -> Vec<&'a Step> {
-    let served = |step: &Step| step.phase == Phase::Release && plan.released.get(&step.address).is_some_and(|runs| runs.contains(run));
-    let held: Vec<&Step> = waiting.keys().copied().filter(|step| served(step) && which(&step.address)).collect();
-    for step in &held {
-        waiting.remove(step);
-        ready.remove(step);
-    }
-    held
-}
-
-/// Gives up every step but the releases. Gives back how many.
-fn give_up<'a>(graph: &'a Graph<Step>, waiting: &mut BTreeMap<&'a Step, usize>, ready: &mut BTreeSet<&'a Step>) -> usize {
-    let given_up: Vec<&Step> = waiting.keys().copied().filter(|step| step.phase != Phase::Release).collect();
-    for step in &given_up {
-        waiting.remove(step);
-        ready.remove(step);
-        over(graph, waiting, ready, step);
-    }
-    given_up.len()
+/// Whether a step releases what a run needs.
+fn serves(plan: &Plan, step: &Step, run: &Address) -> bool {
+    step.phase == Phase::Release && plan.released.get(&step.address).is_some_and(|runs| runs.contains(run))
 }
 
 /// Resolves when the user wants to stop; never if nobody can any more.
@@ -350,28 +307,39 @@ async fn asked_to_stop(mut stop: watch::Receiver<bool>) {
     }
 }
 
-async fn perform<'a>(
+async fn perform(
+    world: &World<'_>,
+    plan: Rc<Plan>,
+    (step, changed): (Step, Option<Action>),
+    lane: Option<Lane>,
+    stop: watch::Receiver<bool>,
+) -> Ended {
+    let result = perform_step(world, &plan, (&step, changed), stop).await;
+    Ended { step, lane, result }
+}
+
+async fn perform_step(
     world: &World<'_>,
     plan: &Plan,
-    change: &Change,
-    step: &'a Step,
+    (step, changed): (&Step, Option<Action>),
     stop: watch::Receiver<bool>,
-) -> (&'a Step, Result<(), StepError>) {
+) -> Result<(), StepError> {
     let address = &step.address;
-    let action = match (step.phase, change.action) {
+    let action = match (step.phase, changed) {
         (Phase::Remove | Phase::Release, _) => Action::Delete,
-        (Phase::Make, Action::Update) => Action::Update,
+        (Phase::Make, Some(Action::Update)) => Action::Update,
         (Phase::Make, _) => Action::Create,
     };
     if step.phase == Phase::Release && !world.store.look(|state| state.resources.contains_key(address)) {
         // What never came needs no release.
-        return (step, Ok(()));
+        return Ok(());
     }
     world.events.emit(Event::StepStarted { address: address.clone(), action });
     let started = tokio::time::Instant::now();
     let result = match plan.wanted.get(address) {
         Some(wanted) if step.phase == Phase::Make => {
-            let making = Making { address, region: &plan.region, spec: &wanted.spec, depends_on: &wanted.depends_on };
+            let needed_for = end::needed_for(plan, address);
+            let making = Making { address, region: &plan.region, spec: &wanted.spec, depends_on: &wanted.depends_on, needed_for };
             let made = async {
                 if action == Action::Update { step::update(world, &making).await } else { step::create_anew(world, &making).await }
             };
@@ -413,5 +381,5 @@ async fn perform<'a>(
         }
         Err(StepError::State(_)) => {}
     }
-    (step, result)
+    result
 }

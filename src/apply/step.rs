@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
+use super::end;
 use super::order;
 use super::world::World;
 use crate::model::address::Address;
@@ -42,6 +43,8 @@ pub(super) struct Making<'a> {
     /// With references; they are filled from the state.
     pub(super) spec: &'a Json,
     pub(super) depends_on: &'a [Address],
+    /// For how many seconds it is needed, if it serves nothing but runs.
+    pub(super) needed_for: Option<u64>,
 }
 
 fn filled(world: &World<'_>, spec: &Json) -> Result<Json, ResourceError> {
@@ -165,7 +168,8 @@ async fn create(world: &World<'_>, making: &Making<'_>) -> Result<(), StepError>
     let earlier = world.unsettled.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(making.address);
     let generation = earlier.unwrap_or_else(|| world.store.allocate_generation());
     let token = intend(world, making, Action::Create, &spec, generation).await?;
-    let context = world.context(making.address, making.region, &token);
+    let deadline = making.needed_for.and_then(|seconds| end::end(world.clock.now(), seconds, making.address.kind, world.detach));
+    let context = Context { deadline, ..world.context(making.address, making.region, &token) };
     let created = match kind.create(&context, &spec).await {
         // The token is known with other parameters: an earlier attempt did happen, with an earlier spec.
         Err(ResourceError::Api(error)) if error.is(&["IdempotentParameterMismatch"]) => match kind.find(&context, &spec).await {
@@ -272,7 +276,7 @@ pub(super) async fn delete(world: &World<'_>, plan: &Plan, address: &Address) ->
         state.resources.get(address).map(|resource| (resource.region.clone(), resource.spec.clone(), resource.depends_on.clone()))
     });
     let Some((region, spec, depends_on)) = remembered else { return Ok(()) };
-    let making = Making { address, region: &region, spec: &spec, depends_on: &depends_on };
+    let making = Making { address, region: &region, spec: &spec, depends_on: &depends_on, needed_for: None };
     let token = intend(world, &making, Action::Delete, &spec, world.store.allocate_generation()).await?;
     let context = world.context(address, &region, &token);
     match registry::kind(address.kind).delete(&context, &id, &spec).await {

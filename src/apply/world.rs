@@ -65,6 +65,7 @@ impl<'a> World<'a> {
             identity: self.identity,
             address,
             token,
+            deadline: None,
             events: self.events,
             secrets: self.secrets,
             artifacts: self.artifacts,

@@ -61,6 +61,10 @@ pub struct Workspace {
     pub status: String,
     #[serde(default)]
     pub is_default: bool,
+    #[serde(default)]
+    pub description: String,
+    #[serde(default)]
+    pub gmt_create_time: String,
 }
 
 /// Looks for workspaces.

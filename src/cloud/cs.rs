@@ -13,6 +13,7 @@ roa! {
     DescribeClustersV1 => DescribeClustersV1Response, Cs, Safe, "GET /api/v1/clusters";
     DeleteCluster => ClusterTask, Cs, Safe, "DELETE /clusters/{cluster_id}";
     DescribeClusterUserKubeconfig => Kubeconfig, Cs, Safe, "GET /k8s/{cluster_id}/user_config";
+    DeleteClusterNodepool => PoolTask, Cs, Safe, "DELETE /clusters/{cluster_id}/nodepools/{nodepool_id}";
     CreateClusterNodePool => CreateClusterNodePoolResponse, Cs, Unsafe, "POST /clusters/{cluster_id}/nodepools";
     DescribeClusterNodePools => DescribeClusterNodePoolsResponse, Cs, Safe, "GET /clusters/{cluster_id}/nodepools";
     DescribeClusterNodes => DescribeClusterNodesResponse, Cs, Safe, "GET /clusters/{cluster_id}/nodes";
@@ -75,12 +76,28 @@ pub struct ScalingGroup {
     pub instance_types: Vec<String>,
     pub vswitch_ids: Vec<String>,
     pub system_disk_category: String,
+    /// `PL0`; a category that has levels is `PL1` without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system_disk_performance_level: Option<String>,
     pub system_disk_size: u32,
     pub desired_size: u32,
     pub instance_charge_type: String,
     pub image_type: Option<String>,
     /// Mbit/s to the internet for each node; 0 for no public address.
     pub internet_max_bandwidth_out: u32,
+    /// `SpotAsPriceGo` or `SpotWithPriceLimit` for nodes that may be taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spot_strategy: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub spot_price_limit: Vec<SpotPriceLimit>,
+}
+
+/// What an hour of a type may cost at most.
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+pub struct SpotPriceLimit {
+    pub instance_type: String,
+    /// CNY.
+    pub price_limit: String,
 }
 
 /// What changes of a cluster answer.
@@ -112,6 +129,9 @@ pub struct Cluster {
     pub cluster_spec: String,
     #[serde(default)]
     pub region_id: String,
+    /// With the offset of China.
+    #[serde(default)]
+    pub created: String,
     #[serde(default)]
     pub vpc_id: String,
     /// The addresses of its pods; empty where pods have addresses of the network.
@@ -185,6 +205,22 @@ pub struct CreateClusterNodePool {
     pub cluster_id: String,
     pub nodepool_info: NodePoolInfo,
     pub scaling_group: ScalingGroup,
+    pub kubernetes_config: KubernetesConfig,
+}
+
+/// Takes nodes of a kind away.
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+pub struct DeleteClusterNodepool {
+    pub cluster_id: String,
+    pub nodepool_id: String,
+    pub force: bool,
+}
+
+/// What that answers.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct PoolTask {
+    #[serde(default)]
+    pub task_id: String,
 }
 
 /// Which pool it is.
@@ -215,7 +251,29 @@ pub struct PoolThere {
     #[serde(default)]
     pub nodepool_info: PoolInfo,
     #[serde(default)]
+    pub scaling_group: PoolGroup,
+    #[serde(default)]
     pub status: PoolStatus,
+}
+
+/// What its nodes are.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub struct PoolGroup {
+    #[serde(default, deserialize_with = "list")]
+    pub instance_types: Vec<String>,
+    #[serde(default, deserialize_with = "list")]
+    pub vswitch_ids: Vec<String>,
+    #[serde(default)]
+    pub system_disk_category: String,
+    #[serde(default)]
+    pub system_disk_performance_level: Option<String>,
+    #[serde(default)]
+    pub system_disk_size: u32,
+    #[serde(default)]
+    pub internet_max_bandwidth_out: u32,
+    /// `NoSpot`, `SpotAsPriceGo` or `SpotWithPriceLimit`.
+    #[serde(default)]
+    pub spot_strategy: Option<String>,
 }
 
 /// Its name and identifier.
@@ -287,7 +345,7 @@ pub struct TaskInfo {
 }
 
 /// Why it failed.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 pub struct TaskError {
     #[serde(default)]
     pub code: String,

@@ -171,6 +171,28 @@ pub struct ListedJob {
     #[serde(default)]
     pub reason_message: String,
     pub job_max_running_time_minutes: Option<u32>,
+    #[serde(default)]
+    pub workspace_id: String,
+    #[serde(default)]
+    pub job_type: String,
+    #[serde(default)]
+    pub gmt_create_time: String,
+    #[serde(default)]
+    pub gmt_running_time: String,
+    #[serde(default, deserialize_with = "list")]
+    pub job_specs: Vec<RoleThere>,
+    #[serde(default)]
+    pub settings: Option<JobSettings>,
+}
+
+/// A role of a job that is there.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct RoleThere {
+    #[serde(default)]
+    pub pod_count: u32,
+    #[serde(default)]
+    pub ecs_spec: String,
 }
 
 /// Stops a job that is not over.

@@ -154,6 +154,8 @@ pub struct Function {
     pub timeout: u32,
     #[serde(default)]
     pub code_checksum: String,
+    #[serde(default)]
+    pub created_time: String,
     /// `Active`, `Pending`, `Failed`; empty for most.
     #[serde(default)]
     pub state: String,
@@ -253,6 +255,9 @@ pub struct AsyncTask {
     pub started_time: i64,
     #[serde(default)]
     pub end_time: i64,
+    /// For how many milliseconds it ran.
+    #[serde(default)]
+    pub duration_ms: i64,
     #[serde(default)]
     pub task_error_message: String,
     #[serde(default)]

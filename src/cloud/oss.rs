@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::Deserialize;
 
+use super::api::Tag;
 use super::call::{Call, Cloud, Product, Repeat};
 use super::error::ApiError;
 
@@ -27,6 +28,46 @@ struct ListBucketResult {
     next_continuation_token: Option<String>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ListAllMyBucketsResult {
+    #[serde(default)]
+    buckets: Buckets,
+    #[serde(default)]
+    next_marker: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Buckets {
+    #[serde(default)]
+    bucket: Vec<Bucket>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Bucket {
+    name: String,
+    /// `oss-cn-hangzhou`.
+    location: String,
+    #[serde(default)]
+    creation_date: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Tagging {
+    #[serde(default)]
+    tag_set: TagSet,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct TagSet {
+    #[serde(default)]
+    tag: Vec<Tag>,
+}
+
 fn call(action: &'static str, method: http::Method, region: &str, bucket: &str, key: &str) -> Call {
     Call {
         product: Product::Oss,
@@ -40,6 +81,46 @@ fn call(action: &'static str, method: http::Method, region: &str, bucket: &str, 
         body: Bytes::new(),
         repeat: Repeat::Safe,
     }
+}
+
+/// Every bucket of the region whose name begins so: its name, and when it was made.
+pub async fn list_buckets(cloud: &dyn Cloud, region: &str, prefix: &str) -> Result<Vec<(String, String)>, ApiError> {
+    let (mut all, mut marker) = (Vec::new(), None::<String>);
+    loop {
+        let mut call = Call { bucket: None, ..call("ListBuckets", http::Method::GET, region, "", "") };
+        call.query.push(("prefix".to_owned(), prefix.to_owned()));
+        call.query.push(("max-keys".to_owned(), "1000".to_owned()));
+        call.query.extend(marker.take().map(|marker| ("marker".to_owned(), marker)));
+        let page: ListAllMyBucketsResult = xml("ListBuckets", &cloud.send(call).await?.body)?;
+        // One endpoint lists the buckets of all regions.
+        let here = page.buckets.bucket.into_iter().filter(|bucket| bucket.location.trim_start_matches("oss-") == region);
+        all.extend(here.map(|bucket| (bucket.name, bucket.creation_date)));
+        marker = page.next_marker.filter(|marker| !marker.is_empty());
+        if marker.is_none() {
+            return Ok(all);
+        }
+    }
+}
+
+/// The tags of a bucket, key and value; none if it is gone.
+pub async fn bucket_tags(cloud: &dyn Cloud, region: &str, bucket: &str) -> Result<Vec<(String, String)>, ApiError> {
+    let mut call = call("GetBucketTags", http::Method::GET, region, bucket, "");
+    call.query.push(("tagging".to_owned(), String::new()));
+    match cloud.send(call).await {
+        Ok(answer) => {
+            let found: Tagging = xml("GetBucketTags", &answer.body)?;
+            Ok(found.tag_set.tag.into_iter().map(|tag| (tag.key, tag.value)).collect())
+        }
+        Err(error) if error.is_not_found() => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads a document.
+fn xml<T: serde::de::DeserializeOwned>(action: &'static str, body: &[u8]) -> Result<T, ApiError> {
+    let unreadable = |reason: String| ApiError::Unreadable { action, reason };
+    let text = std::str::from_utf8(body).map_err(|error| unreadable(error.to_string()))?;
+    quick_xml::de::from_str(text).map_err(|error| unreadable(error.to_string()))
 }
 
 /// Makes a private bucket; repeating it as the owner is no error. `tags` as pairs of key and value.
@@ -125,9 +206,7 @@ pub async fn list_objects(cloud: &dyn Cloud, region: &str, bucket: &str, prefix:
             Err(error) if error.is_not_found() => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
-        let unreadable = |reason: String| ApiError::Unreadable { action: "ListObjectsV2", reason };
-        let text = std::str::from_utf8(&answer.body).map_err(|error| unreadable(error.to_string()))?;
-        let page: ListBucketResult = quick_xml::de::from_str(text).map_err(|error| unreadable(error.to_string()))?;
+        let page: ListBucketResult = xml("ListObjectsV2", &answer.body)?;
         objects.extend(page.contents);
         token = page.next_continuation_token.filter(|token| !token.is_empty());
         if token.is_none() {

@@ -46,10 +46,12 @@ const SCOPES: &[(&str, Scope)] = &[
     ("InvalidDiskCategory.NotSupported", Scope::Disk),
     ("InvalidOperation.PublicIpAddressNoStock", Scope::Region),
     ("RegionUnauthorized", Scope::Region),
+    ("ResourceExhausted", Scope::Region),
     ("QuotaExceed*", Scope::Quota),
     ("SecurityGroupInstanceLimitExceed", Scope::Quota),
     ("InstanceDiskLimitExceeded", Scope::Quota),
     ("TooManyBuckets", Scope::Quota),
+    ("LimitExceededError", Scope::Quota),
     ("InvalidAccountStatus.NotEnoughBalance", Scope::Balance),
     ("InsufficientBalance", Scope::Balance),
     ("Account.Arrearage", Scope::Balance),
@@ -74,6 +76,7 @@ const QUOTAS: &[(&str, &str)] = &[
     ("SecurityGroupInstanceLimitExceed", "the number of instances in a security group"),
     ("InstanceDiskLimitExceeded", "the number of disks of an instance"),
     ("TooManyBuckets", "the number of buckets of the account"),
+    ("LimitExceededError", "the functions and their instances in the region"),
 ];
 
 impl Scope {

@@ -85,6 +85,25 @@ pub struct Vpc {
     pub vpc_name: String,
     pub cidr_block: String,
     pub status: String,
+    #[serde(default)]
+    pub creation_time: String,
+    #[serde(default)]
+    pub tags: Option<Tags>,
+}
+
+/// Tags as VPC answers them.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct Tags {
+    #[serde(default, deserialize_with = "list")]
+    pub tag: Vec<Tag>,
+}
+
+impl Tags {
+    /// Key and value of each.
+    pub fn pairs(tags: Option<Tags>) -> impl Iterator<Item = (String, String)> {
+        tags.unwrap_or_default().tag.into_iter().map(|tag| (tag.key, tag.value))
+    }
 }
 
 /// Renames a network.
@@ -162,6 +181,10 @@ pub struct VSwitch {
     pub zone_id: String,
     pub cidr_block: String,
     pub status: String,
+    #[serde(default)]
+    pub creation_time: String,
+    #[serde(default)]
+    pub tags: Option<Tags>,
 }
 
 /// Renames a subnet.
@@ -269,6 +292,10 @@ pub struct EipAddress {
     pub name: String,
     /// Mbit/s, as text.
     pub bandwidth: String,
+    #[serde(default)]
+    pub allocation_time: String,
+    #[serde(default)]
+    pub tags: Option<Tags>,
 }
 
 fn is_empty(list: &CommaList) -> bool {

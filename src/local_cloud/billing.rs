@@ -6,6 +6,19 @@ use serde::{Deserialize, Serialize};
 
 use super::store::World;
 
+/// What of the time between its ends a line bills.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Counted {
+    /// Its seconds.
+    #[default]
+    Seconds,
+    /// The hours of the clock that it has a part in, as CLB has it: 09:30 to 12:30 is four.
+    HoursBegun,
+    /// The hours of the clock that are whole, as the management of a Pro cluster has it: 10:20 to 13:40 is two.
+    HoursWhole,
+}
+
 /// A line of the bill.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bill {
@@ -24,12 +37,22 @@ pub struct Bill {
     /// CNY for what was used in that time, besides the time itself.
     #[serde(default)]
     pub used: Decimal,
+    /// What of the time is billed.
+    #[serde(default)]
+    pub counted: Counted,
 }
 
 impl Bill {
     /// What it comes to at `now`, in CNY.
     pub fn amount(&self, now: Timestamp) -> Decimal {
-        self.hourly * Decimal::from(self.seconds(now)) / Decimal::from(3600) + self.used
+        let (from, to) = (self.from.as_second(), self.from.as_second() + self.seconds(now));
+        let part = |second: i64| i64::from(second.rem_euclid(3600) > 0);
+        let time = match self.counted {
+            Counted::Seconds => self.hourly * Decimal::from(to - from) / Decimal::from(3600),
+            Counted::HoursBegun => self.hourly * Decimal::from((to.div_euclid(3600) + part(to) - from.div_euclid(3600)).max(1)),
+            Counted::HoursWhole => self.hourly * Decimal::from((to.div_euclid(3600) - from.div_euclid(3600) - part(from)).max(0)),
+        };
+        time + self.used
     }
 
     /// How many seconds are billed: pay-as-you-go counts whole ones (alibabacloud.com/notice/ECS-0928, "charged by the
@@ -46,12 +69,15 @@ pub(crate) struct Spending {
     hourly: Decimal,
     /// Sum of rate times start, in CNY-seconds an hour.
     started: Decimal,
+    /// What goes on and does not grow with every second.
+    stepping: Vec<Bill>,
 }
 
 impl Spending {
     pub(crate) fn add(&mut self, bill: &Bill) {
         match bill.to {
             Some(_) => self.closed += bill.amount(bill.from),
+            None if bill.counted != Counted::Seconds => self.stepping.push(bill.clone()),
             None => {
                 self.hourly += bill.hourly;
                 self.started += bill.hourly * Decimal::from(bill.from.as_second());
@@ -60,9 +86,13 @@ impl Spending {
     }
 
     fn close(&mut self, bill: &Bill) {
+        self.closed += bill.amount(bill.from);
+        if bill.counted != Counted::Seconds {
+            self.stepping.retain(|open| *open != Bill { to: None, ..bill.clone() });
+            return;
+        }
         self.hourly -= bill.hourly;
         self.started -= bill.hourly * Decimal::from(bill.from.as_second());
-        self.closed += bill.amount(bill.from);
     }
 
     fn replace(&mut self, before: &Bill, after: &Bill) {
@@ -71,12 +101,24 @@ impl Spending {
 
     /// What was spent until `now`, in CNY.
     pub(crate) fn until(&self, now: Timestamp) -> Decimal {
-        self.closed + (self.hourly * Decimal::from(now.as_second()) - self.started) / Decimal::from(3600)
+        let stepping: Decimal = self.stepping.iter().map(|bill| bill.amount(now)).sum();
+        self.closed + stepping + (self.hourly * Decimal::from(now.as_second()) - self.started) / Decimal::from(3600)
     }
 }
 
 /// Starts a line for a part of a resource.
 pub(crate) fn start(world: &mut World, resource: &str, part: &str, region: &str, hourly: Decimal, from: Timestamp) {
+    start_counted(world, (resource, part, region), hourly, Counted::Seconds, from);
+}
+
+/// The same for a part of which not every second is billed.
+pub(crate) fn start_counted(
+    world: &mut World,
+    (resource, part, region): (&str, &str, &str),
+    hourly: Decimal,
+    counted: Counted,
+    from: Timestamp,
+) {
     let bill = Bill {
         resource: resource.to_owned(),
         part: part.to_owned(),
@@ -85,32 +127,24 @@ pub(crate) fn start(world: &mut World, resource: &str, part: &str, region: &str,
         from,
         to: None,
         used: Decimal::ZERO,
+        counted,
     };
     world.index.spending.add(&bill);
     let number = world.next_number();
     world.bills.insert(format!("{resource}/{number:020}"), bill);
 }
 
-/// Puts what was used of a resource on its lines of the running hour, one for each part. If an hour of use costs at
-/// least something, what is missing to that is a line too.
-pub(crate) fn use_up(world: &mut World, resource: &str, region: &str, parts: &[(&str, Decimal)], least: Option<Decimal>, now: Timestamp) {
+/// Puts what was used of a resource on its lines of the running hour, one for each part.
+pub(crate) fn use_up(world: &mut World, resource: &str, region: &str, parts: &[(&str, Decimal)], now: Timestamp) {
     let start = now.as_second() - now.as_second().rem_euclid(3600);
-    let prefix = format!("{resource}/{start:020}/");
     let from = Timestamp::from_second(start).unwrap_or(now);
-    let set = |world: &mut World, part: &str, change: &dyn Fn(Decimal) -> Decimal| {
-        let key = format!("{prefix}{part}");
-        let before = world.bills.get(&key).map_or(Decimal::ZERO, |bill| bill.used);
-        let used = change(before);
-        world.index.spending.closed += used - before;
-        let (resource, region, part) = (resource.to_owned(), region.to_owned(), part.to_owned());
-        world.bills.insert(key, Bill { resource, part, region, hourly: Decimal::ZERO, from, to: Some(now), used });
-    };
     for (part, amount) in parts {
-        set(world, part, &|before| before + amount);
-    }
-    if let Some(least) = least {
-        let sum: Decimal = world.bills.starting_with(&prefix).filter(|(_, bill)| bill.part != "least").map(|(_, bill)| bill.used).sum();
-        set(world, "least", &|_| (least - sum).max(Decimal::ZERO));
+        let key = format!("{resource}/{start:020}/{part}");
+        let used = world.bills.get(&key).map_or(Decimal::ZERO, |bill| bill.used) + amount;
+        world.index.spending.closed += amount;
+        let (resource, region, part) = (resource.to_owned(), region.to_owned(), (*part).to_owned());
+        let (hourly, counted) = (Decimal::ZERO, Counted::Seconds);
+        world.bills.insert(key, Bill { resource, part, region, hourly, from, to: Some(now), used, counted });
     }
 }
 
@@ -126,6 +160,7 @@ pub(crate) fn buy(world: &mut World, (resource, part, region): (&str, &str, &str
         from,
         to: Some(to),
         used: Decimal::ZERO,
+        counted: Counted::Seconds,
     };
     world.index.spending.add(&bill);
     let number = world.next_number();
@@ -183,25 +218,41 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn what_is_used_adds_up_and_costs_the_least_at_least() {
+    fn what_is_used_adds_up() {
         let mut world = World::default();
         let at = |seconds: u64| after(Timestamp::UNIX_EPOCH, Duration::from_secs(seconds));
-        let least = Some(Decimal::new(1, 2));
-        let use_cpu = |world: &mut World, amount, now| use_up(world, "f", "cn-hangzhou", &[("cpu", Decimal::new(amount, 3))], least, now);
-        let check = |world: &World, sum| {
-            let lines: Decimal = world.bills.values().map(|bill| bill.amount(at(9000))).sum();
-            assert_eq!((lines, world.index.spending.until(at(9000))), (Decimal::new(sum, 3), Decimal::new(sum, 3)));
+        let use_cpu = |world: &mut World, amount, now| use_up(world, "f", "cn-hangzhou", &[("cpu", Decimal::new(amount, 3))], now);
+        let check = |world: &World, lines, sum| {
+            let amounts: Vec<Decimal> = world.bills.values().map(|bill| bill.amount(at(9000))).collect();
+            assert_eq!(
+                (amounts.len(), amounts.iter().sum(), world.index.spending.until(at(9000))),
+                (lines, Decimal::new(sum, 3), Decimal::new(sum, 3))
+            );
             let mut again = World::default();
             world.bills.iter().for_each(|(key, bill)| again.bills.insert(key, bill.clone()));
             again.build_index();
             assert_eq!(again.index.spending.until(at(9000)), Decimal::new(sum, 3));
         };
         use_cpu(&mut world, 3, at(10));
-        check(&world, 10);
+        check(&world, 1, 3);
         use_cpu(&mut world, 9, at(3599));
-        check(&world, 12);
+        check(&world, 1, 12);
         use_cpu(&mut world, 1, at(3600));
-        check(&world, 22);
+        check(&world, 2, 13);
+    }
+
+    #[test]
+    fn hours_of_the_clock_are_counted_while_they_go_on_and_when_they_are_over() {
+        let at = |minutes: u64| after(Timestamp::UNIX_EPOCH, Duration::from_secs(minutes * 60));
+        for (counted, running, over) in [(Counted::HoursBegun, 3, 4), (Counted::HoursWhole, 1, 2)] {
+            let mut world = World::default();
+            start_counted(&mut world, ("c", "fee", "cn-hangzhou"), Decimal::ONE, counted, at(20));
+            start(&mut world, "c", "node", "cn-hangzhou", Decimal::ONE, at(20));
+            let spent = |world: &World, now| world.index.spending.until(now).round_dp(6);
+            assert_eq!(spent(&world, at(140)), Decimal::from(running + 2), "{counted:?}");
+            stop(&mut world, "c", None, at(200));
+            assert_eq!(spent(&world, at(900)), Decimal::from(over + 3), "{counted:?}");
+        }
     }
 
     #[test]

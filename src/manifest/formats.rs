@@ -74,6 +74,7 @@ formats! {
     WITHIN: "bad-duration", "a duration", "60s", r"^[0-9]+\s*(s|m|h|d)$", |text| duration(text, Duration::of(3600));
     MEMORY: "bad-size", "a size", "4GiB", r"^[0-9]+\s*(MiB|GiB|TiB)$", memory;
     DISK: "bad-size", "a size", "40GiB", r"^[0-9]+\s*(MiB|GiB|TiB)$", disk;
+    TRAFFIC: "bad-size", "an amount of data", "5GiB", r"^[0-9]+\s*(MiB|GiB|TiB)$", |text| read::<Size>(text).map(drop);
     BANDWIDTH: "bad-bandwidth", "a bandwidth", "5Mbps", r"^[0-9]+\s*(Mbps|Gbps)$", bandwidth;
     VPC_CIDR: "bad-cidr", "a private network", "192.168.0.0/16", CIDR, vpc_cidr;
     VSWITCH_CIDR: "bad-cidr", "a network", "192.168.1.0/24", CIDR, |text| masked(text, 16, 29, "a vSwitch");

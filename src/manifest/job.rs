@@ -9,8 +9,8 @@ use super::{ClusterChoice, EnvValue, Job, Located, Needs, Product, Spot, Work, a
 /// The longest that Function Compute runs anything; its limits page, "asynchronous invocation".
 const FC_LONGEST_SECONDS: u64 = 86_400;
 
-/// How many machines share the runs of a matrix that does not say.
-const USUAL_MACHINES: u32 = 4;
+/// How many runs of a matrix go on at once that does not say.
+const USUAL_AT_ONCE: u32 = 4;
 /// The most runs of a matrix.
 const MOST_RUNS: usize = 1000;
 
@@ -26,6 +26,7 @@ pub(super) fn read(name: Located<String>, value: &Value<'_>) -> Option<Job> {
     let workers = fields.get("workers").and_then(Value::integer).map_or(1, |workers| workers.value);
     let budget = document::budget(&fields);
     let timeout = fields.get("timeout").and_then(Value::parsed);
+    let traffic = fields.get("traffic").and_then(Value::parsed);
     let spot = fields.get("spot").and_then(spot);
     let keep = fields.get("keep").and_then(Value::flag).unwrap_or(false);
     let outputs = fields.get("outputs").map(Value::list).unwrap_or_default().iter().filter_map(Value::text).collect();
@@ -49,18 +50,18 @@ pub(super) fn read(name: Located<String>, value: &Value<'_>) -> Option<Job> {
         workers,
         budget,
         timeout,
+        traffic,
         spot,
         keep,
         outputs,
         env,
         matrix,
-        max_parallel: max_parallel.map_or(USUAL_MACHINES, |most| most.value),
+        max_parallel: max_parallel.map_or(USUAL_AT_ONCE, |most| most.value),
     };
     check_function(value, &job);
     check_cluster(&fields, &job);
     check_workers(&fields, &job);
     check_spot(value, &job);
-    check_machines(value, &job);
     Some(job)
 }
 
@@ -129,14 +130,6 @@ fn matrix(value: &Value<'_>, env: &BTreeMap<String, EnvValue>) -> Vec<(String, V
     parameters
 }
 
-/// Complains about a matrix on what has no machines that several runs could share.
-fn check_machines(value: &Value<'_>, job: &Job) {
-    if let Some(product) = job.product.as_ref().filter(|product| product.value != Product::Ecs && !job.matrix.is_empty()) {
-        let message = "the runs of a `matrix` share virtual machines, which only `ecs` has".to_owned();
-        value.reader.complain_at("conflict", message, &product.location, "remove `product`, or write `product: ecs`");
-    }
-}
-
 fn product(word: Located<&'static str>) -> Option<Located<Product>> {
     let value = match word.value {
         "ecs" => Product::Ecs,
@@ -151,7 +144,7 @@ fn product(word: Located<&'static str>) -> Option<Located<Product>> {
 /// Complains about several workers where nothing but PAI has any.
 fn check_workers(fields: &Fields<'_>, job: &Job) {
     let elsewhere = job.product.as_ref().is_some_and(|product| product.value != Product::Pai);
-    if let Some(value) = fields.get("workers").filter(|_| (elsewhere || !job.matrix.is_empty()) && job.workers > 1) {
+    if let Some(value) = fields.get("workers").filter(|_| elsewhere && job.workers > 1) {
         let hint = "remove `workers`, or write `product: pai`".to_owned();
         value.complain("conflict", "only a training job has several workers", Some(hint));
     }
@@ -199,9 +192,16 @@ fn check_spot(value: &Value<'_>, job: &Job) {
             "offer more than nothing, with three digits after the point at most",
         );
     }
-    let elsewhere = job.product.as_ref().filter(|product| product.value != Product::Ecs);
-    if let (Some(spot), Some(_)) = (&job.spot, elsewhere) {
-        let message = "spot machines are planned for jobs on `ecs`".to_owned();
-        value.reader.complain_at("conflict", message, &spot.location, "remove `spot`, or write `product: ecs`");
+    let elsewhere = job.product.as_ref().filter(|product| matches!(product.value, Product::Fc | Product::Pai));
+    if let (Some(spot), Some(product)) = (&job.spot, elsewhere) {
+        let message = match product.value {
+            Product::Fc => "a function has no machine that could be bought on the spot market".to_owned(),
+            _ => "what the spot market asks for pods of PAI no call tells, so no budget could be held against it".to_owned(),
+        };
+        value.reader.complain_at("conflict", message, &spot.location, "remove `spot`, or write `product: ecs` or `product: ack`");
+    }
+    if let (Some(spot), ClusterChoice::Existing(_)) = (&job.spot, &job.cluster) {
+        let message = "nodes of a cluster that exists are not bought for the job, on no market".to_owned();
+        value.reader.complain_at("conflict", message, &spot.location, "remove `spot`, or leave `cluster` out");
     }
 }

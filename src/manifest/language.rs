@@ -435,6 +435,12 @@ static JOB: Table = Table {
             field("budget", Shape::Table(&BUDGET), "What it may cost."),
             field("timeout", Shape::Text(&formats::TIMEOUT), "When it is ended at the latest."),
             field(
+                "traffic",
+                Shape::Text(&formats::TRAFFIC),
+                "How much it sends to the internet, all of its runs together: its budget counts that.",
+            )
+            .also(&["egress"]),
+            field(
                 "spot",
                 Shape::Either(&Shape::Flag, &SPOT),
                 "Whether its machine may be taken back at any time, for less money; with a cap on that price.",
@@ -457,7 +463,7 @@ static JOB: Table = Table {
             field(
                 "max_parallel",
                 Shape::Integer { least: 1, most: 100 },
-                "How many machines share the runs of a matrix; each runs one after another.",
+                "How many runs of a matrix go on at once; on `ecs` so many machines share them.",
             )
             .default("4")
             .also(&["parallel", "parallelism", "max_machines"]),

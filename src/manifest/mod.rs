@@ -306,6 +306,8 @@ pub struct Job {
     pub budget: Budget,
     /// When it is ended at the latest.
     pub timeout: Option<Located<Duration>>,
+    /// How much it sends to the internet, all of its runs together, as far as anybody knows.
+    pub traffic: Option<Located<Size>>,
     /// Whether its machine may be taken back at any time, for less money.
     pub spot: Option<Located<Spot>>,
     /// Whether what it ran on stays when it ends.
@@ -316,7 +318,7 @@ pub struct Job {
     pub env: BTreeMap<String, EnvValue>,
     /// Parameters with their values, in the order of the text: every combination is a run. One run if it is empty.
     pub matrix: Vec<(String, Vec<String>)>,
-    /// How many machines share the runs of the matrix at most.
+    /// How many runs of the matrix go on at once at most; on `ecs`, how many machines share them.
     pub max_parallel: u32,
 }
 

@@ -1,5 +1,6 @@
 //! What a resource costs, line by line, and sums of it. An unknown price is said, never counted as zero.
 
+use jiff::Timestamp;
 use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,79 @@ pub enum PriceSource {
     Tariff,
 }
 
+/// What of the time for which something is there is billed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Metering {
+    /// The time itself.
+    #[default]
+    Time,
+    /// Every hour of the clock in which it was there, be it for a second.
+    BegunHours,
+    /// The hours of the clock through which it was there; neither the one in which it came nor the one in which it went.
+    WholeHours,
+}
+
+/// Seconds of an hour.
+const HOUR: i64 = 3600;
+
+/// A time for which something is billed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Since when.
+    pub from: Timestamp,
+    /// For how long.
+    pub milliseconds: u64,
+}
+
+impl Span {
+    /// So many seconds.
+    pub fn seconds(from: Timestamp, seconds: u64) -> Self {
+        Span { from, milliseconds: seconds.saturating_mul(1000) }
+    }
+
+    /// This one, or as many seconds.
+    #[must_use]
+    pub fn at_least(self, seconds: u64) -> Self {
+        Span { milliseconds: self.milliseconds.max(seconds.saturating_mul(1000)), ..self }
+    }
+
+    /// The second in which it began, and the one in which it was over.
+    fn ends(self) -> (i64, i64) {
+        let from = self.from.as_second();
+        (from, from.saturating_add(i64::try_from(self.milliseconds.div_ceil(1000)).unwrap_or(i64::MAX)))
+    }
+}
+
+impl Metering {
+    fn is_time(&self) -> bool {
+        *self == Metering::Time
+    }
+
+    /// What so much of something costs whose hour has that price.
+    pub fn of(self, price: Money, span: Span) -> Money {
+        let (from, to) = span.ends();
+        let (first, last) = (from.div_euclid(HOUR), to.div_euclid(HOUR));
+        let whole = |seconds: i64| i64::from(seconds.rem_euclid(HOUR) != 0);
+        match self {
+            Metering::Time => Money { amount: price.amount * Decimal::from(span.milliseconds) / Decimal::from(HOUR * 1000), ..price },
+            Metering::BegunHours => price.times(Decimal::from((last + whole(to) - first).max(1))),
+            Metering::WholeHours => price.times(Decimal::from((last - first - whole(from)).max(0))),
+        }
+    }
+
+    /// The most that so many seconds cost, whenever they begin.
+    pub fn at_most(self, price: Money, seconds: u64) -> Money {
+        let hours = Decimal::from(seconds) / Decimal::from(HOUR);
+        let most = price.times(match self {
+            Metering::Time => hours,
+            Metering::BegunHours => hours.ceil() + Decimal::ONE,
+            Metering::WholeHours => hours.floor(),
+        });
+        Money { amount: most.amount.normalize(), ..most }
+    }
+}
+
 /// How a line is charged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "charge", rename_all = "snake_case")]
@@ -26,6 +100,16 @@ pub enum Charge {
     /// For every hour it exists.
     Hourly {
         /// Price of one hour.
+        price: Money,
+        /// Where it is from.
+        source: PriceSource,
+        /// What of the time is billed.
+        #[serde(default, skip_serializing_if = "Metering::is_time")]
+        metering: Metering,
+    },
+    /// Once, however long it takes.
+    Once {
+        /// The price.
         price: Money,
         /// Where it is from.
         source: PriceSource,
@@ -44,6 +128,13 @@ pub enum Charge {
         /// Why not.
         because: String,
     },
+}
+
+impl Charge {
+    /// By the time, at so much an hour.
+    pub fn hourly(price: Money, source: PriceSource) -> Self {
+        Charge::Hourly { price, source, metering: Metering::Time }
+    }
 }
 
 /// One line of a resource's cost.
@@ -74,6 +165,31 @@ impl Cost {
         for line in &self.lines {
             match &line.charge {
                 Charge::Hourly { price, .. } => total.add(*price),
+                Charge::Once { .. } => {}
+                Charge::Usage { .. } => total.usage = true,
+                Charge::Unknown { .. } => total.unknown = true,
+            }
+        }
+        total
+    }
+
+    /// The most that it costs to have it for so many seconds, usage and unknown lines left out.
+    pub fn at_most(&self, seconds: u64) -> Total {
+        self.sum(|price, metering| metering.at_most(price, seconds), |price| price)
+    }
+
+    /// What a bill has of it: each line rounded for itself to so many digits, usage and unknown lines left out.
+    pub fn billed(&self, span: Span, digits: u32) -> Total {
+        let rounded = |money: Money| Money { amount: money.amount.round_dp(digits), ..money };
+        self.sum(|price, metering| rounded(metering.of(price, span)), rounded)
+    }
+
+    fn sum(&self, hourly: impl Fn(Money, Metering) -> Money, once: impl Fn(Money) -> Money) -> Total {
+        let mut total = Total::default();
+        for line in &self.lines {
+            match &line.charge {
+                Charge::Hourly { price, metering, .. } => total.add(hourly(*price, *metering)),
+                Charge::Once { price, .. } => total.add(once(*price)),
                 Charge::Usage { .. } => total.usage = true,
                 Charge::Unknown { .. } => total.unknown = true,
             }
@@ -146,5 +262,48 @@ impl Total {
     /// The sum in one currency; zero if nothing is charged in it.
     pub fn in_currency(&self, currency: Currency) -> Money {
         self.sums.iter().copied().find(|sum| sum.currency == currency).unwrap_or(Money { amount: Decimal::ZERO, currency })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hours_of_the_clock_are_counted_as_the_service_counts_them() {
+        let of = |metering: Metering, from: &str, to: &str| {
+            let (from, to): (Timestamp, Timestamp) =
+                (format!("2026-01-02T{from}Z").parse().unwrap(), format!("2026-01-02T{to}Z").parse().unwrap());
+            let seconds = u64::try_from(to.as_second() - from.as_second()).unwrap();
+            metering.of(Money::cny(Decimal::ONE), Span::seconds(from, seconds)).amount
+        };
+        for (from, to, time, begun, whole) in [
+            // The examples of the billing pages of CLB and of ACK.
+            ("09:30:00", "12:30:00", "3", "4", "2"),
+            ("10:20:00", "13:40:00", "3.3333", "4", "2"),
+            ("10:20:00", "10:20:30", "0.0083", "1", "0"),
+            ("10:00:00", "11:00:00", "1", "1", "1"),
+            ("10:59:59", "11:00:01", "0.0006", "2", "0"),
+            ("10:00:00", "10:00:00", "0", "1", "0"),
+        ] {
+            let number = |text: &str| text.parse::<Decimal>().unwrap();
+            assert_eq!(of(Metering::Time, from, to).round_dp(4), number(time), "{from} {to}");
+            assert_eq!(of(Metering::BegunHours, from, to), number(begun), "{from} {to}");
+            assert_eq!(of(Metering::WholeHours, from, to), number(whole), "{from} {to}");
+        }
+    }
+
+    #[test]
+    fn a_bound_holds_whenever_the_time_begins() {
+        let price = Money::cny(Decimal::ONE);
+        for metering in [Metering::Time, Metering::BegunHours, Metering::WholeHours] {
+            for seconds in [0, 1, 1799, 3599, 3600, 3601, 7200, 10_000] {
+                let most = metering.at_most(price, seconds).amount;
+                for begins in (0..7200).step_by(599) {
+                    let from = Timestamp::from_second(begins).unwrap();
+                    assert!(metering.of(price, Span::seconds(from, seconds)).amount <= most, "{metering:?} {seconds} from {begins}");
+                }
+            }
+        }
     }
 }

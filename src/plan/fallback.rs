@@ -32,13 +32,15 @@ pub(super) fn within(
     prune(&mut kept, &chosen, limits.total, &cost.once, &|address| passing.get(address).map(hours));
     prune(&mut kept, &chosen, limits.hourly, &cost.after, &|address| stays(address, 1));
     prune(&mut kept, &chosen, limits.monthly, &cost.after.monthly(), &|address| stays(address, HOURS_A_MONTH));
-    let jobs = cost::by_job(changes, passing);
+    let jobs = cost::by_job(changes, passing, &cost.traffic);
     for (job, limits) in &limits.jobs {
         let Some((hourly, total)) = jobs.get(job.as_str()) else { continue };
         let of_job = |address: &Address| passing.get(address).filter(|passes| passes.jobs.contains(job));
         prune(&mut kept, &chosen, limits.total, total, &|address| of_job(address).map(hours));
-        prune(&mut kept, &chosen, limits.hourly, hourly, &|address| of_job(address).map(|_| Decimal::ONE));
-        prune(&mut kept, &chosen, limits.monthly, &hourly.monthly(), &|address| of_job(address).map(|_| Decimal::from(HOURS_A_MONTH)));
+        prune(&mut kept, &chosen, limits.hourly, hourly, &|address| of_job(address).map(Passing::share));
+        prune(&mut kept, &chosen, limits.monthly, &hourly.monthly(), &|address| {
+            of_job(address).map(|passes| passes.share() * Decimal::from(HOURS_A_MONTH))
+        });
     }
     kept.retain(|_, fallbacks| !fallbacks.is_empty());
     kept
@@ -90,7 +92,7 @@ mod tests {
     }
 
     fn change(address: &str, action: Action) -> Change {
-        let line = CostLine { item: "type".to_owned(), charge: Charge::Hourly { price: money("1 CNY"), source: PriceSource::Quoted } };
+        let line = CostLine { item: "type".to_owned(), charge: Charge::hourly(money("1 CNY"), PriceSource::Quoted) };
         Change {
             address: address.parse().unwrap(),
             action,
@@ -112,9 +114,9 @@ mod tests {
         let all: Fallbacks =
             changes.iter().map(|change| (change.address.clone(), ["1 CNY", "1.5 CNY", "1.2 CNY"].map(fallback).into())).collect();
         let addresses: Vec<Address> = changes.iter().map(|change| change.address.clone()).collect();
-        let passes = |seconds| Passing { seconds, ends_after: None, jobs: ["a".to_owned()].into() };
+        let passes = |seconds| Passing { seconds, ends_after: None, jobs: ["a".to_owned()].into(), together: (1, 1) };
         let passing = addresses.iter().filter_map(|address| Some((address, passes(seconds?)))).collect();
-        let cost = cost::summarise(&changes, &passing, &limits);
+        let cost = cost::summarise(&changes, &passing, &limits, BTreeMap::new());
         within(&all, &changes, &passing, &limits, &cost)
             .values()
             .map(|list| list.iter().map(|fallback| fallback.hourly.amount.to_string()).collect::<Vec<_>>().join(" "))

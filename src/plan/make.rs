@@ -96,9 +96,12 @@ fn plan_ahead(inputs: Inputs<'_>) -> Result<Plan, PlanError> {
     }
     let wanted = inputs.desired.nodes.iter().map(|(address, node)| (address.clone(), wanted(node))).collect();
     let passing = passing(inputs.desired);
-    let cost = cost::summarise(&changes, &passing, &inputs.limits);
+    let traffic = cost::traffic(&changes, &passing, &inputs.desired.traffic);
+    let uncounted = uncounted(&inputs, &changes, &passing, &traffic);
+    let cost = cost::summarise(&changes, &passing, &inputs.limits, traffic);
     let fallbacks = fallback::within(&inputs.desired.fallbacks, &changes, &passing, &inputs.limits, &cost);
-    let doubts = doubt(&inputs.limits, &cost).into_iter().chain(poverty(inputs.balance.as_ref(), &changes));
+    let lasting = passing.keys().any(|address| address.kind == Kind::Cluster);
+    let doubts = doubt(&inputs.limits, &cost, lasting).into_iter().chain(uncounted).chain(poverty(inputs.balance.as_ref(), &changes));
     let findings = inputs.desired.findings.iter().cloned().chain(doubts).collect();
     let plan = Plan {
         format: Plan::FORMAT,
@@ -134,26 +137,46 @@ fn wanted(node: &Node) -> Wanted {
 }
 
 /// What passes, with the time that it may take: runs, and what is released after its own. A machine runs its queue one by
-/// one, everything else serves all of its runs at once.
+/// one; everything else serves its jobs at once, and of each as many runs as may go on together.
 fn passing(desired: &Desired) -> BTreeMap<&Address, Passing> {
     let number = |address: &Address, field: &str| desired.nodes.get(address)?.spec.get(field)?.as_u64();
     let limit = |run: &Address| number(run, "limit");
     let job = |run: &Address| desired.parts.get(run).unwrap_or(&run.name).clone();
     let runs = desired.nodes.keys().filter(|address| registry::kind(address.kind).ends());
-    let runs =
-        runs.map(|run| (run, Passing { seconds: limit(run).unwrap_or_default(), ends_after: None, jobs: BTreeSet::from([job(run)]) }));
+    // The cloud itself ends an invocation, and a training job.
+    let ends_after = |run: &Address| number(run, "timeout").or(number(run, "max_minutes").map(|minutes| minutes * 60));
+    let at_once = |run: &Address| desired.nodes.get(run)?.spec["part"]["at_once"].as_u64();
+    let of_job =
+        |run: &Address| desired.parts.get(run).map_or(1, |job| desired.parts.values().filter(|other| *other == job).count() as u64);
+    let runs = runs.map(|run| {
+        let together = at_once(run).map_or((1, 1), |most| (most, of_job(run)));
+        let (seconds, jobs) = (limit(run).unwrap_or_default(), BTreeSet::from([job(run)]));
+        (run, Passing { seconds, ends_after: ends_after(run), jobs, together })
+    });
+    // How long the runs of each job take, so many at once.
+    let turns = |runs: &BTreeSet<Address>| {
+        let jobs: BTreeSet<String> = runs.iter().map(job).collect();
+        let of = |name: &String| {
+            let own = || runs.iter().filter(|run| job(run) == *name);
+            let most = own().filter_map(at_once).max().unwrap_or(own().count() as u64).max(1);
+            own().filter_map(limit).max().unwrap_or_default() * (own().count() as u64).div_ceil(most)
+        };
+        jobs.iter().map(of).max().unwrap_or_default()
+    };
     let released = desired.released.iter().map(|(address, runs)| {
-        let limits = runs.iter().filter_map(limit);
-        let seconds = if address.kind == Kind::Instance { limits.sum() } else { limits.max().unwrap_or_default() };
+        let seconds = if address.kind == Kind::Instance { runs.iter().filter_map(limit).sum() } else { turns(runs) };
         let instance_type = desired.nodes.get(address).and_then(|node| node.spec.get("instance_type")?.as_str());
         let seconds = instance_type.map_or(seconds, |name| seconds.max(tariff::least_seconds(name)));
-        (address, Passing { seconds, ends_after: number(address, "release_after"), jobs: runs.iter().map(job).collect() })
+        // Nobody ends a cluster by itself: that is how long it may take to come, to serve and to go.
+        let ends_after = number(address, "release_after").or(number(address, "needed_for"));
+        (address, Passing { seconds, ends_after, jobs: runs.iter().map(job).collect(), together: (1, 1) })
     });
     runs.chain(released).collect()
 }
 
-/// A budget that can't be held against every price as it is: one is unknown, or in another currency.
-fn doubt(limits: &Limits, cost: &cost::Summary) -> Vec<Finding> {
+/// A budget that can't be held against every price as it is: one is unknown, or in another currency. `lasting` is whether
+/// there is something for the runs that the cloud never ends by itself.
+fn doubt(limits: &Limits, cost: &cost::Summary, lasting: bool) -> Vec<Finding> {
     let set = limits.all();
     let Some(limit) = set.first() else { return Vec::new() };
     let mut findings = Vec::new();
@@ -188,15 +211,65 @@ fn doubt(limits: &Limits, cost: &cost::Summary) -> Vec<Finding> {
         cost.once.converted(limit.currency).amount <= limit.amount && cost.unattended.converted(limit.currency).amount > limit.amount
     };
     if let Some(limit) = totals.filter(passed).min_by_key(|limit| limit.amount) {
-        let message = format!(
-            "should this program die and never be run again, the cloud itself ends the machines only when {} are spent, and the budget is {limit}",
-            cost.unattended.converted(limit.currency).rounded(4)
-        );
+        let most = cost.unattended.converted(limit.currency).rounded(4);
+        let message = match lasting {
+            true => format!(
+                "a cluster may take long to come and to go: it would be {most} then, and the budget is {limit}; the run is stopped before that, \
+                 but should this program die and never be run again, the cloud goes on with the cluster"
+            ),
+            false => format!(
+                "should this program die and never be run again, the cloud itself ends the machines only when {most} are spent, and the \
+                 budget is {limit}"
+            ),
+        };
         findings.push(finding(
             "budget-unattended",
             Severity::Info,
             message,
             "the next `aliform` command in this folder releases them at once",
+        ));
+    }
+    findings
+}
+
+/// Traffic of jobs that their budgets don't count: nobody said how much it is, or nothing has a price for it.
+fn uncounted(
+    inputs: &Inputs<'_>,
+    changes: &[Change],
+    passing: &BTreeMap<&Address, Passing>,
+    counted: &BTreeMap<String, Money>,
+) -> Vec<Finding> {
+    let finding = |id: &str, message, hint: &str| Finding {
+        id: id.to_owned(),
+        severity: Severity::Info,
+        address: None,
+        message,
+        evidence: None,
+        hint: Some(hint.to_owned()),
+    };
+    let said = &inputs.desired.traffic;
+    let mut findings = Vec::new();
+    for job in said.keys().filter(|job| !counted.contains_key(*job)) {
+        let message = format!("the `traffic` of job `{job}` is not counted: nothing that is made for it has a price for traffic");
+        findings.push(finding(
+            "traffic-uncounted",
+            message,
+            "what goes to the bucket and back stays inside of the region and costs nothing",
+        ));
+    }
+    let limited =
+        |job: &&String| inputs.limits.total.is_some() || inputs.limits.jobs.get(*job).is_some_and(|limits| limits.total.is_some());
+    let jobs: BTreeSet<&String> = passing.values().flat_map(|passes| &passes.jobs).collect();
+    for job in jobs.into_iter().filter(limited).filter(|job| !said.contains_key(*job)) {
+        // As if it sent something: is that paid for?
+        if cost::traffic(changes, passing, &BTreeMap::from([(job.clone(), 1)])).is_empty() {
+            continue;
+        }
+        let message = format!("the budget counts no traffic to the internet for job `{job}`, which does not say how much it sends");
+        findings.push(finding(
+            "budget-without-traffic",
+            message,
+            "downloads cost nothing; of what it sends say for instance `traffic: 5GiB`",
         ));
     }
     findings

@@ -72,8 +72,80 @@ fn price(approved: &Plan, change: &Change, remembered: &Remembered) -> Cost {
     taken.map_or_else(
         || change.cost_after.clone(),
         |taken| {
-            let charge = Charge::Hourly { price: taken.hourly, source: PriceSource::Quoted };
+            let charge = Charge::hourly(taken.hourly, PriceSource::Quoted);
             Cost { lines: vec![CostLine { item: taken.instance_type.clone(), charge }] }
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::plan::cost::Summary;
+
+    fn address(text: &str) -> Address {
+        text.parse().unwrap()
+    }
+
+    fn approved() -> Plan {
+        let served = json!(["run.train"]);
+        serde_json::from_value(json!({
+            "aliform_plan": Plan::FORMAT, "digest": "", "made_at": "2026-11-21T12:00:00Z", "region": "r",
+            "basis": { "stack": "run-train", "lineage": "0123", "serial": 0, "manifest_digest": "", "destroy": false },
+            "changes": [], "cost": Summary::default(), "decisions": {}, "used": [], "findings": [], "outputs": {},
+            "wanted": { "instance.train": { "spec": { "zone": "a", "instance_type": "big" }, "depends_on": ["vswitch.a"] } },
+            "released": { "instance.train": served, "vswitch.a": served },
+            "standby": { "vswitch.b": { "spec": {}, "depends_on": [] }, "vswitch.c": { "spec": {}, "depends_on": [] } },
+            "fallbacks": { "instance.train": [{ "zone": "b", "instance_type": "big", "hourly": "0.5 CNY", "because": "it is there" }] },
+        }))
+        .unwrap()
+    }
+
+    fn remembered(spec: Json, depends_on: &[&str], unfinished: Option<&str>) -> Remembered {
+        Remembered {
+            id: "id".to_owned(),
+            region: "r".to_owned(),
+            spec,
+            attributes: Json::Null,
+            depends_on: depends_on.iter().map(|text| address(text)).collect(),
+            unfinished: unfinished.map(str::to_owned),
+        }
+    }
+
+    fn rest(unfinished: Option<&str>) -> Plan {
+        let mut approved = approved();
+        let instance = remembered(json!({ "zone": "b", "instance_type": "big" }), &["vswitch.b"], None);
+        approved.changes = vec![Change { fields: Vec::new(), ..change(&approved, &address("instance.train"), &instance) }];
+        let prior = BTreeMap::from([
+            (address("vswitch.b"), remembered(json!({}), &[], None)),
+            (address("bucket.kept"), remembered(json!({}), &[], None)),
+            (address("instance.train"), instance),
+            (address("run.train"), remembered(json!({}), &["instance.train"], unfinished)),
+        ]);
+        resumed(&approved, &prior, 7, Timestamp::UNIX_EPOCH)
+    }
+
+    fn action(plan: &Plan, of: &str) -> Action {
+        plan.changes.iter().find(|change| change.address == address(of)).unwrap().action
+    }
+
+    #[test]
+    fn what_goes_on_is_brought_to_its_end_and_what_was_made_for_it_released_wherever_it_stands() {
+        let plan = rest(Some("it goes on"));
+        assert_eq!((action(&plan, "run.train"), action(&plan, "instance.train")), (Action::Update, Action::Keep));
+        assert_eq!(plan.actions().count(), 1);
+        let served = BTreeSet::from([address("run.train")]);
+        let released = ["instance.train", "vswitch.b"].map(|name| (address(name), served.clone()));
+        assert_eq!(plan.released, BTreeMap::from(released), "and nothing else is");
+        let instance = plan.changes.iter().find(|change| change.address == address("instance.train")).unwrap();
+        assert_eq!(instance.cost_after.hourly().sums, ["0.5 CNY".parse().unwrap()], "it is paid for where it stands");
+    }
+
+    #[test]
+    fn what_is_over_is_not_run_again() {
+        let plan = rest(None);
+        assert!(plan.is_empty() && plan.released.len() == 2);
+    }
 }

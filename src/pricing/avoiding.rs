@@ -85,7 +85,13 @@ impl<L: Lookup> Training for Avoiding<L> {
     }
 
     async fn training_specs(&self, region: &str, gpu: bool) -> Result<Vec<Spec>, LookupError> {
-        self.inner.training_specs(region, gpu).await
+        let mut specs = self.inner.training_specs(region, gpu).await?;
+        // Training jobs know no zones: what is sold out in one of them may well be had.
+        let is_out = |out: &Shortage, spec: &Spec| out.zone.is_none() && out.covers(region, "", &spec.instance_type);
+        for spec in &mut specs {
+            spec.available &= !self.out.iter().any(|out| is_out(out, spec));
+        }
+        Ok(specs)
     }
 
     async fn training_images(&self, region: &str, gpu: bool) -> Result<Vec<TrainingImage>, LookupError> {

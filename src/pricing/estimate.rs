@@ -3,6 +3,7 @@
 
 use rust_decimal::Decimal;
 
+use super::tariff;
 use crate::model::money::Money;
 
 /// What the memory of an accelerator is worth to Function Compute.
@@ -14,14 +15,8 @@ pub enum FunctionGpu {
     Ada,
 }
 
-/// A CU of Function Compute in the first of the monthly steps. Source: its billing page, read 2026-10.
-fn compute_unit(region: &str) -> Option<Decimal> {
-    // Hong Kong has a mainland name and an overseas price list.
-    (region.starts_with("cn-") && region != "cn-hongkong").then(|| Decimal::new(11, 5))
-}
-
-/// An hour of a function that works all the time; memory in GiB, of its accelerator too. `None` where no tariff is known.
-pub fn function(region: &str, vcpu: u32, memory: Decimal, gpu: Option<(FunctionGpu, u32)>) -> Option<Money> {
+/// An hour of a function that works all the time; memory in GiB, of its accelerator too.
+pub fn function(region: &str, vcpu: u32, memory: Decimal, gpu: Option<(FunctionGpu, u32)>) -> Money {
     let accelerated = gpu.map_or(Decimal::ZERO, |(kind, memory)| {
         let rate = match kind {
             FunctionGpu::Tesla => Decimal::new(21, 1),
@@ -30,13 +25,13 @@ pub fn function(region: &str, vcpu: u32, memory: Decimal, gpu: Option<(FunctionG
         rate * Decimal::from(memory)
     });
     let units = Decimal::from(vcpu) + memory * Decimal::new(15, 2) + accelerated;
-    Some(Money::cny((units * Decimal::from(3600) * compute_unit(region)?).normalize()))
+    let unit = tariff::compute_unit(region);
+    Money { amount: (units * Decimal::from(3600) * unit.amount).normalize(), ..unit }
 }
 
-/// An hour of the management of a cluster: a basic one costs nothing, a professional one does.
-/// Source: the billing page of ACK, read 2026-10.
-pub fn cluster(professional: bool) -> Money {
-    Money::cny(if professional { Decimal::new(64, 2) } else { Decimal::ZERO })
+/// An hour of a cluster besides its nodes: the management of a professional one, and the balancer of the API.
+pub fn cluster(region: &str, professional: bool) -> Money {
+    tariff::cluster_hour(region, professional)
 }
 
 #[cfg(test)]
@@ -44,12 +39,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_function_is_paid_by_what_it_uses_where_a_tariff_is_known() {
+    fn a_function_is_paid_by_what_it_uses() {
         // 2 vCPU and 4 GiB: 2 + 0.6 CU a second.
-        assert_eq!(function("cn-hangzhou", 2, Decimal::from(4), None).unwrap().to_string(), "1.0296 CNY");
-        let accelerated = function("cn-hangzhou", 4, Decimal::from(16), Some((FunctionGpu::Tesla, 16))).unwrap();
+        assert_eq!(function("cn-hangzhou", 2, Decimal::from(4), None).to_string(), "1.0296 CNY");
+        let accelerated = function("cn-hangzhou", 4, Decimal::from(16), Some((FunctionGpu::Tesla, 16)));
         assert_eq!(accelerated.to_string(), "15.84 CNY");
-        assert_eq!(function("ap-southeast-1", 2, Decimal::from(4), None), None);
-        assert_eq!((cluster(false).to_string(), cluster(true).to_string()), ("0 CNY".to_owned(), "0.64 CNY".to_owned()));
+        assert_eq!(function("ap-southeast-1", 2, Decimal::from(4), None).to_string(), "0.1872 USD");
+        assert_eq!(cluster("cn-hangzhou", false).to_string(), "0.167 CNY");
     }
 }

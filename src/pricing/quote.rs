@@ -40,7 +40,7 @@ async fn quote(lookup: &dyn Lookup, region: &str, priced: &Priced) -> Cost {
         Priced::Eip => Cost { lines: vec![tariff::idle_address(region), tariff::internet_traffic(region)] },
         Priced::Bucket => Cost { lines: tariff::bucket(region) },
         Priced::Cluster { pro, nodes } => {
-            let mut lines: Vec<CostLine> = pro.then(tariff::cluster_management).into_iter().collect();
+            let mut lines = tariff::cluster(region, *pro);
             for node in nodes {
                 lines.extend(instance(lookup, region, node).await);
             }
@@ -70,10 +70,9 @@ async fn instance(lookup: &dyn Lookup, region: &str, priced: &Priced) -> Vec<Cos
         spot: *spot,
     };
     let mut lines = match lookup.price(region, &wanted).await {
-        Ok(parts) => parts
-            .into_iter()
-            .map(|part| CostLine { item: part.item, charge: Charge::Hourly { price: part.price, source: PriceSource::Quoted } })
-            .collect(),
+        Ok(parts) => {
+            parts.into_iter().map(|part| CostLine { item: part.item, charge: Charge::hourly(part.price, PriceSource::Quoted) }).collect()
+        }
         Err(error) => vec![CostLine { item: instance_type.clone(), charge: Charge::Unknown { because: error.to_string() } }],
     };
     if *bandwidth > 0 {
@@ -89,7 +88,7 @@ async fn training(lookup: &dyn Lookup, region: &str, instance_type: &str, worker
     let charge = match training::price(lookup, region, instance_type).await {
         Ok(price) => {
             let price = Money { amount: price.amount * Decimal::from(workers), ..price };
-            Charge::Hourly { price, source: PriceSource::Quoted }
+            Charge::hourly(price, PriceSource::Quoted)
         }
         Err(because) => Charge::Unknown { because },
     };

@@ -132,7 +132,7 @@ async fn by_needs(draft: &mut Draft<'_>, wish: &Wish<'_>, wants: &Wants) -> Resu
         return Err(impossible(location, message, "raise the cap, or leave `spot` out"));
     }
     let subject = match wish.seconds {
-        Some(seconds) => Subject { wants: wants.clone(), seconds, keeps: false },
+        Some(seconds) => Subject { wants: wants.clone(), seconds, longest: seconds, keeps: false },
         None => Subject::staying(wants.clone()),
     };
     let rows = offers::of_market(&draft.desired.region, &subject, &market);
@@ -223,6 +223,12 @@ async fn zone(draft: &mut Draft<'_>, wish: &Wish<'_>, instance_type: &str, wants
     }
     let before = draft.around.decided.get(&key).map(|decision| &decision.chosen);
     let chosen = allowed.iter().find(|zone| Some(**zone) == before).or(allowed.first());
+    if let (None, Some(before)) = (chosen, before.filter(|zone| !draft.moved && wants.allows(zone))) {
+        // What was decided before stays so: what stands in it, or was over long ago, asks for no stock.
+        let before = before.clone();
+        draft.decided(&key);
+        return Ok((before, false));
+    }
     let Some(chosen) = chosen.map(|zone| (*zone).clone()) else {
         let place = if wants.zones.is_empty() { region.clone() } else { wants.zones.join("`, `") };
         return Err(sold_out(

@@ -110,6 +110,13 @@ fn begin<'a>(manifest: &'a Manifest, around: &'a Surroundings<'a>) -> Result<Beg
     Ok((draft, projects, tasks))
 }
 
+/// Reads the sources, and refuses what can be told of them without asking anyone.
+pub fn read(manifest: &Manifest) -> Result<(), ResolveError> {
+    app::projects(manifest)?;
+    job::tasks(manifest)?;
+    Ok(())
+}
+
 /// Resolves the manifest.
 pub async fn resolve(manifest: &Manifest, around: &Surroundings<'_>) -> Result<Resolved, ResolveError> {
     let (mut draft, projects, tasks) = begin(manifest, around)?;

@@ -131,7 +131,9 @@ impl Network {
         if self.vswitch.is_some() {
             return;
         }
-        let zones: BTreeSet<String> = draft.desired.fallbacks.values().flatten().map(|fallback| fallback.zone.clone()).collect();
+        // Training jobs stand in no zone.
+        let stand = draft.desired.fallbacks.iter().filter(|(address, _)| address.kind != Kind::TrainingJob);
+        let zones: BTreeSet<String> = stand.flat_map(|(_, list)| list).map(|fallback| fallback.zone.clone()).collect();
         let listed = &draft.manifest.network.vswitches;
         let has_room =
             |zone: &String| listed.is_empty() || listed.iter().any(|listed| listed.zone.as_ref().is_some_and(|named| named.value == *zone));

@@ -1,4 +1,5 @@
-//! Choices that can't be kept: of machines that do not exist yet and that were sold out a moment ago.
+//! Choices that can't be kept as they are: of machines that do not exist yet. Those that were sold out a moment ago are
+//! open again; of the others only what may stand in for them is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,6 +28,8 @@ pub fn kept(decided: &BTreeMap<String, Decision>, out: &[Shortage], there: &BTre
         let place = decision.chosen.split_once(' ');
         there.contains(&address) || !place.is_some_and(|(zone, instance_type)| sold_out(zone, instance_type))
     });
+    // What may stand in for the pods of the next run is looked for anew.
+    kept.retain(|key, _| !key.ends_with(".spec_for"));
     for key in decided.keys() {
         let Some(owner) = key.strip_suffix(".zone") else { continue };
         let Some((zone, instance_type)) = chosen(key).zip(chosen(&format!("{owner}.zone_for"))) else { continue };
@@ -34,7 +37,12 @@ pub fn kept(decided: &BTreeMap<String, Decision>, out: &[Shortage], there: &BTre
         let moved = |key: &String| {
             key.strip_prefix("place[").and_then(|rest| rest.split(']').next()?.parse().ok()).is_some_and(|at| is_of(&at, name))
         };
-        if !sold_out(zone, instance_type) || there.iter().any(|address| is_of(address, name)) || kept.keys().any(moved) {
+        if there.iter().any(|address| is_of(address, name) || address.kind == Kind::Cluster) {
+            continue;
+        }
+        // Where it is to stand stays decided; that it is asked for again says what may stand in for it.
+        kept.remove(&format!("{owner}.zone_for"));
+        if !sold_out(zone, instance_type) || kept.keys().any(moved) {
             continue;
         }
         let machine = [format!("{owner}.zone"), format!("{owner}.instance_type[")];
@@ -73,7 +81,7 @@ mod tests {
         assert_eq!(left("r-a", &[]), ["apps.web.instance_type[2 vCPU]", "apps.web.zone", "apps.web.zone_for"]);
         assert_eq!(left("r-a", &["instance.web-2"]), [""; 0]);
         assert_eq!(left("r-a", &["instance.webber-2"]).len(), 3);
-        assert_eq!(left("r-b", &[]), ["place[instance.api-1][r-a x]"]);
-        assert_eq!(left("r-b", &["instance.api-1"]), [""; 0]);
+        assert_eq!(left("r-b", &[]), ["apps.web.zone_for", "place[instance.api-1][r-a x]"]);
+        assert_eq!(left("r-b", &["instance.api-1"]), ["apps.web.zone_for"]);
     }
 }

@@ -9,10 +9,14 @@ use serde_json::Value as Json;
 
 use super::error::ResourceError;
 use super::kind::{Context, Priced, ReadContext, ResourceKind};
+use super::tagged::{Tagged, tags};
 use super::wait;
 use crate::cloud::oss;
 use crate::model::address::{Address, Kind};
 use crate::model::change::Effect;
+
+/// What the name of every bucket of ours begins with.
+const OURS: &str = "aliform-";
 
 /// What is wanted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -63,7 +67,7 @@ impl ResourceKind for BucketKind {
     }
 
     async fn create(context: &Context<'_>, spec: &BucketSpec) -> Result<String, ResourceError> {
-        let tags: Vec<(String, String)> = context.tags().into_iter().map(|tag| (tag.key, tag.value)).collect();
+        let tags: Vec<(String, String)> = context.new_tags().into_iter().map(|tag| (tag.key, tag.value)).collect();
         oss::put_bucket(context.cloud, context.region, &spec.name, &tags).await?;
         Ok(spec.name.clone())
     }
@@ -85,5 +89,15 @@ impl ResourceKind for BucketKind {
 
     async fn find(context: &Context<'_>, spec: &BucketSpec) -> Result<Option<String>, ResourceError> {
         Ok(oss::bucket_exists(context.cloud, context.region, &spec.name).await?.then(|| spec.name.clone()))
+    }
+
+    async fn tagged(context: &ReadContext<'_>) -> Result<Vec<Tagged<BucketSpec>>, ResourceError> {
+        let mut all = Vec::new();
+        for (name, came) in oss::list_buckets(context.cloud, context.region, OURS).await? {
+            let own = tags(oss::bucket_tags(context.cloud, context.region, &name).await?);
+            all.push(Tagged::new(&name.clone(), own, &came, BucketSpec { name }));
+        }
+        all.retain(Tagged::is_ours);
+        Ok(all)
     }
 }

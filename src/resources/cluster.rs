@@ -5,20 +5,22 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::error::ResourceError;
 use super::kind::{Context, Priced, ReadContext, ResourceKind, TAG_DEADLINE, needed};
+use super::node_pools::{self, Pools};
+use super::tagged::{Tagged, tags};
 use super::wait::{self, Look};
 use crate::cloud::api::{Tag, ask};
 use crate::cloud::cs::{
     Cluster, ClusterTag, CreateCluster, DeleteCluster, DescribeClusterDetail, DescribeClusterNodePools, DescribeClustersV1,
-    KubernetesConfig, NodePool, NodePoolInfo, ScalingGroup,
 };
 use crate::model::address::{Address, Kind};
 use crate::model::change::Effect;
+use crate::model::money::Money;
+use crate::model::units;
 use crate::model::value::Value;
 
 /// A cluster takes 5 to 15 minutes, its nodes some more.
@@ -74,6 +76,17 @@ pub struct PoolSpec {
     pub bandwidth: u32,
     /// How many.
     pub nodes: u32,
+    /// Whether they are bought at the price of the market, and may be taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spot: Option<PoolSpot>,
+}
+
+/// Nodes at the price of the market.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PoolSpot {
+    /// What an hour of one may cost at most, its disk aside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cap: Option<Money>,
 }
 
 /// What the cloud says.
@@ -120,32 +133,27 @@ async fn read(context: &ReadContext<'_>, id: &str) -> Result<Option<ClusterAttri
     }
 }
 
-fn pool(spec: &PoolSpec) -> Result<NodePool, ResourceError> {
-    Ok(NodePool {
-        nodepool_info: NodePoolInfo { name: spec.job.clone() },
-        scaling_group: ScalingGroup {
-            instance_types: vec![spec.instance_type.clone()],
-            vswitch_ids: vec![needed(&spec.vswitch_id)?.clone()],
-            system_disk_category: spec.disk_category.clone(),
-            system_disk_size: spec.disk_size,
-            desired_size: spec.nodes,
-            instance_charge_type: "PostPaid".to_owned(),
-            image_type: Some("AliyunLinux3".to_owned()),
-            internet_max_bandwidth_out: spec.bandwidth,
-        },
-        kubernetes_config: KubernetesConfig { labels: vec![ClusterTag { key: NODES_LABEL.to_owned(), value: spec.job.clone() }] },
-    })
-}
-
 fn cluster_tags(tags: Vec<Tag>) -> Vec<ClusterTag> {
     tags.into_iter().map(|tag| ClusterTag { key: tag.key, value: tag.value }).collect()
 }
 
-/// How many nodes are ready, of how many.
-async fn nodes(context: &Context<'_>, id: &str, spec: &ClusterSpec) -> Result<(i64, i64), ResourceError> {
-    let pools = ask(context.cloud, context.region, &DescribeClusterNodePools { cluster_id: id.to_owned() }).await?.nodepools;
-    let ready = pools.iter().map(|pool| pool.status.healthy_nodes).sum();
-    Ok((ready, spec.pools.iter().map(|pool| i64::from(pool.nodes)).sum()))
+/// A cluster as a spec, as far as it says so itself.
+async fn there(context: &ReadContext<'_>, cluster: Cluster) -> Result<ClusterSpec, ResourceError> {
+    let pools = match ask(context.cloud, context.region, &DescribeClusterNodePools { cluster_id: cluster.cluster_id.clone() }).await {
+        Ok(answer) => answer.nodepools,
+        // It is on its way out, or has never come.
+        Err(error) if error.is_not_found() || cluster.state != "running" => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(ClusterSpec {
+        pools: pools.into_iter().map(node_pools::there).collect(),
+        pro: cluster.cluster_spec.contains("pro"),
+        name: cluster.name,
+        vpc_id: Value::Known(cluster.vpc_id),
+        pod_cidr: cluster.subnet_cidr,
+        service_cidr: cluster.service_cidr,
+        needed_for: None,
+    })
 }
 
 #[async_trait(?Send)]
@@ -171,10 +179,17 @@ impl ResourceKind for ClusterKind {
             disk_level: pool.disk_level.clone(),
             disk_size: pool.disk_size,
             bandwidth: pool.bandwidth,
-            spot: false,
+            spot: pool.spot.is_some(),
         };
         let nodes = spec.pools.iter().flat_map(|pool| std::iter::repeat_n(node(pool), usize::try_from(pool.nodes).unwrap_or(0)));
         Some(Priced::Cluster { pro: spec.pro, nodes: nodes.collect() })
+    }
+
+    /// Nothing does. Releasing its nodes would not help: a node pool replaces a node that is released behind its back, "which
+    /// can cause unexpected costs". Source: help of ACK, "Scale a node pool"; CreateCluster knows no end either.
+    fn last_resort(spec: &ClusterSpec) -> Option<String> {
+        let after = units::Duration::of(spec.needed_for?);
+        Some(format!("nothing in the cloud ends it: `aliform sweep --expired` does, from {after} after it came (tag {TAG_DEADLINE})"))
     }
 
     async fn read_many(
@@ -186,12 +201,6 @@ impl ResourceKind for ClusterKind {
     }
 
     async fn create(context: &Context<'_>, spec: &ClusterSpec) -> Result<String, ResourceError> {
-        let mut tags = cluster_tags(context.tags());
-        let deadline = spec.needed_for.and_then(|seconds| {
-            let end = context.clock.now().checked_add(SignedDuration::from_secs(i64::try_from(seconds).ok()?)).ok()?;
-            Some(end.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
-        });
-        tags.extend(deadline.map(|value| ClusterTag { key: TAG_DEADLINE.to_owned(), value }));
         let mut vswitches: Vec<String> =
             spec.pools.iter().map(|pool| needed(&pool.vswitch_id).cloned()).collect::<Result<_, ResourceError>>()?;
         vswitches.dedup();
@@ -209,8 +218,9 @@ impl ResourceKind for ClusterKind {
             // Whoever starts the job stands outside of the network.
             endpoint_public_access: true,
             deletion_protection: false,
-            tags,
-            nodepools: spec.pools.iter().map(pool).collect::<Result<_, _>>()?,
+            tags: cluster_tags(context.new_tags()),
+            // They come one by one, once it runs.
+            nodepools: Vec::new(),
             client_token: context.token.to_owned(),
         };
         let made = wait::while_refused(context, "create the cluster", BUSY, Duration::from_secs(120), async || {
@@ -221,6 +231,7 @@ impl ResourceKind for ClusterKind {
     }
 
     async fn converge(context: &Context<'_>, id: &str, spec: &ClusterSpec) -> Result<ClusterAttributes, ResourceError> {
+        let mut pools = Pools::default();
         wait::until(context, "the cluster and its nodes", LIMIT, async || {
             let Some(cluster) = read(&context.reading(), id).await? else { return Ok(Look::Absent(id.to_owned())) };
             match cluster.status.as_str() {
@@ -233,8 +244,10 @@ impl ResourceKind for ClusterKind {
                 }
                 status => return Ok(Look::NotYet(status.to_owned())),
             }
-            let (ready, wanted) = nodes(context, id, spec).await?;
-            Ok(if ready >= wanted { Look::Ready(cluster) } else { Look::NotYet(format!("{ready} of {wanted} nodes ready")) })
+            Ok(match pools.settle(context, id, &spec.pools).await? {
+                None => Look::Ready(cluster),
+                Some(status) => Look::NotYet(status),
+            })
         })
         .await
     }
@@ -263,6 +276,19 @@ impl ResourceKind for ClusterKind {
         let own = |cluster: &Cluster| wanted.iter().all(|tag| cluster.tags.contains(tag));
         Ok(list(&context.reading()).await?.into_iter().find(own).map(|cluster| cluster.cluster_id))
     }
+
+    async fn tagged(context: &ReadContext<'_>) -> Result<Vec<Tagged<ClusterSpec>>, ResourceError> {
+        let mut found = Vec::new();
+        for cluster in list(context).await? {
+            let own = tags(cluster.tags.iter().map(|tag| (tag.key.clone(), tag.value.clone())));
+            let bare = Tagged::new(&cluster.cluster_id, own, &cluster.created, ());
+            if bare.is_ours() {
+                let spec = there(context, cluster).await?;
+                found.push(bare.map(|()| spec));
+            }
+        }
+        Ok(found)
+    }
 }
 
 #[cfg(test)]
@@ -281,6 +307,7 @@ mod tests {
             disk_size: 40,
             bandwidth: 0,
             nodes: 2,
+            spot: None,
         };
         let spec = ClusterSpec {
             name: "lab".to_owned(),

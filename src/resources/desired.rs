@@ -47,6 +47,8 @@ pub struct Desired {
     pub standby: BTreeMap<Address, Node>,
     /// Runs that are one of several of a job, with that job; all others have its name.
     pub parts: BTreeMap<Address, String>,
+    /// How much jobs send to the internet, those that say it, in MiB.
+    pub traffic: BTreeMap<String, u64>,
     /// What was chosen, and why.
     pub decisions: BTreeMap<String, Decision>,
     /// What is used without being ours.

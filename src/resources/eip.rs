@@ -9,10 +9,11 @@ use serde_json::Value as Json;
 
 use super::error::ResourceError;
 use super::kind::{Context, Priced, ReadContext, ResourceKind, needed};
+use super::tagged::{Tagged, tags};
 use super::wait::{self, Look};
 use crate::cloud::api::{CommaList, ask};
 use crate::cloud::vpc::{
-    AllocateEipAddress, AssociateEipAddress, DescribeEipAddresses, EipAddress, ReleaseEipAddress, UnassociateEipAddress,
+    AllocateEipAddress, AssociateEipAddress, DescribeEipAddresses, EipAddress, ReleaseEipAddress, Tags, UnassociateEipAddress,
 };
 use crate::model::address::{Address, Kind};
 use crate::model::change::Effect;
@@ -20,6 +21,8 @@ use crate::model::value::Value;
 
 /// The most identifiers of a DescribeEipAddresses.
 const IDS_A_CALL: usize = 50;
+/// The most of a page.
+const PAGE: u32 = 100;
 const LIMIT: Duration = Duration::from_secs(120);
 const BUSY: &[&str] = &[
     "OperationConflict",
@@ -166,7 +169,7 @@ impl ResourceKind for EipKind {
             internet_charge_type: "PayByTraffic".to_owned(),
             name: spec.name.clone(),
             client_token: context.token.to_owned(),
-            tag: context.tags(),
+            tag: context.new_tags(),
         };
         wait::while_refused(context, "rent the address", BUSY, LIMIT, async || ask(context.cloud, context.region, &call).await)
             .await
@@ -221,5 +224,26 @@ impl ResourceKind for EipKind {
     async fn find(context: &Context<'_>, _spec: &EipSpec) -> Result<Option<String>, ResourceError> {
         let query = DescribeEipAddresses { tag: context.tags(), ..Default::default() };
         Ok(describe(&context.reading(), query).await?.into_iter().next().map(|eip| eip.id))
+    }
+
+    async fn tagged(context: &ReadContext<'_>) -> Result<Vec<Tagged<EipSpec>>, ResourceError> {
+        let region_id = context.region.to_owned();
+        let mut query = DescribeEipAddresses { region_id, page_number: 1, page_size: PAGE, ..Default::default() };
+        let mut all = Vec::new();
+        loop {
+            let page = ask(context.cloud, context.region, &query).await?.eip_addresses.eip_address;
+            let full = page.len() as u32 == PAGE;
+            all.extend(page.into_iter().map(|mut eip| {
+                let (own, came) = (tags(Tags::pairs(eip.tags.take())), std::mem::take(&mut eip.allocation_time));
+                let eip = attributes(eip);
+                let spec = EipSpec { name: eip.name, bandwidth: eip.bandwidth, instance_id: Value::Known(eip.instance_id) };
+                Tagged::new(&eip.id, own, &came, spec)
+            }));
+            if !full {
+                all.retain(Tagged::is_ours);
+                return Ok(all);
+            }
+            query.page_number += 1;
+        }
     }
 }

@@ -16,13 +16,13 @@ const IN_PROGRESS: &[&str] = &[
 /// What to do about a refusal.
 fn way_out(code: &str) -> Option<String> {
     let hint = match Scope::of_code(code) {
-        Scope::Balance => "top up the account (pay-as-you-go needs 100 CNY available), then run `aliform apply` again",
+        Scope::Balance => "top up the account (pay-as-you-go needs 100 CNY available), then run the same command again",
         Scope::Quota => {
             let quota = quota(code).unwrap_or("the quota that the message names");
             return Some(format!("raise {quota} in the Quota Center (https://quotas.console.aliyun.com), or ask for less"));
         }
         Scope::Account if code.starts_with("RealName") => {
-            "finish the real-name registration of the account, then run `aliform apply` again"
+            "finish the real-name registration of the account, then run the same command again"
         }
         Scope::Account if code.starts_with("Forbidden") || code.starts_with("NoPermission") => {
             "grant the permission that the message names to the identity that `aliform check` shows"
@@ -58,8 +58,18 @@ pub enum ResourceError {
         /// Why it can't, in the cloud's words.
         because: String,
     },
+    /// The cloud accepted something and says later that it can't be had.
+    #[error("{what} can't be had: {code}: {message}")]
+    Denied {
+        /// What.
+        what: String,
+        /// The code of the reason.
+        code: String,
+        /// The reason, in the cloud's words.
+        message: String,
+    },
     /// The cloud did not reach the state that was waited for.
-    #[error("{what} was still `{status}` after {seconds} s; it may get there later: run `aliform apply` again")]
+    #[error("{what} was still `{status}` after {seconds} s; it may get there later: run the same command again")]
     TimedOut {
         /// The resource and what was awaited.
         what: String,
@@ -163,8 +173,9 @@ impl ResourceError {
     pub fn hint(&self) -> Option<String> {
         let error = match self {
             ResourceError::Api(error) => error,
+            ResourceError::Denied { code, .. } => return way_out(code),
             ResourceError::SecretMissing { variable, .. } => {
-                return Some(format!("set it for this command: `{variable}=... aliform apply`"));
+                return Some(format!("set it first: `export {variable}=...`, then run the same command again"));
             }
             ResourceError::NoRoom { .. } => {
                 return Some("make `outputs` beside the manifest a folder that can be written; nothing was begun".to_owned());

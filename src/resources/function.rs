@@ -14,6 +14,7 @@ use serde_json::Value as Json;
 use super::error::ResourceError;
 use super::kind::{Artifacts, Context, Identity, ReadContext, ResourceKind, TAG_ADDRESS, TAG_LINEAGE, needed};
 use super::name;
+use super::tagged::{Tagged, tags};
 use super::wait::{self, Look};
 use crate::cloud::api::ask;
 use crate::cloud::call::Cloud;
@@ -25,8 +26,10 @@ use crate::cloud::fc::{
 use crate::cloud::oss;
 use crate::model::address::{Address, Kind};
 use crate::model::change::Effect;
+use crate::model::event::Event;
 use crate::model::secret::Secrets;
-use crate::model::value::Value;
+use crate::model::units;
+use crate::model::value::{Reference, Value};
 
 /// The largest package that a call itself takes, in bytes; a larger one is read from the bucket. Source: Function
 /// Compute, limits: 100 MB as Base64, 50 MB in some regions.
@@ -156,6 +159,25 @@ async fn input(context: &Context<'_>, spec: &FunctionSpec) -> Result<FunctionInp
     })
 }
 
+/// A function as a spec, as far as it says so itself. Whether it has tasks is for its deletion to find out, and its
+/// bucket goes on its own.
+fn there(function: Function) -> FunctionSpec {
+    FunctionSpec {
+        name: function.function_name,
+        runtime: function.runtime,
+        handler: function.handler,
+        cpu: function.cpu,
+        memory: function.memory_size,
+        disk: 0,
+        timeout: function.timeout,
+        asynchronous: true,
+        digest: String::new(),
+        checksum: function.code_checksum,
+        size: 0,
+        bucket: Value::Pending(Reference::new(Address::new(Kind::Bucket, "main"), "id")),
+    }
+}
+
 /// Stops every task that is not over: one that went on without its function would cost money unseen.
 async fn stop_tasks(context: &Context<'_>, name: &str) -> Result<(), ApiError> {
     let mut query = ListAsyncTasks { function_name: name.to_owned(), next_token: None, limit: 100 };
@@ -213,6 +235,11 @@ impl ResourceKind for FunctionKind {
         }
     }
 
+    fn last_resort(spec: &FunctionSpec) -> Option<String> {
+        let after = units::Duration::of(u64::from(spec.timeout));
+        Some(format!("the cloud itself ends each of its runs after {after} (timeout)"))
+    }
+
     async fn read_many(
         context: &ReadContext<'_>,
         known: &[(Address, String, Json)],
@@ -233,7 +260,7 @@ impl ResourceKind for FunctionKind {
 
     /// Its name makes it happen once: one of that name that bears our tags is the one that an earlier attempt made.
     async fn create(context: &Context<'_>, spec: &FunctionSpec) -> Result<String, ResourceError> {
-        let tags = context.tags().into_iter().map(|tag| FunctionTag { key: tag.key, value: tag.value }).collect();
+        let tags = context.new_tags().into_iter().map(|tag| FunctionTag { key: tag.key, value: tag.value }).collect();
         let body = NewFunction { function_name: spec.name.clone(), input: input(context, spec).await?, tags };
         match ask(context.cloud, context.region, &CreateFunction { body }).await {
             Ok(_) => Ok(spec.name.clone()),
@@ -262,15 +289,20 @@ impl ResourceKind for FunctionKind {
             let body = AsyncConfig { async_task: true, max_async_event_age_in_seconds: OLDEST, max_async_retry_attempts: 0 };
             ask(context.cloud, context.region, &PutAsyncInvokeConfig { function_name: id.to_owned(), body }).await?;
         }
-        wait::until(context, "the function to be ready", READY_LIMIT, async || {
+        let ready = wait::until(context, "the function to be ready", READY_LIMIT, async || {
             let Some(function) = get(context.cloud, context.region, id).await? else { return Ok(Look::Absent(id.to_owned())) };
             match function.state.as_str() {
+                // One that would let its runs go on is none to run anything with.
+                "" | "Active" if function.timeout != spec.timeout => Ok(Look::NotYet(format!("timeout {} s", function.timeout))),
                 "" | "Active" => Ok(Look::Ready(attributes(function))),
                 "Failed" => Err(ResourceError::InTheWay(format!("the function `{id}` can't be used: its state is `Failed`"))),
                 state => Ok(Look::NotYet(state.to_owned())),
             }
         })
-        .await
+        .await?;
+        let detail = format!("the cloud itself ends each of its runs after {} s", ready.timeout);
+        context.events.emit(Event::StepChecked { address: context.address.clone(), check: "end".to_owned(), passed: true, detail });
+        Ok(ready)
     }
 
     async fn delete(context: &Context<'_>, id: &str, spec: &FunctionSpec) -> Result<(), ResourceError> {
@@ -299,5 +331,23 @@ impl ResourceKind for FunctionKind {
     async fn find(context: &Context<'_>, spec: &FunctionSpec) -> Result<Option<String>, ResourceError> {
         let found = get(context.cloud, context.region, &spec.name).await?;
         Ok(found.filter(|function| is_ours(function, context.identity, context.address)).map(|function| function.function_name))
+    }
+
+    async fn tagged(context: &ReadContext<'_>) -> Result<Vec<Tagged<FunctionSpec>>, ResourceError> {
+        let mut query = ListFunctions { prefix: Some(OURS.to_owned()), next_token: None, limit: 100 };
+        let mut all = Vec::new();
+        loop {
+            let page = ask(context.cloud, context.region, &query).await?;
+            all.extend(page.functions.into_iter().map(|mut function| {
+                let own = tags(std::mem::take(&mut function.tags).into_iter().map(|tag| (tag.key, tag.value)));
+                let (id, came) = (function.function_name.clone(), std::mem::take(&mut function.created_time));
+                Tagged::new(&id, own, &came, there(function))
+            }));
+            query.next_token = Some(page.next_token).filter(|token| !token.is_empty());
+            if query.next_token.is_none() {
+                all.retain(Tagged::is_ours);
+                return Ok(all);
+            }
+        }
     }
 }

@@ -10,18 +10,20 @@ use serde_json::Value as Json;
 
 use super::error::ResourceError;
 use super::kind::{Context, Priced, ReadContext, ResourceKind, needed};
+use super::tagged::{Tagged, moment, tags};
 use super::wait::{self, Look};
 use crate::cloud::api::{JsonList, ask};
 use crate::cloud::ecs::assistant::DescribeCloudAssistantStatus;
 use crate::cloud::ecs::instance::{
-    DeleteInstance, DescribeInstances, Instance, ModifyInstanceAttribute, ModifyInstanceSpec, RunInstances, StartInstance, StopInstance,
-    SystemDisk,
+    DeleteInstance, DescribeDisks, DescribeInstances, Disk, EcsTags, Instance, ModifyInstanceAttribute, ModifyInstanceSpec, RunInstances,
+    StartInstance, StopInstance, SystemDisk,
 };
 use crate::cloud::error::ApiError;
 use crate::model::address::{Address, Kind};
 use crate::model::change::Effect;
 use crate::model::event::Event;
 use crate::model::money::Money;
+use crate::model::units;
 use crate::model::value::Value;
 
 /// The most identifiers of a DescribeInstances.
@@ -186,13 +188,17 @@ impl InstanceAttributes {
     }
 }
 
-async fn describe(context: &ReadContext<'_>, mut query: DescribeInstances) -> Result<Vec<InstanceAttributes>, ResourceError> {
+async fn describe(context: &ReadContext<'_>, query: DescribeInstances) -> Result<Vec<InstanceAttributes>, ResourceError> {
+    Ok(list(context, query).await?.into_iter().map(attributes).collect())
+}
+
+async fn list(context: &ReadContext<'_>, mut query: DescribeInstances) -> Result<Vec<Instance>, ResourceError> {
     query.region_id = context.region.to_owned();
     query.max_results = 100;
     let mut all = Vec::new();
     loop {
         let answer = ask(context.cloud, context.region, &query).await?;
-        all.extend(answer.instances.instance.into_iter().map(attributes));
+        all.extend(answer.instances.instance);
         query.next_token = answer.next_token.filter(|token| !token.is_empty());
         if query.next_token.is_none() {
             return Ok(all);
@@ -203,6 +209,36 @@ async fn describe(context: &ReadContext<'_>, mut query: DescribeInstances) -> Re
 async fn read(context: &ReadContext<'_>, id: &str) -> Result<Option<InstanceAttributes>, ResourceError> {
     let query = DescribeInstances { instance_ids: Some(JsonList(vec![id.to_owned()])), ..Default::default() };
     Ok(describe(context, query).await?.into_iter().find(|instance| instance.id == id))
+}
+
+/// The system disk of an instance.
+async fn system_disk(context: &ReadContext<'_>, id: &str) -> Result<DiskSpec, ResourceError> {
+    let query = DescribeDisks { region_id: context.region.to_owned(), instance_id: Some(id.to_owned()), max_results: 100 };
+    let disks = ask(context.cloud, context.region, &query).await?.disks.disk;
+    let disk = disks.into_iter().find(|disk| disk.role == "system");
+    let spec = |disk: Disk| DiskSpec {
+        category: disk.category,
+        performance_level: disk.performance_level.filter(|level| !level.is_empty()),
+        size: disk.size,
+    };
+    Ok(disk.map_or(DiskSpec { category: String::new(), performance_level: None, size: 0 }, spec))
+}
+
+/// An instance as a spec, as far as it says so itself.
+fn there(instance: InstanceAttributes, system_disk: DiskSpec, spot: bool) -> InstanceSpec {
+    InstanceSpec {
+        power: if instance.status.starts_with("Stop") { Power::Stopped } else { Power::Running },
+        name: instance.name,
+        zone: instance.zone,
+        instance_type: instance.instance_type,
+        image_id: instance.image_id,
+        vswitch_id: Value::Known(instance.vswitch_id),
+        security_group_id: Value::Known(instance.security_group_id),
+        system_disk,
+        bandwidth: instance.bandwidth,
+        release_after: None,
+        spot: spot.then(SpotSpec::default),
+    }
 }
 
 /// When an instance made now is to be deleted by the cloud: to the minute, and not sooner than the cloud allows.
@@ -337,6 +373,11 @@ impl ResourceKind for InstanceKind {
         })
     }
 
+    fn last_resort(spec: &InstanceSpec) -> Option<String> {
+        let after = units::Duration::of(spec.release_after?.max(SOONEST_RELEASE));
+        Some(format!("the cloud itself deletes it {after} after it came (AutoReleaseTime), should nobody have done so"))
+    }
+
     async fn read_many(
         context: &ReadContext<'_>,
         known: &[(Address, String, Json)],
@@ -373,7 +414,7 @@ impl ResourceKind for InstanceKind {
             spot_price_limit: spec.spot.as_ref().and_then(|spot| spot.cap).map(|cap| cap.amount.normalize()),
             amount: 1,
             client_token: context.token.to_owned(),
-            tag: context.tags(),
+            tag: context.new_tags(),
         };
         let answer =
             wait::while_refused(context, "create the instance", BUSY, LIMIT, async || ask(context.cloud, context.region, &call).await)
@@ -466,5 +507,21 @@ impl ResourceKind for InstanceKind {
     async fn find(context: &Context<'_>, _spec: &InstanceSpec) -> Result<Option<String>, ResourceError> {
         let query = DescribeInstances { tag: context.tags(), ..Default::default() };
         Ok(describe(&context.reading(), query).await?.into_iter().next().map(|instance| instance.id))
+    }
+
+    async fn tagged(context: &ReadContext<'_>) -> Result<Vec<Tagged<InstanceSpec>>, ResourceError> {
+        let mut found = Vec::new();
+        for mut instance in list(context, DescribeInstances::default()).await? {
+            let own = tags(EcsTags::pairs(instance.tags.take()));
+            let spot = instance.spot_strategy.starts_with("SpotAs") || instance.spot_strategy.starts_with("SpotWith");
+            let instance = attributes(instance);
+            let mut bare = Tagged::new(&instance.id, own, &instance.created_at, ());
+            bare.ends_at = moment(&instance.release_at);
+            if bare.is_ours() {
+                let system_disk = system_disk(context, &instance.id).await?;
+                found.push(bare.map(|()| there(instance, system_disk, spot)));
+            }
+        }
+        Ok(found)
     }
 }

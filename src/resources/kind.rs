@@ -5,12 +5,14 @@ use std::marker::PhantomData;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use super::error::ResourceError;
+use super::tagged::{Found, Tagged};
 use crate::cloud::api::Tag;
 use crate::cloud::call::Cloud;
 use crate::model::address::{Address, Kind};
@@ -31,8 +33,8 @@ pub const TAG_LINEAGE: &str = "aliform:lineage";
 /// from what an earlier one of the same address left.
 pub const TAG_ATTEMPT: &str = "aliform:attempt";
 
-/// The tag that says from when on a cluster serves nobody, for whoever looks for what was left behind: no cluster ends by
-/// itself.
+/// The tag that says from when on a resource serves nobody, for whoever looks for what was left behind: few end by
+/// themselves.
 pub const TAG_DEADLINE: &str = "aliform:deadline";
 
 /// Whose resources these are.
@@ -113,6 +115,8 @@ pub struct Context<'a> {
     pub address: &'a Address,
     /// Makes this attempt's calls idempotent; the same on a replay, another on a new attempt.
     pub token: &'a str,
+    /// From when on it serves nobody, if it serves nothing but runs.
+    pub deadline: Option<Timestamp>,
     /// Who is told what happens.
     pub events: &'a dyn EventSink,
     /// Where secrets are.
@@ -129,6 +133,14 @@ impl<'a> Context<'a> {
         tags
     }
 
+    /// The tags that a creation gives: by those of [`Context::tags`] it is found again, and one more says for how long it is
+    /// needed.
+    pub fn new_tags(&self) -> Vec<Tag> {
+        let mut tags = self.tags();
+        tags.extend(self.deadline.map(|end| Tag { key: TAG_DEADLINE.to_owned(), value: written(end) }));
+        tags
+    }
+
     /// The token of one of several calls of this attempt; no two of them may share one.
     pub fn token_of(&self, call: &str) -> String {
         let room = 64usize.saturating_sub(call.len() + 1);
@@ -140,6 +152,11 @@ impl<'a> Context<'a> {
     pub fn reading(&self) -> ReadContext<'a> {
         ReadContext { cloud: self.cloud, region: self.region, identity: self.identity }
     }
+}
+
+/// A moment as tags have it.
+pub fn written(moment: Timestamp) -> String {
+    moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// What belongs to reading many resources at once.
@@ -258,6 +275,11 @@ pub trait ResourceKind: Send + Sync + 'static {
         None
     }
 
+    /// What ends it in the cloud, should nobody else have done so, in words: a dead man's switch.
+    fn last_resort(_spec: &Self::Spec) -> Option<String> {
+        None
+    }
+
     /// Reads many at once; those that are gone are absent from the answer. `known` is address, id and attributes of each.
     async fn read_many(
         context: &ReadContext<'_>,
@@ -276,6 +298,12 @@ pub trait ResourceKind: Send + Sync + 'static {
 
     /// Looks for it by its tags or its unique name.
     async fn find(context: &Context<'_>, spec: &Self::Spec) -> Result<Option<String>, ResourceError>;
+
+    /// Everything of this kind in the region that carries aliform's tags, whoever's it is. What lives inside something else
+    /// has none.
+    async fn tagged(_context: &ReadContext<'_>) -> Result<Vec<Tagged<Self::Spec>>, ResourceError> {
+        Ok(Vec::new())
+    }
 }
 
 /// A kind without its types: specs and attributes are JSON.
@@ -294,6 +322,7 @@ pub trait AnyKind: Send + Sync {
     fn unsettles(&self, paths: &[&str]) -> &'static [&'static str];
     fn observed(&self, address: &Address, spec: &Json, attributes: &Json) -> Result<Json, ResourceError>;
     fn priced(&self, address: &Address, spec: &Json) -> Result<Option<Priced>, ResourceError>;
+    fn last_resort(&self, address: &Address, spec: &Json) -> Result<Option<String>, ResourceError>;
     async fn read_many(
         &self,
         context: &ReadContext<'_>,
@@ -303,6 +332,7 @@ pub trait AnyKind: Send + Sync {
     async fn converge(&self, context: &Context<'_>, id: &str, spec: &Json) -> Result<Json, ResourceError>;
     async fn delete(&self, context: &Context<'_>, id: &str, spec: &Json) -> Result<(), ResourceError>;
     async fn find(&self, context: &Context<'_>, spec: &Json) -> Result<Option<String>, ResourceError>;
+    async fn tagged(&self, context: &ReadContext<'_>) -> Result<Vec<Found>, ResourceError>;
 }
 
 /// Wears a typed kind as an erased one.
@@ -380,6 +410,10 @@ impl<K: ResourceKind> AnyKind for Erased<K> {
         Ok(K::priced(&typed("spec", address, spec)?))
     }
 
+    fn last_resort(&self, address: &Address, spec: &Json) -> Result<Option<String>, ResourceError> {
+        Ok(K::last_resort(&typed("spec", address, spec)?))
+    }
+
     async fn read_many(
         &self,
         context: &ReadContext<'_>,
@@ -411,6 +445,18 @@ impl<K: ResourceKind> AnyKind for Erased<K> {
 
     async fn find(&self, context: &Context<'_>, spec: &Json) -> Result<Option<String>, ResourceError> {
         K::find(context, &typed("spec", context.address, spec)?).await
+    }
+
+    async fn tagged(&self, context: &ReadContext<'_>) -> Result<Vec<Found>, ResourceError> {
+        let form = |found: Tagged<K::Spec>| {
+            let spec = serde_json::to_value(&found.spec).map_err(|error| ResourceError::Malformed {
+                what: "spec",
+                address: found.id.clone(),
+                reason: error.to_string(),
+            })?;
+            Ok(found.map(|_| spec))
+        };
+        K::tagged(context).await?.into_iter().map(form).collect()
     }
 }
 
@@ -473,6 +519,7 @@ mod tests {
             identity: &identity,
             address: &address,
             token,
+            deadline: None,
             events: &Silent,
             secrets: &Nothing,
             artifacts: &Nothing,

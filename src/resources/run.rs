@@ -14,6 +14,7 @@ use serde_json::Value as Json;
 use super::error::ResourceError;
 use super::home::{self, Home, Parcel};
 use super::kind::{Artifacts, Context, Ending, ReadContext, ResourceKind, needed};
+use super::part::{self, Part};
 use super::runs::{self, Runs, Standing, Telling};
 use super::script::{self, Script};
 use super::secrets::{self, Hiding};
@@ -50,7 +51,7 @@ const LOST: &str = "the job is gone without an exit code: the machine was restar
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Where a log is read whose text nobody wants: further than any log is long.
-const BEYOND: usize = 1_000_000_000_000_000;
+const BEYOND: usize = 1 << 40;
 
 /// What is wanted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -87,33 +88,11 @@ pub struct RunSpec {
     pub part: Option<Part>,
 }
 
-/// One of several runs of a job. The name that its run has as a job ends with `-` and the number.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Part {
-    /// The job.
-    pub job: String,
-    /// Its number, all of the same length.
-    pub number: String,
-    /// Its parameters.
-    pub parameters: BTreeMap<String, String>,
-    /// Where its outputs go below those of the job.
-    pub folder: String,
-}
-
 impl RunSpec {
     /// What goes before its scripts.
     fn preamble(&self) -> String {
-        let Some(part) = &self.part else { return String::new() };
-        let mut text = format!("export PART='{}'\n", part.number);
-        for (name, value) in &part.parameters {
-            text += &format!("export {name}='{}'\n", value.replace('\'', "'\\''"));
-        }
-        text
-    }
-
-    /// Where its outputs go below those of all jobs.
-    fn place(&self) -> String {
-        self.part.as_ref().map_or_else(|| self.job.clone(), |part| format!("{}/{}", part.job, part.folder))
+        let variables = self.part.as_ref().map(Part::variables).unwrap_or_default();
+        variables.iter().map(|(name, value)| format!("export {name}='{}'\n", value.replace('\'', "'\\''"))).collect()
     }
 }
 
@@ -288,7 +267,8 @@ async fn deliver(context: &Context<'_>, spec: &RunSpec, instance: &str, ending: 
     if !answer.lines().any(|line| line == "delivered") {
         return Ok(Home::empty(&spec.outputs));
     }
-    let parcel = Parcel { bucket: bucket.clone(), key, place: spec.place(), promised: spec.outputs.clone(), ending };
+    let place = part::place(&spec.job, spec.part.as_ref());
+    let parcel = Parcel { bucket: bucket.clone(), key, place, promised: spec.outputs.clone(), ending };
     Ok(home::fetch_and_clear(context, parcel).await)
 }
 
@@ -309,7 +289,7 @@ impl ResourceKind for RunKind {
     }
 
     fn at_hand(address: &Address, spec: &RunSpec, secrets: &dyn Secrets, artifacts: &dyn Artifacts) -> Result<(), ResourceError> {
-        home::room(artifacts, &spec.place(), &spec.outputs)?;
+        home::room(artifacts, &part::place(&spec.job, spec.part.as_ref()), &spec.outputs)?;
         secrets::at_hand(address, &spec.secrets, secrets)
     }
 

@@ -9,8 +9,10 @@ use serde_json::Value as Json;
 
 use super::error::ResourceError;
 use super::kind::{Context, ReadContext, ResourceKind, needed};
+use super::tagged::{Tagged, tags};
 use super::wait::{self, Look};
 use crate::cloud::api::{JsonList, ask};
+use crate::cloud::ecs::instance::EcsTags;
 use crate::cloud::ecs::security_group::{
     AuthorizeSecurityGroup, CreateSecurityGroup, DeleteSecurityGroup, DescribeSecurityGroupAttribute, DescribeSecurityGroups,
     ModifySecurityGroupAttribute, NewPermission, Permission, RevokeSecurityGroup, SecurityGroup,
@@ -196,7 +198,7 @@ impl ResourceKind for SecurityGroupKind {
             vpc_id: needed(&spec.vpc_id)?.clone(),
             security_group_name: spec.name.clone(),
             client_token: context.token.to_owned(),
-            tag: context.tags(),
+            tag: context.new_tags(),
         };
         let answer =
             wait::while_refused(context, "create the group", BUSY, LIMIT, async || ask(context.cloud, context.region, &call).await).await?;
@@ -241,5 +243,14 @@ impl ResourceKind for SecurityGroupKind {
     async fn find(context: &Context<'_>, _spec: &SecurityGroupSpec) -> Result<Option<String>, ResourceError> {
         let found = groups(&context.reading(), DescribeSecurityGroups { tag: context.tags(), ..Default::default() }).await?;
         Ok(found.into_iter().next().map(|group| group.security_group_id))
+    }
+
+    async fn tagged(context: &ReadContext<'_>) -> Result<Vec<Tagged<SecurityGroupSpec>>, ResourceError> {
+        let found = groups(context, DescribeSecurityGroups::default()).await?.into_iter().map(|group| {
+            let vpc_id = Value::Known(group.vpc_id);
+            let spec = SecurityGroupSpec { name: group.security_group_name, vpc_id, rules: BTreeSet::new() };
+            Tagged::new(&group.security_group_id, tags(EcsTags::pairs(group.tags)), &group.creation_time, spec)
+        });
+        Ok(found.filter(Tagged::is_ours).collect())
     }
 }

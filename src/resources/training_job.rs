@@ -9,27 +9,34 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::error::ResourceError;
 use super::home::{self, Home, Parcel};
 use super::kind::{Artifacts, Context, Ending, Priced, ReadContext, ResourceKind, needed};
+use super::part::{self, Part};
 use super::runs::{self, Runs, Standing, Telling};
 use super::secrets::{self, Hiding};
+use super::tagged::{Tagged, moment, tags};
 use super::training_watch::{self as watch, Ended};
 use super::wait::{self, Look};
 use crate::cloud::api::{CommaList, ask};
 use crate::cloud::call::Link;
-use crate::cloud::dlc::{CreateJob, DeleteJob, GetJob, Job, JobSpec, ListJobs, Settings, StopJob};
+use crate::cloud::dlc::{CreateJob, DeleteJob, GetJob, Job, JobSpec, ListJobs, ListedJob, Settings, StopJob};
 use crate::cloud::oss;
 use crate::model::address::{Address, Kind};
 use crate::model::change::Effect;
+use crate::model::event::Event;
 use crate::model::secret::{SecretSource, Secrets};
-use crate::model::value::Value;
+use crate::model::units;
+use crate::model::value::{Reference, Value};
 
 /// The most bytes of all parameters of a creation together; CreateJob, "limits".
 const LARGEST: usize = 65_536;
+/// The most jobs of a page.
+const PAGE: u32 = 100;
 /// How long stopping may take.
 const STOP_LIMIT: Duration = Duration::from_secs(300);
 /// Pauses between looks for a job whose creation was not answered.
@@ -68,6 +75,12 @@ pub struct TrainingJobSpec {
     pub outputs: Vec<String>,
     /// What each pod runs.
     pub script: String,
+    /// What its script marks lines of its own with, where that is not its digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<String>,
+    /// Which of several runs of a job it is, if there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
 }
 
 /// What came of it; of one that may still go on, nothing but that it was begun.
@@ -81,6 +94,9 @@ pub struct TrainingJobAttributes {
     pub exit_code: Option<i64>,
     /// When it was over.
     pub ended_at: Option<String>,
+    /// For how many milliseconds it ran, as the service bills it; null if it did not say.
+    #[serde(default)]
+    pub billed_ms: Option<u64>,
     /// What it brought home.
     #[serde(flatten)]
     pub home: Home,
@@ -95,14 +111,40 @@ pub struct TrainingJobAttributes {
 pub struct TrainingJobKind;
 
 fn begun(id: &str) -> TrainingJobAttributes {
-    TrainingJobAttributes {
-        id: id.to_owned(),
-        digest: None,
-        exit_code: None,
-        ended_at: None,
-        home: Home::default(),
-        because: None,
-        begun_at: None,
+    let id = id.to_owned();
+    let (digest, exit_code, ended_at, billed_ms) = (None, None, None, None);
+    TrainingJobAttributes { id, digest, exit_code, ended_at, billed_ms, home: Home::default(), because: None, begun_at: None }
+}
+
+/// A listed job as a find, its spec as far as it says so itself.
+fn found(mut job: ListedJob) -> Tagged<TrainingJobSpec> {
+    let own = tags(job.settings.take().unwrap_or_default().tags);
+    let max_minutes = job.job_max_running_time_minutes.unwrap_or_default();
+    let life = SignedDuration::from_mins(i64::from(max_minutes));
+    let known = |name: &str| Value::Pending(Reference::new(Address::new(Kind::Bucket, "main"), name));
+    let spec = TrainingJobSpec {
+        job: job.display_name,
+        digest: String::new(),
+        workspace_id: Value::Known(job.workspace_id),
+        job_type: job.job_type,
+        image: String::new(),
+        instance_type: job.job_specs.first().map(|role| role.ecs_spec.clone()).unwrap_or_default(),
+        workers: job.job_specs.iter().map(|role| role.pod_count).sum(),
+        limit: 0,
+        max_minutes,
+        bucket: known("id"),
+        bundle_key: known("key"),
+        bundle_digest: String::new(),
+        secrets: BTreeMap::new(),
+        outputs: Vec::new(),
+        script: String::new(),
+        mark: None,
+        part: None,
+    };
+    Tagged {
+        ends_at: moment(&job.gmt_running_time).filter(|_| max_minutes > 0).and_then(|start| start.checked_add(life).ok()),
+        over: watch::is_final(&job.status),
+        ..Tagged::new(&job.job_id, own, &job.gmt_create_time, spec)
     }
 }
 
@@ -122,6 +164,7 @@ fn record_key(spec: &TrainingJobSpec, id: &str) -> String {
 /// The environment of the job: its secrets and the links.
 async fn environment(context: &Context<'_>, spec: &TrainingJobSpec) -> Result<BTreeMap<String, String>, ResourceError> {
     let mut all = secrets::values(context, &spec.secrets)?;
+    all.extend(spec.part.as_ref().map(Part::variables).unwrap_or_default());
     let (bucket, key) = (needed(&spec.bucket)?, needed(&spec.bundle_key)?);
     let waits = watch::START_LIMIT.as_secs();
     let link = Link { method: http::Method::GET, region: context.region, bucket, key, seconds: waits };
@@ -167,7 +210,7 @@ async fn end(context: &Context<'_>, id: &str) -> Result<(), ResourceError> {
 
 /// Its outputs as they lie in the bucket.
 fn parcel(spec: &TrainingJobSpec, exit_code: Option<i64>) -> Result<Parcel, ResourceError> {
-    let (bucket, place, promised) = (needed(&spec.bucket)?.clone(), spec.job.clone(), spec.outputs.clone());
+    let (bucket, place, promised) = (needed(&spec.bucket)?.clone(), part::place(&spec.job, spec.part.as_ref()), spec.outputs.clone());
     Ok(Parcel { bucket, key: outputs_key(spec), place, promised, ending: Ending::of(exit_code) })
 }
 
@@ -189,8 +232,12 @@ async fn recorded(context: &Context<'_>, id: &str, spec: &TrainingJobSpec) -> Re
 async fn endless(context: &Context<'_>, id: &str, spec: &TrainingJobSpec) -> Option<String> {
     let query = ListJobs { job_ids: Some(CommaList(vec![id.to_owned()])), page_number: 1, page_size: 10, ..Default::default() };
     let listed = ask(context.cloud, context.region, &query).await.ok()?.jobs.into_iter().find(|job| job.job_id == id);
-    let minutes = listed?.job_max_running_time_minutes.filter(|minutes| *minutes != spec.max_minutes)?;
-    let wanted = spec.max_minutes;
+    let (minutes, wanted) = (listed?.job_max_running_time_minutes?, spec.max_minutes);
+    if minutes == wanted {
+        let detail = format!("the cloud itself ends it when it has run for {minutes} minutes");
+        context.events.emit(Event::StepChecked { address: context.address.clone(), check: "end".to_owned(), passed: true, detail });
+        return None;
+    }
     Some(format!("it was to be ended by the cloud after {wanted} minutes at the latest, and the cloud says {minutes}: it was stopped"))
 }
 
@@ -198,7 +245,7 @@ async fn endless(context: &Context<'_>, id: &str, spec: &TrainingJobSpec) -> Opt
 async fn follow(context: &Context<'_>, id: &str, spec: &TrainingJobSpec) -> Result<Option<Ended>, ResourceError> {
     match endless(context, id, spec).await {
         Some(because) => Ok(Some(Ended { because: Some(because), ..Ended::default() })),
-        None => watch::follow(context, id, &spec.digest, spec.workers).await,
+        None => watch::follow(context, id, spec.mark.as_ref().unwrap_or(&spec.digest), spec.workers).await,
     }
 }
 
@@ -210,6 +257,10 @@ async fn finish(context: &Context<'_>, id: &str, spec: &TrainingJobSpec) -> Resu
         Err(error) => {
             // Nobody follows it any more, so it must not go on and cost money.
             end(context, id).await?;
+            if matches!(error, ResourceError::Denied { .. }) {
+                // It never began, and may elsewhere.
+                return Err(error);
+            }
             Ended { because: Some(error.to_string()), ..Ended::default() }
         }
     };
@@ -218,6 +269,7 @@ async fn finish(context: &Context<'_>, id: &str, spec: &TrainingJobSpec) -> Resu
         exit_code: ended.exit_code,
         // It may have been over long before anybody asked, and is paid until then only.
         ended_at: ended.finished.or_else(|| Some(runs::moment(context))),
+        billed_ms: ended.billed_ms,
         because: ended.because,
         ..begun(id)
     };
@@ -241,8 +293,8 @@ impl ResourceKind for TrainingJobKind {
     type Spec = TrainingJobSpec;
     type Attributes = TrainingJobAttributes;
 
-    fn effect(_path: &str, _before: &Json, _after: &Json) -> Effect {
-        Effect::ForcesReplace
+    fn effect(path: &str, _before: &Json, _after: &Json) -> Effect {
+        if path == part::AT_ONCE { Effect::InPlace } else { Effect::ForcesReplace }
     }
 
     fn failure(attributes: &TrainingJobAttributes) -> Option<String> {
@@ -250,7 +302,7 @@ impl ResourceKind for TrainingJobKind {
     }
 
     fn at_hand(address: &Address, spec: &TrainingJobSpec, secrets: &dyn Secrets, artifacts: &dyn Artifacts) -> Result<(), ResourceError> {
-        home::room(artifacts, &spec.job, &spec.outputs)?;
+        home::room(artifacts, &part::place(&spec.job, spec.part.as_ref()), &spec.outputs)?;
         secrets::at_hand(address, &spec.secrets, secrets)
     }
 
@@ -260,6 +312,11 @@ impl ResourceKind for TrainingJobKind {
 
     fn priced(spec: &TrainingJobSpec) -> Option<Priced> {
         Some(Priced::Training { instance_type: spec.instance_type.clone(), workers: spec.workers })
+    }
+
+    fn last_resort(spec: &TrainingJobSpec) -> Option<String> {
+        let after = units::Duration::of(u64::from(spec.max_minutes) * 60);
+        Some(format!("the cloud itself ends it when it has run for {after} (JobMaxRunningTimeMinutes)"))
     }
 
     /// A run that is over is history. One that is not may still go on: following it tells, by its identifier.
@@ -293,7 +350,7 @@ impl ResourceKind for TrainingJobKind {
             envs: environment(context, spec).await?,
             data_sources: Vec::new(),
             job_max_running_time_minutes: spec.max_minutes,
-            settings: Settings { tags: context.tags().into_iter().map(|tag| (tag.key, tag.value)).collect() },
+            settings: Settings { tags: context.new_tags().into_iter().map(|tag| (tag.key, tag.value)).collect() },
         };
         let size = serde_json::to_vec(&call).map_or(0, |body| body.len());
         if size > LARGEST {
@@ -337,6 +394,20 @@ impl ResourceKind for TrainingJobKind {
         };
         Ok(ask(context.cloud, context.region, &query).await?.jobs.into_iter().next().map(|job| job.job_id))
     }
+
+    async fn tagged(context: &ReadContext<'_>) -> Result<Vec<Tagged<TrainingJobSpec>>, ResourceError> {
+        let mut query = ListJobs { page_number: 1, page_size: PAGE, ..Default::default() };
+        let mut all = Vec::new();
+        loop {
+            let page = ask(context.cloud, context.region, &query).await?.jobs;
+            let full = page.len() as u32 == PAGE;
+            all.extend(page.into_iter().map(found).filter(Tagged::is_ours));
+            if !full {
+                return Ok(all);
+            }
+            query.page_number += 1;
+        }
+    }
 }
 
 #[async_trait(?Send)]
@@ -360,7 +431,7 @@ impl Runs for TrainingJobKind {
 
     async fn tell(context: &Context<'_>, id: &str, spec: &TrainingJobSpec, telling: &Telling<'_>) -> Result<Standing, ResourceError> {
         let hiding = Hiding::of(context, &spec.secrets);
-        watch::tell(&Context { events: &hiding, ..*context }, id, (&spec.digest, spec.workers), telling).await
+        watch::tell(&Context { events: &hiding, ..*context }, id, (spec.mark.as_ref().unwrap_or(&spec.digest), spec.workers), telling).await
     }
 
     fn ends_after(spec: &TrainingJobSpec) -> Option<u64> {

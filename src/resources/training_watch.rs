@@ -21,6 +21,10 @@ pub(super) const START_LIMIT: Duration = Duration::from_secs(2 * 3600);
 const STALLED: Duration = Duration::from_secs(180);
 /// How long an image may fail to be pulled.
 const PULL_LIMIT: Duration = Duration::from_secs(300);
+/// How long a job may wait for what the service says there is none of.
+const SOLD_OUT_LIMIT: Duration = Duration::from_secs(600);
+/// What an event says of a type that there is none of.
+const SOLD_OUT: &[&str] = &["Insufficient resources", "no stock"];
 /// How often it is asked what holds a job up.
 const ASK_WHY: Duration = Duration::from_secs(20);
 /// What an event says of an image that does not come.
@@ -44,13 +48,20 @@ pub(super) struct Ended {
     pub(super) because: Option<String>,
     /// Whether it sent outputs.
     pub(super) delivered: bool,
+    /// For how many milliseconds it ran, as the service bills it; `None` if it did not say.
+    pub(super) billed_ms: Option<u64>,
     /// When, as the service says it.
     pub(super) finished: Option<String>,
 }
 
 /// Whether nothing will become of it any more.
 pub(super) fn is_over(job: &Job) -> bool {
-    matches!(job.status.as_str(), "Succeeded" | "Failed" | "Stopped" | "SucceededReserving" | "FailedReserving")
+    is_final(&job.status)
+}
+
+/// Whether nothing happens any more in that status.
+pub(super) fn is_final(status: &str) -> bool {
+    matches!(status, "Succeeded" | "Failed" | "Stopped" | "SucceededReserving" | "FailedReserving")
 }
 
 /// How a job is, in the words of all kinds of runs; its exit code stands in its log only.
@@ -90,6 +101,8 @@ struct Watch<'a> {
     /// Since when an image does not come, and the event that said so first.
     pulling: Option<(Instant, String)>,
     asked_why: Option<Instant>,
+    /// The event that says that there is nothing to run it on.
+    sold_out: Option<String>,
 }
 
 /// What a line of a log says: the job's own words, and what the script has to say.
@@ -119,6 +132,7 @@ impl<'a> Watch<'a> {
             events: BTreeSet::new(),
             pulling: None,
             asked_why: None,
+            sold_out: None,
         }
     }
 
@@ -200,6 +214,7 @@ impl<'a> Watch<'a> {
         self.asked_why = Some(Instant::now());
         // What can't be had now is asked for again.
         let happened = self.happened(job).await.unwrap_or_default();
+        self.sold_out = happened.iter().find(|event| SOLD_OUT.iter().any(|sign| event.contains(sign))).cloned();
         let failing = happened.iter().find(|event| NOT_PULLED.iter().any(|sign| event.contains(sign)));
         if let (None, Some(event)) = (&self.pulling, failing) {
             self.pulling = Some((Instant::now(), event.clone()));
@@ -232,7 +247,7 @@ impl<'a> Watch<'a> {
             None => Some(format!("the training job is {}: {}: {}", job.status, job.reason_code, job.reason_message)),
         };
         let finished = Some(job.gmt_finish_time.clone()).filter(|moment| !moment.is_empty());
-        Ended { exit_code, because, delivered: self.delivered, finished }
+        Ended { exit_code, because, delivered: self.delivered, finished, billed_ms: ran(job) }
     }
 
     /// Whether every pod that came to its end has said how.
@@ -245,6 +260,13 @@ impl<'a> Watch<'a> {
             _ => failed(),
         }
     }
+}
+
+/// How long a job ran that is over, in milliseconds. Source: "Billing of DLC", the running duration of the job.
+fn ran(job: &Job) -> Option<u64> {
+    let moment = |text: &str| text.parse::<jiff::Timestamp>().ok();
+    let Some(running) = moment(&job.gmt_running_time) else { return Some(0).filter(|_| job.gmt_running_time.is_empty()) };
+    u64::try_from((moment(&job.gmt_finish_time)?.as_second() - running.as_second()) * 1000).ok()
 }
 
 /// Follows a job to its end, or until it is not worth waiting for. `None` if there is no such job.
@@ -283,6 +305,10 @@ pub(super) async fn follow(context: &Context<'_>, id: &str, digest: &str, worker
                         }
                         why => why,
                     };
+                    if let Some(message) = watch.sold_out.take_if(|_| job.status == "Queuing" && status.1.elapsed() >= SOLD_OUT_LIMIT) {
+                        let (what, code) = ("what its pods run on".to_owned(), "OperationDenied.NoStock".to_owned());
+                        return Err(ResourceError::Denied { what, code, message });
+                    }
                     if given_up.is_some() {
                         return Ok(Some(Ended { because: given_up, ..Ended::default() }));
                     }

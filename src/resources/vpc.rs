@@ -9,14 +9,17 @@ use serde_json::Value as Json;
 
 use super::error::ResourceError;
 use super::kind::{Context, ReadContext, ResourceKind};
+use super::tagged::{Tagged, tags};
 use super::wait::{self, Look};
 use crate::cloud::api::{CommaList, ask};
-use crate::cloud::vpc::{CreateVpc, DeleteVpc, DescribeVpcs, ModifyVpcAttribute, Vpc};
+use crate::cloud::vpc::{CreateVpc, DeleteVpc, DescribeVpcs, ModifyVpcAttribute, Tags, Vpc};
 use crate::model::address::{Address, Kind};
 use crate::model::change::Effect;
 
 /// The most identifiers that one DescribeVpcs takes.
 const IDS_A_CALL: usize = 20;
+/// The most of a page.
+const PAGE: u32 = 50;
 const LIMIT: Duration = Duration::from_secs(120);
 const BUSY: &[&str] = &[
     "TaskConflict",
@@ -117,7 +120,7 @@ impl ResourceKind for VpcKind {
             cidr_block: spec.cidr.clone(),
             vpc_name: spec.name.clone(),
             client_token: context.token.to_owned(),
-            tag: context.tags(),
+            tag: context.new_tags(),
         };
         wait::while_refused(context, "create the network", BUSY, LIMIT, async || ask(context.cloud, context.region, &call).await)
             .await
@@ -173,5 +176,23 @@ impl ResourceKind for VpcKind {
             DescribeVpcs { region_id: context.region.to_owned(), tag: context.tags(), page_number: 1, page_size: 50, ..Default::default() };
         let answer = ask(context.cloud, context.region, &query).await?;
         Ok(answer.vpcs.vpc.into_iter().next().map(|vpc| vpc.vpc_id))
+    }
+
+    async fn tagged(context: &ReadContext<'_>) -> Result<Vec<Tagged<VpcSpec>>, ResourceError> {
+        let mut query = DescribeVpcs { region_id: context.region.to_owned(), page_number: 1, page_size: PAGE, ..Default::default() };
+        let mut all = Vec::new();
+        loop {
+            let page = ask(context.cloud, context.region, &query).await?.vpcs.vpc;
+            let full = page.len() as u32 == PAGE;
+            all.extend(page.into_iter().map(|vpc| {
+                let spec = VpcSpec { name: vpc.vpc_name, cidr: vpc.cidr_block };
+                Tagged::new(&vpc.vpc_id, tags(Tags::pairs(vpc.tags)), &vpc.creation_time, spec)
+            }));
+            if !full {
+                all.retain(Tagged::is_ours);
+                return Ok(all);
+            }
+            query.page_number += 1;
+        }
     }
 }

@@ -9,9 +9,10 @@ use serde_json::Value as Json;
 
 use super::error::ResourceError;
 use super::kind::{Context, ReadContext, ResourceKind, TAG_LINEAGE, needed};
+use super::tagged::{Tagged, tags};
 use super::wait::{self, Look};
 use crate::cloud::api::{Tag, ask};
-use crate::cloud::vpc::{CreateVSwitch, DeleteVSwitch, DescribeVSwitches, ModifyVSwitchAttribute, VSwitch};
+use crate::cloud::vpc::{CreateVSwitch, DeleteVSwitch, DescribeVSwitches, ModifyVSwitchAttribute, Tags, VSwitch};
 use crate::model::address::{Address, Kind};
 use crate::model::change::Effect;
 use crate::model::value::Value;
@@ -178,7 +179,7 @@ impl ResourceKind for VSwitchKind {
             cidr_block: spec.cidr.clone(),
             v_switch_name: spec.name.clone(),
             client_token: context.token.to_owned(),
-            tag: context.tags(),
+            tag: context.new_tags(),
         };
         wait::while_refused(context, "create the subnet", BUSY, LIMIT, async || ask(context.cloud, context.region, &call).await)
             .await
@@ -233,5 +234,19 @@ impl ResourceKind for VSwitchKind {
     async fn find(context: &Context<'_>, _spec: &VSwitchSpec) -> Result<Option<String>, ResourceError> {
         let found = tagged(&context.reading(), context.tags()).await?;
         Ok(found.into_iter().next().map(|switch| switch.v_switch_id))
+    }
+
+    async fn tagged(context: &ReadContext<'_>) -> Result<Vec<Tagged<VSwitchSpec>>, ResourceError> {
+        let mut all: Vec<_> = tagged(context, Vec::new())
+            .await?
+            .into_iter()
+            .map(|switch| {
+                let vpc_id = Value::Known(switch.vpc_id);
+                let spec = VSwitchSpec { name: switch.v_switch_name, vpc_id, zone: switch.zone_id, cidr: switch.cidr_block };
+                Tagged::new(&switch.v_switch_id, tags(Tags::pairs(switch.tags)), &switch.creation_time, spec)
+            })
+            .collect();
+        all.retain(Tagged::is_ours);
+        Ok(all)
     }
 }

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::error::ResourceError;
-use super::kind::{Context, ReadContext, ResourceKind};
+use super::kind::{Context, ReadContext, ResourceKind, TAG_ADDRESS, TAG_LINEAGE};
+use super::tagged::{Tagged, tags};
 use super::wait::{self, Look};
 use crate::cloud::aiworkspace::{CreateWorkspace, DeleteWorkspace, GetWorkspace, ListWorkspaces, Workspace};
 use crate::cloud::api::ask;
@@ -27,6 +28,8 @@ const BUSY: &[&str] = &["Forbidden"];
 /// The longest beginning of a name: letters, digits and `_`, at most 23 characters with what tells attempts apart.
 pub const LONGEST_NAME: usize = 14;
 const PAGE: u32 = 100;
+/// The longest description.
+const LONGEST_DESCRIPTION: usize = 80;
 
 /// What is wanted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -55,6 +58,19 @@ pub struct WorkspaceKind;
 fn name(context: &Context<'_>, spec: &WorkspaceSpec) -> String {
     let attempt: String = context.token.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
     format!("{}_{attempt}", spec.name)
+}
+
+/// A workspace has no tags: what it is for says whose it is.
+fn description(context: &Context<'_>, spec: &WorkspaceSpec) -> String {
+    let all = format!("{TAG_LINEAGE}={} {}", context.identity.lineage, spec.description);
+    all.chars().take(LONGEST_DESCRIPTION).collect()
+}
+
+/// What its description says as tags; nothing if it is not ours.
+fn told(description: &str) -> BTreeMap<String, String> {
+    let lineage = description.strip_prefix(TAG_LINEAGE).and_then(|rest| rest.strip_prefix('=')).and_then(|rest| rest.split(' ').next());
+    let own = |lineage: &str| [(TAG_LINEAGE.to_owned(), lineage.to_owned()), (TAG_ADDRESS.to_owned(), "workspace.main".to_owned())];
+    tags(lineage.into_iter().flat_map(own))
 }
 
 fn is_missing(error: &ApiError) -> bool {
@@ -98,7 +114,7 @@ impl ResourceKind for WorkspaceKind {
     async fn create(context: &Context<'_>, spec: &WorkspaceSpec) -> Result<String, ResourceError> {
         let call = CreateWorkspace {
             workspace_name: name(context, spec),
-            description: spec.description.clone(),
+            description: description(context, spec),
             env_types: vec!["prod".to_owned()],
         };
         match ask(context.cloud, context.region, &call).await {
@@ -142,5 +158,24 @@ impl ResourceKind for WorkspaceKind {
         let query = ListWorkspaces { workspace_name: Some(wanted.clone()), page_number: 1, page_size: PAGE };
         let found = ask(context.cloud, context.region, &query).await?.workspaces;
         Ok(found.into_iter().find(|workspace| workspace.workspace_name == wanted).map(|workspace| workspace.workspace_id))
+    }
+
+    async fn tagged(context: &ReadContext<'_>) -> Result<Vec<Tagged<WorkspaceSpec>>, ResourceError> {
+        let mut query = ListWorkspaces { workspace_name: None, page_number: 1, page_size: PAGE };
+        let mut all = Vec::new();
+        loop {
+            let page = ask(context.cloud, context.region, &query).await?.workspaces;
+            let full = page.len() as u32 == PAGE;
+            all.extend(page.into_iter().map(|workspace| {
+                let own = told(&workspace.description);
+                let spec = WorkspaceSpec { name: workspace.workspace_name, description: workspace.description };
+                Tagged::new(&workspace.workspace_id, own, &workspace.gmt_create_time, spec)
+            }));
+            if !full {
+                all.retain(Tagged::is_ours);
+                return Ok(all);
+            }
+            query.page_number += 1;
+        }
     }
 }

@@ -106,6 +106,30 @@ fn one_replica_finds_the_zone_sold_out_and_the_other_stays_there() {
 }
 
 #[test]
+fn a_machine_of_a_matrix_moves_while_the_others_go_on() {
+    let stage = Stage::empty();
+    stage.write("notes.txt", "what a job is about");
+    let job = "run: sleep 4, product: ecs, needs: { cpu: 2, memory: 4GiB }, timeout: 10m, matrix: { n: [1, 2, 3, 4] }, max_parallel: 2";
+    stage.write("aliform.yaml", &format!("version: 1\nstack: lab\nregion: cn-hangzhou\njobs:\n  many: {{ {job} }}\n"));
+    let plan = stage.run(&["plan", "--output", "json"]).expect(0).json();
+    let spec = &plan["wanted"]["instance.many-1"]["spec"];
+    let (zone, kind) = (spec["zone"].as_str().unwrap(), spec["instance_type"].as_str().unwrap());
+    scenario(&stage, &format!("stock:\n- {{ place: {zone}, instance_type: {kind}, stock: {{ limited: 1 }} }}\n"));
+    let ran = stage.run(&["run", "many", "--auto-approve", "--output", "ndjson"]).expect(0);
+    let at = |signs: &[&str]| ran.stdout.lines().position(|line| signs.iter().all(|sign| line.contains(sign))).unwrap();
+    let identified = |address: &str| {
+        let lines = ran.stdout.lines().enumerate();
+        lines.filter(|(_, line)| line.contains("\"step_finished\"") && line.contains(address)).map(|(at, _)| at).next().unwrap()
+    };
+    let moved = at(&["\"step_fell_back\"", "instance.many-"]);
+    let (one, other) = (identified("\"instance.many-1\""), identified("\"instance.many-2\""));
+    // Both machines stand, and each has begun, before the first of four runs is over.
+    let first = (1..=4).map(|run| identified(&format!("\"run.many-{run}\""))).min().unwrap();
+    assert!(moved < first && one < first && other < first, "{}", ran.stdout);
+    assert!(stage.resources().is_empty(), "{:?}", stage.resources());
+}
+
+#[test]
 fn what_can_not_be_remembered_is_not_tried_twice_in_one_apply() {
     let stage = Stage::example("hello-web");
     let ((_, kind), fallbacks) = chosen(&stage);

@@ -1,12 +1,11 @@
 //! Money: what the local cloud bills is what a receipt says, and no budget is passed whatever happens.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Read};
 
 use serde_json::Value as Json;
 
-use crate::stage::Stage;
+use crate::stage::{Stage, control};
 
 const SMALL: &str = "needs: { cpu: 2, memory: 4GiB }";
 
@@ -32,18 +31,6 @@ fn number(json: &Json) -> f64 {
 #[track_caller]
 fn cost(receipt: &Json) -> f64 {
     receipt["cost"]["sums"][0].as_str().unwrap().strip_suffix(" CNY").unwrap().parse().unwrap()
-}
-
-/// Asks the running local cloud what is no part of the real API.
-fn control(stage: &Stage, method: &str, what: &str, body: &str) -> String {
-    let running: Json = serde_json::from_slice(&fs::read(stage.file(".aliform/cloud/server.json")).unwrap()).unwrap();
-    let address = running["address"].as_str().unwrap();
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "{method} /_aliform/{what} HTTP/1.0\r\nhost: {address}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
-    answer
 }
 
 #[test]

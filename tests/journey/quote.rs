@@ -94,3 +94,13 @@ fn a_spot_machine_is_bought_at_the_market_and_the_plan_says_what_that_means() {
     stage.run(&[&["run", "work.sh", "--spot=5 CNY"], &small[..]].concat()).expect(0);
     assert!(stage.resources().is_empty());
 }
+
+#[test]
+fn what_can_not_be_had_or_paid_is_no_success() {
+    let stage = Stage::empty();
+    stage.write("hi.sh", "echo hi\n");
+    let nothing = stage.run(&["quote", "--cpu", "1000"]).expect(1);
+    assert!(nothing.stdout.contains("nothing with 1000 vCPU") && nothing.stderr.contains("is to be had"), "{}", nothing.stderr);
+    let dear = stage.run(&["quote", "hi.sh", "--budget", "0.01 CNY"]).expect(3);
+    assert!(dear.stdout.contains("chosen") && dear.stderr.contains("the total budget of 0.01 CNY would be exceeded"), "{}", dear.stderr);
+}

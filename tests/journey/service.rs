@@ -48,7 +48,7 @@ fn a_script_stays_comes_back_changes_and_is_taken_down() {
     // One that does not come up leaves the one before in its place.
     let text = std::fs::read_to_string(stage.file("page.py")).unwrap();
     stage.write("page.py", &format!("import nothing_of_this_name\n{text}"));
-    let ran = stage.run(&["apply", "--auto-approve"]).expect(5);
+    let ran = stage.run(&["apply", "--auto-approve"]).expect(1);
     assert!(
         ran.stderr.contains("`nothing_of_this_name` is missing") && ran.stderr.contains("the release before runs again"),
         "{}",

@@ -178,6 +178,18 @@ pub(crate) fn get(url: &str) -> Result<String, std::io::Error> {
     Ok(answer)
 }
 
+/// Asks the running local cloud what is no part of the real API.
+pub(crate) fn control(stage: &Stage, method: &str, what: &str, body: &str) -> String {
+    let running: Json = serde_json::from_slice(&fs::read(stage.file(".aliform/cloud/server.json")).unwrap()).unwrap();
+    let address = running["address"].as_str().unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "{method} /_aliform/{what} HTTP/1.0\r\nhost: {address}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
+    answer
+}
+
 /// Looks again and again until `condition` holds: what is waited for happens in other processes.
 #[track_caller]
 #[expect(clippy::disallowed_methods, reason = "no event tells that another process ended")]

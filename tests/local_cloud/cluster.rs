@@ -213,8 +213,10 @@ async fn a_cluster_costs_while_it_is_there_and_leaves_nothing() {
     task_done(&caller, &text(&made, "/task_id")).await;
     sleep(3000).await;
     assert_eq!(call(&caller, "GET", &format!("/clusters/{id}"), json!({})).await.unwrap()["size"], 1);
-    let fee = caller.cloud.bills().into_iter().find(|bill| bill.resource == id).unwrap();
-    assert_eq!((fee.part.as_str(), fee.hourly.to_string().as_str()), ("clusterManagement", "0.64"));
+    let fees: Vec<(String, String)> =
+        caller.cloud.bills().into_iter().filter(|bill| bill.resource == id).map(|bill| (bill.part, bill.hourly.to_string())).collect();
+    let shown: Vec<(&str, &str)> = fees.iter().map(|(part, hourly)| (part.as_str(), hourly.as_str())).collect();
+    assert_eq!(shown, [("loadBalancer", "0.147"), ("clusterManagement", "0.64")]);
     run(&caller, &id, "good", json!({})).await;
     ask(&caller, ROOT, &id, "POST", JOBS, job("slow", json!({}))).await;
     sleep(1000).await;

@@ -133,14 +133,28 @@ fn a_job_has_a_budget_of_its_own_in_any_currency() {
 }
 
 #[test]
-fn the_runs_of_a_matrix_have_machines_whatever_they_run() {
-    let text = lab("needs: { cpu: 2, memory: 8GiB }\nmatrix: { seed: [1, 2] }")
-        .replace("product: ecs\n    run: echo hello", "run: python3 train.py");
+fn the_runs_of_a_matrix_go_to_what_fits_their_work() {
+    let text = lab("needs: { cpu: 2, memory: 8GiB }\nmatrix: { seed: [1, 2, 3] }\nmax_parallel: 2\nbudget: { hourly: 1 CNY }")
+        .replace("product: ecs\n    run: echo hello", "product: pai\n    run: python3 train.py");
     let stage = Stage::new(&text);
     stage.write("train.py", "import torch\nmodel.fit(1)\n");
     stage.write("requirements.txt", "torch\n");
     let plan = stage.plan();
-    assert!(plan.wanted.contains_key(&address("instance.train-2")), "{:?}", plan.wanted.keys());
-    let (_, decision) = plan.decisions.iter().find(|(key, _)| key.starts_with("jobs.train.product")).unwrap();
-    assert_eq!((decision.chosen.as_str(), decision.because.as_str()), ("ecs", "the runs of a matrix share machines of their own"));
+    let spec = |name: &str| &plan.wanted[&address(name)].spec;
+    assert_eq!(spec("training_job.train-3")["part"]["at_once"], 2);
+    assert_eq!(spec("training_job.train-1")["script"], spec("training_job.train-3")["script"]);
+    assert_ne!(spec("training_job.train-1")["digest"], spec("training_job.train-3")["digest"]);
+    // 0.50 CNY an hour each: three half hours are paid for, and never more than two at once.
+    assert_eq!((plan.cost.once.sums[0].rounded(2).to_string().as_str(), plan.cost.exceeded.len()), ("0.75 CNY", 0));
+}
+
+#[test]
+fn a_cluster_for_a_matrix_has_a_node_for_each_run_at_once() {
+    let text = lab("needs: { cpu: 2, memory: 8GiB }\nmatrix: { seed: [1, 2, 3] }\nmax_parallel: 2").replace("product: ecs", "product: ack");
+    let plan = Stage::new(&text).plan();
+    let spec = |name: &str| &plan.wanted[&address(name)].spec;
+    assert_eq!(spec("cluster.main")["pools"][0]["nodes"], 2);
+    assert_eq!(spec("kubernetes_job.train-2")["script"], spec("kubernetes_job.train-3")["script"]);
+    // Two nodes at 0.50 CNY an hour for two turns of half an hour.
+    assert_eq!(plan.cost.once.sums[0].rounded(2).to_string(), "1.00 CNY");
 }

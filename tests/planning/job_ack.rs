@@ -33,8 +33,13 @@ fn a_cluster_is_made_for_the_job_and_released_with_it() {
     assert_eq!((&cluster["name"], &cluster["pro"]), (&json!("lab"), &json!(false)));
     assert_eq!((&cluster["pod_cidr"], &cluster["service_cidr"]), (&json!("172.20.0.0/16"), &json!("172.21.0.0/20")));
     assert_eq!((&cluster["pools"][0]["instance_type"], &cluster["pools"][0]["nodes"]), (&json!("ecs.g7.large"), &json!(1)));
-    // The basic edition has no fee: half an hour of the node at 0.50 CNY an hour.
-    assert_eq!(plan.cost.once.sums[0].rounded(2).to_string(), "0.25 CNY");
+    // The basic edition has no fee: half an hour of the node at 0.50 CNY an hour and of the address of the API at 0.02 CNY, and
+    // its load balancer at 0.147 CNY for each of the two hours that may be begun.
+    assert_eq!(plan.cost.once.sums[0].rounded(3).to_string(), "0.554 CNY");
+    // The node, which costs as long as the cluster may take to come and to go: 30 + 30 + 40 minutes.
+    assert_eq!(plan.cost.unattended.sums[0].rounded(3).to_string(), "1.308 CNY");
+    // What its load balancer carries has no known price, and that is said.
+    assert!(plan.cost.once.unknown);
     let job = &plan.wanted[&address("kubernetes_job.train")].spec;
     assert_eq!(job["image"], "alibaba-cloud-linux-3-registry.cn-hangzhou.cr.aliyuncs.com/alinux3/alinux3:latest");
     assert_eq!(job["requests"], json!({ "cpu": "1000m", "memory": "4096Mi" }));
@@ -49,7 +54,7 @@ fn the_pro_edition_has_its_fee_and_a_network_of_another_range_gets_other_pods() 
         &(lab("needs: { cpu: 2, memory: 8GiB }\ncluster: { edition: pro }\ntimeout: 1h").replacen("    timeout: 30m\n", "", 1) + network),
     )
     .plan();
-    assert_eq!(plan.cost.once.sums[0].rounded(2).to_string(), "1.14 CNY");
+    assert_eq!(plan.cost.once.sums[0].rounded(2).to_string(), "1.45 CNY");
     assert_eq!(plan.wanted[&address("cluster.main")].spec["pod_cidr"], "10.0.0.0/16");
 }
 

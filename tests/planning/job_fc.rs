@@ -74,9 +74,11 @@ fn packages_of_an_unknown_size_get_the_large_disk() {
 }
 
 #[test]
-fn where_no_tariff_is_known_the_cost_is_unknown_and_not_nothing() {
+fn abroad_a_function_has_the_international_price_and_what_has_none_is_unknown() {
     let plan = Stage::new(&lab("").replace("cn-hangzhou", "ap-southeast-1")).plan();
-    assert!(plan.cost.once.unknown && plan.cost.once.sums.is_empty(), "{:?}", plan.cost);
+    // An hour of (1 + 2 x 0.15) CU a second, 0.00002 USD each; requests to the bucket have no known price there.
+    assert_eq!(plan.cost.once.sums[0].rounded(4).to_string(), "0.0936 USD");
+    assert!(plan.cost.once.unknown && !change(&plan, "invocation.train").cost_after.hourly().unknown, "{:?}", plan.cost);
 }
 
 #[test]
@@ -90,4 +92,29 @@ fn an_invocation_that_is_over_wants_nothing_and_a_changed_one_runs_again() {
     let plan = stage.plan();
     assert_eq!(change(&plan, "invocation.train").action, Action::Replace);
     assert_eq!(change(&plan, "function.train").action, Action::Create);
+}
+
+#[test]
+fn what_a_job_sends_is_in_its_budget_and_that_it_does_not_say_so_is_said() {
+    let ids = |plan: &aliform::plan::saved::Plan| -> Vec<String> {
+        plan.findings.iter().map(|finding| finding.id.clone()).filter(|id| id.contains("traffic")).collect()
+    };
+    let once = |plan: &aliform::plan::saved::Plan| plan.cost.once.sums[0].rounded(4).to_string();
+    let silent = Stage::new(&lab("timeout: 5m\nneeds: { cpu: 1, memory: 2GiB }\nbudget: { total: 1 CNY }")).plan();
+    assert_eq!((ids(&silent), once(&silent)), (vec!["budget-without-traffic".to_owned()], "0.0429 CNY".to_owned()));
+    // 5 GB at 0.80 CNY.
+    let told = Stage::new(&lab("timeout: 5m\nneeds: { cpu: 1, memory: 2GiB }\nbudget: { total: 1 CNY }\ntraffic: 5GiB")).plan();
+    assert_eq!((ids(&told), once(&told)), (Vec::new(), "4.0429 CNY".to_owned()));
+    assert_eq!(told.cost.exceeded[0].job.as_deref(), Some("train"));
+    assert_eq!(told.cost.traffic["train"].to_string(), "4 CNY");
+    // Who has no budget is not asked.
+    assert_eq!(ids(&Stage::new(&lab("timeout: 5m")).plan()), Vec::<String>::new());
+}
+
+#[test]
+fn the_time_after_which_the_cloud_ends_it_is_the_upper_bound() {
+    let plan = Stage::new(&lab("timeout: 5m\nneeds: { cpu: 1, memory: 2GiB }")).plan();
+    // 300 s more than the job may take.
+    let sum = |total: &aliform::model::cost::Total| total.sums[0].rounded(4).to_string();
+    assert_eq!((sum(&plan.cost.once), sum(&plan.cost.unattended)), ("0.0429 CNY".to_owned(), "0.0858 CNY".to_owned()));
 }

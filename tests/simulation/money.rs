@@ -126,7 +126,7 @@ async fn once(seed: u64, (cpu, memory): (u32, u32), seconds: u64, limit: u64) ->
     assert!(local.resources().iter().all(|resource| resource.kind != "instance"));
     let mut ours = Total::default();
     for address in plan.released.keys().filter(|address| address.kind == Kind::Instance) {
-        ours.merge(&cost(&plan, address, lives.of(address).unwrap().seconds(lives.now())));
+        ours.merge(&cost(&plan, address, lives.of(address).unwrap().span(lives.now())));
     }
     Ran {
         ours: ours.in_currency(Currency::Cny),

@@ -119,6 +119,8 @@ impl Lab {
             .with_nonces(Arc::new(Dice::new(1)));
         let cloud = Forgetful { inner, creation: AtomicBool::new(false), looks: AtomicUsize::new(0), creations: AtomicUsize::new(0) };
         let spec = TrainingJobSpec {
+            mark: None,
+            part: None,
             job: "train".to_owned(),
             digest: "00".to_owned(),
             workspace_id: Value::Known(String::new()),
@@ -154,6 +156,7 @@ impl Lab {
             identity: &self.identity,
             address: &self.address,
             token: "0123456789abcdef0123456789abcdef",
+            deadline: None,
             events: &self.heard,
             secrets: &Nothing,
             artifacts: &Nothing,

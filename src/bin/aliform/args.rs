@@ -59,6 +59,8 @@ pub(crate) enum Command {
     Destroy(Destroy),
     /// Run a script once, on a machine that is gone again afterwards
     Run(Run),
+    /// Find what was left behind in the cloud, and take away what is past its time, after asking
+    Sweep(Sweep),
     /// Compare what could run a script, a job or everything in the manifest; nothing is made
     Quote(Quote),
     /// Show what runs where
@@ -177,6 +179,24 @@ pub(crate) struct Run {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Sweep {
+    /// Where to look: `all`, or regions with commas between; the manifest's, else those of the states here
+    #[arg(long, value_name = "REGION")]
+    pub(crate) region: Option<String>,
+    /// List only what is past its time; that is what goes, unless a stack is named
+    #[arg(long)]
+    pub(crate) expired: bool,
+    /// Take away all of this stack that no state here holds, whatever its time; may be given several times
+    #[arg(long, value_name = "STACK", conflicts_with = "expired")]
+    pub(crate) stack: Vec<String>,
+    /// The same of one lineage, where several stacks have a name; may be given several times
+    #[arg(long, value_name = "LINEAGE", conflicts_with = "expired")]
+    pub(crate) lineage: Vec<String>,
+    #[command(flatten)]
+    pub(crate) doing: Doing,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Quote {
     /// A script, or a job of the manifest; left out, all that the manifest wants
     #[arg(value_name = "SCRIPT|JOB")]
@@ -208,6 +228,9 @@ pub(crate) struct Script {
     /// When it is ended at the latest; 1h unless told otherwise
     #[arg(long, value_name = "DURATION")]
     pub(crate) timeout: Option<String>,
+    /// How much it sends to the internet, for the budget to count: `5GiB`
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) traffic: Option<String>,
     /// What it may cost: `5 CNY`
     #[arg(long, value_name = "MONEY")]
     pub(crate) budget: Option<String>,
@@ -239,6 +262,10 @@ pub(crate) struct Logs {
     /// Go on with what comes: of a run until it ends, of an application until Ctrl-C
     #[arg(short, long)]
     pub(crate) follow: bool,
+    /// The manifest
+    // The option of every command, without its short form: that means something else here.
+    #[arg(long, value_name = "FILE", default_value = "aliform.yaml")]
+    pub(crate) file: PathBuf,
     /// Only the last lines of what there is: unless told otherwise 100 of each replica of an application, and all of a run
     #[arg(short = 'n', long = "tail", visible_alias = "lines", value_name = "N")]
     pub(crate) tail: Option<u32>,

@@ -11,6 +11,9 @@ pub(crate) const PARTIAL: u8 = 5;
 pub(crate) const USAGE: u8 = 64;
 pub(crate) const INTERRUPTED: u8 = 130;
 
+/// What the manifest is called that options were written into. Nobody can look at a place in it.
+pub(crate) const OPTIONS: &str = "(the options of this run)";
+
 /// A command that did not succeed.
 #[derive(Debug)]
 pub(crate) struct CommandError {
@@ -111,7 +114,8 @@ impl From<aliform::resolve::error::ResolveError> for CommandError {
         };
         let Some(location) = error.location().cloned() else { return CommandError::failed(error.to_string()) };
         let hints = error.hint().into_iter().collect();
-        let complaint = Diagnostic { code: error.code(), message: error.to_string(), location: Some(location), hints };
+        let location = Some(location).filter(|location| location.file != OPTIONS);
+        let complaint = Diagnostic { code: error.code(), message: error.to_string(), location, hints };
         CommandError { sold_out, ..CommandError::diagnostics(vec![complaint]) }
     }
 }

@@ -2,11 +2,12 @@
 //! was asked for. A reader that goes away is no error.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write, stderr, stdout};
+use std::io::{self, IsTerminal, Write, stderr, stdout};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aliform::apply::run::Outcome;
+use aliform::apply::sweep::Swept;
 use aliform::model::clock::{Clock, SystemClock};
 use aliform::model::event::{Event, EventSink};
 use aliform::model::offer::Comparison;
@@ -21,6 +22,7 @@ use crate::error::CommandError;
 use crate::render::detached::{Detached, detached};
 use crate::render::ndjson::{self, ErrorContent, Ndjson};
 use crate::render::offers::comparison;
+use crate::render::orphans::{Document, Listing, orphans, swept};
 use crate::render::plan::{PlanOptions, plan};
 use crate::render::progress::Progress;
 use crate::render::receipt::{Receipt, receipt};
@@ -49,7 +51,7 @@ pub(crate) struct Output {
 
 enum Events {
     Shown(Progress),
-    Lines(Ndjson<std::io::Stdout>),
+    Lines(Ndjson<io::Stdout>),
     /// A JSON document is written at the end; nothing before it.
     None,
 }
@@ -68,6 +70,10 @@ impl EventSink for Events {
 #[expect(clippy::disallowed_methods, reason = "the binary owns the environment")]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn write(out: &mut impl Write, text: &str) -> io::Result<()> {
+    out.write_all(text.as_bytes()).and_then(|()| out.flush())
 }
 
 impl Output {
@@ -130,8 +136,7 @@ impl Output {
     /// Text as it is, for people and programs alike.
     pub(crate) fn text(&self, text: &str) {
         self.answered.store(true, Ordering::Relaxed);
-        let mut out = stdout().lock();
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        let _ = write(&mut stdout().lock(), text);
     }
 
     /// A question, without an end of line.
@@ -189,21 +194,28 @@ impl Output {
 
     /// A plan; decisions that the state holds already are not told again.
     pub(crate) fn plan(&self, shown: &Plan, state: &State) {
-        match self.format {
-            Format::Human => self.text(&plan(shown, &PlanOptions { full: self.full, known: Some(&state.decisions) }, &self.style)),
-            Format::Json => self.json(shown),
-            Format::Ndjson => self.serialised(ndjson::plan_line(shown, &SystemClock.now())),
-        }
+        // As with every result, a reader that goes away is no error.
+        let _ = self.planned(shown, state, false);
     }
 
-    /// A plan that waits for approval. Beside a result that is one document it is for people, and accompanies it.
-    pub(crate) fn proposal(&self, shown: &Plan, state: &State) {
+    /// A plan that waits for approval; what can't be shown can't be approved. Beside a result that is one document it is
+    /// for people, and accompanies it.
+    pub(crate) fn proposal(&self, shown: &Plan, state: &State) -> Result<(), CommandError> {
+        self.planned(shown, state, true).map_err(|error| {
+            CommandError::failed("the plan can't be shown, so nothing was approved and nothing was changed").because(error)
+        })
+    }
+
+    fn planned(&self, shown: &Plan, state: &State, aside: bool) -> io::Result<()> {
+        let options = PlanOptions { full: self.full, known: Some(&state.decisions) };
         match self.format {
+            Format::Human => write(&mut stdout().lock(), &plan(shown, &options, &self.style)),
+            Format::Json if aside => write(&mut stderr().lock(), &plan(shown, &options, &self.aside)),
             Format::Json => {
-                let text = plan(shown, &PlanOptions { full: self.full, known: Some(&state.decisions) }, &self.aside);
-                let _ = stderr().write_all(text.as_bytes());
+                self.answered.store(true, Ordering::Relaxed);
+                write(&mut stdout().lock(), &json::pretty(shown)?)
             }
-            Format::Human | Format::Ndjson => self.plan(shown, state),
+            Format::Ndjson => write(&mut stdout().lock(), &ndjson::plan_line(shown, &SystemClock.now())?),
         }
     }
 
@@ -238,6 +250,25 @@ impl Output {
         match self.format {
             Format::Human => self.text(&format!("\n{}", receipt(shown, &self.style))),
             _ => self.json(shown),
+        }
+    }
+
+    /// What was left behind in the cloud. Beside a result that is one document it is for people, and accompanies it.
+    pub(crate) fn orphans(&self, shown: &Listing) {
+        match self.format {
+            Format::Human => self.text(&orphans(shown, &self.program, &self.style)),
+            Format::Json => drop(stderr().write_all(orphans(shown, &self.program, &self.aside).as_bytes())),
+            Format::Ndjson => self.json(shown),
+        }
+    }
+
+    /// The end of a sweep; nothing was deleted without one.
+    pub(crate) fn swept(&self, found: &Listing, end: Option<&Swept>) {
+        match (self.format, end) {
+            (Format::Json, swept) => self.json(&Document { found, swept }),
+            (Format::Human, Some(end)) => self.text(&swept(end)),
+            (Format::Ndjson, Some(end)) => self.json(end),
+            (_, None) => {}
         }
     }
 

@@ -18,6 +18,7 @@ use aliform::cloud::retry::Retrying;
 use aliform::manifest::{self, Manifest};
 use aliform::model::clock::{Clock, SystemClock};
 use aliform::model::secret::{Secret, SecretSource, Secrets};
+use aliform::state::contents::State;
 use aliform::state::lock::Owner;
 use aliform::state::store::{Durability, OpenOptions, Store};
 use async_trait::async_trait;
@@ -117,6 +118,13 @@ impl Workspace {
                     .hint("name the manifest with `-f FILE`"))
             }
         }
+    }
+
+    /// Every state that is here, as it is on disk.
+    pub(crate) fn states(&self) -> Result<Vec<State>, CommandError> {
+        let directory = self.state_directory();
+        let read = |stack: &String| Store::read(&directory, stack).transpose();
+        Ok(stacks(&directory).iter().filter_map(read).collect::<Result<_, _>>()?)
     }
 
     /// Opens the state for writing. A new one takes `lineage`, or a random one.

@@ -17,6 +17,7 @@ rpc! {
     DeleteInstance => Done, Ecs, Safe;
     ModifyInstanceAttribute => Done, Ecs, Safe;
     ModifyInstanceSpec => Done, Ecs, Safe;
+    DescribeDisks => DescribeDisksResponse, Ecs, Safe;
 }
 
 /// Makes instances. Asynchronous: `Pending`, `Starting`, `Running`.
@@ -124,6 +125,9 @@ pub struct Instance {
     pub security_group_ids: SecurityGroupIds,
     #[serde(default)]
     pub tags: Option<EcsTags>,
+    /// `NoSpot`, `SpotAsPriceGo`, `SpotWithPriceLimit`.
+    #[serde(default)]
+    pub spot_strategy: String,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -157,11 +161,18 @@ pub struct SecurityGroupIds {
     pub security_group_id: Vec<String>,
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct EcsTags {
     #[serde(default, deserialize_with = "list")]
     pub tag: Vec<EcsTag>,
+}
+
+impl EcsTags {
+    /// Key and value of each.
+    pub fn pairs(tags: Option<EcsTags>) -> impl Iterator<Item = (String, String)> {
+        tags.unwrap_or_default().tag.into_iter().map(|tag| (tag.tag_key, tag.tag_value))
+    }
 }
 
 /// A tag as ECS answers it; VPC answers `Key` and `Value`.
@@ -212,4 +223,42 @@ pub struct ModifyInstanceSpec {
     pub instance_type: Option<String>,
     pub internet_max_bandwidth_out: Option<u32>,
     pub client_token: String,
+}
+
+/// Reads the disks of an instance; at most 100 a page.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct DescribeDisks {
+    pub region_id: String,
+    pub instance_id: Option<String>,
+    pub max_results: u32,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct DescribeDisksResponse {
+    pub disks: Disks,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct Disks {
+    #[serde(default, deserialize_with = "list")]
+    pub disk: Vec<Disk>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct Disk {
+    pub disk_id: String,
+    /// `system` or `data`.
+    #[serde(default, rename = "Type")]
+    pub role: String,
+    #[serde(default)]
+    pub category: String,
+    #[serde(default)]
+    pub performance_level: Option<String>,
+    /// GiB.
+    #[serde(default)]
+    pub size: u32,
 }

@@ -69,6 +69,8 @@ pub struct SecurityGroup {
     pub security_group_name: String,
     pub vpc_id: String,
     #[serde(default)]
+    pub creation_time: String,
+    #[serde(default)]
     pub tags: Option<EcsTags>,
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::pool::{self, NodePool};
 use super::pools::PoolRequest;
-use super::{Cluster, invalid, kubeconfig, new_hex, task, version};
+use super::{Cluster, fees, invalid, kubeconfig, new_hex, task, version};
 use crate::local_cloud::call::Call;
 use crate::local_cloud::catalog::Region;
 use crate::local_cloud::idempotency::ticket;
@@ -17,10 +17,7 @@ use crate::local_cloud::security_group::rules::{self, Direction};
 use crate::local_cloud::time::after;
 use crate::local_cloud::wire::fault::Fault;
 use crate::local_cloud::wire::params::{Params, Tags};
-use crate::local_cloud::{billing, security_group, vpc, vswitch};
-
-/// The fee of a Pro cluster, hundredths of CNY an hour. A basic one is free.
-const PRO_HUNDREDTHS: i64 = 64;
+use crate::local_cloud::{security_group, vpc, vswitch};
 
 /// What may be asked for. What is not here makes no difference to a cluster of this cloud.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -66,11 +63,6 @@ pub(super) fn read_tags(tags: &[Tag]) -> Result<Tags, Fault> {
         return Err(invalid("tags: at most 20, with keys of 1 to 64 characters"));
     }
     Ok(tags.iter().map(|tag| (tag.key.clone(), tag.value.clone())).collect())
-}
-
-/// What a Pro cluster costs, CNY an hour.
-pub(super) fn pro_fee() -> rust_decimal::Decimal {
-    rust_decimal::Decimal::new(PRO_HUNDREDTHS, 2)
 }
 
 /// A name: letters of any script, digits, dashes and underscores.
@@ -174,8 +166,12 @@ fn create(call: &mut Call, request: &Request, user: &str) -> Result<Json, Fault>
         rulers,
         deletion: None,
     };
+    fees::start(call, &row, fees::LOAD_BALANCER);
+    if row.public {
+        fees::start(call, &row, fees::ADDRESS);
+    }
     if spec.starts_with("ack.pro") {
-        billing::start(call.world, &id, "clusterManagement", region.id, pro_fee(), call.now);
+        fees::start(call, &row, fees::MANAGEMENT);
     }
     call.world.clusters.insert(id.clone(), row.clone());
     call.world.index.tasks.push(crate::local_cloud::store::Task::Govern(id.clone()));

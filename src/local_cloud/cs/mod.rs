@@ -3,6 +3,7 @@
 
 mod create;
 mod describe;
+mod fees;
 mod kubeconfig;
 mod modify;
 mod nodes;

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use super::create::check_name;
-use super::{find_running, invalid, task};
+use super::{fees, find_running, invalid, task};
 use crate::local_cloud::roa::RoaCall;
 use crate::local_cloud::wire::fault::Fault;
 use crate::local_cloud::{billing, security_group, vswitch};
@@ -54,8 +54,12 @@ pub(super) async fn cluster(call: &RoaCall<'_>, id: &str) -> Result<Json, Fault>
         }
         let upgrades = request.cluster_spec.as_ref().is_some_and(|spec| *spec != row.spec);
         if upgrades {
-            let fee = super::create::pro_fee();
-            billing::start(inner.world, id, "clusterManagement", &row.region, fee, inner.now);
+            fees::start(inner, &row, fees::MANAGEMENT);
+        }
+        match request.api_server_eip {
+            Some(true) if !row.public => fees::start(inner, &row, fees::ADDRESS),
+            Some(false) => billing::stop(inner.world, id, Some(fees::ADDRESS.part), inner.now),
+            _ => {}
         }
         if let Some(row) = inner.world.clusters.get_mut(id) {
             let Request { cluster_name, cluster_spec, deletion_protection, resource_group_id, .. } = request.clone();

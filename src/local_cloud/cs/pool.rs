@@ -182,6 +182,10 @@ fn run_one(call: &mut Call, cluster: &Cluster, pool: &NodePool, kind: &str, vswi
         ("InternetMaxBandwidthOut".to_owned(), group["internet_max_bandwidth_out"].as_u64().unwrap_or(0).to_string()),
         ("InternetChargeType".to_owned(), text("internet_charge_type")),
     ];
+    let limits = group["spot_price_limit"].as_array().into_iter().flatten();
+    if let Some(limit) = limits.filter(|limit| limit["instance_type"] == kind).find_map(|limit| limit["price_limit"].as_str()) {
+        pairs.push(("SpotPriceLimit".to_owned(), limit.to_owned()));
+    }
     pairs.push(match text("image_id") {
         image if image.is_empty() => ("ImageFamily".to_owned(), family.to_owned()),
         image => ("ImageId".to_owned(), image),

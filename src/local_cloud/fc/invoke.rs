@@ -250,9 +250,8 @@ async fn charge(shared: &Arc<Shared>, function: &Function, duration: Duration) {
         .filter_map(|(part, unit, amount)| Some((*part, rate(&format!("fc:{part}"), unit)? * *amount * cu)))
         .filter(|(_, amount)| !amount.is_zero())
         .collect();
-    let least = rate("fc:least", "hour");
     // What can't be written down any more is not worth an error of the function.
-    drop(change(shared, |world, now| billing::use_up(world, &function.id, region, &amounts, least, now)).await);
+    drop(change(shared, |world, now| billing::use_up(world, &function.id, region, &amounts, now)).await);
 }
 
 /// InvokeFunction.

@@ -66,6 +66,9 @@ pub(crate) struct AsyncTask {
     pub(crate) enqueued: Timestamp,
     pub(crate) started: Option<Timestamp>,
     pub(crate) ended: Option<Timestamp>,
+    /// For how many milliseconds its attempts ran, as they are billed.
+    #[serde(default)]
+    pub(crate) ran: u64,
     pub(crate) instance: String,
     pub(crate) retried: u32,
     /// How often it was put off because there was no room; these are no retries.
@@ -105,10 +108,6 @@ impl AsyncTask {
 
     fn describe(&self, config: &Config, with_payload: bool) -> Json {
         let milliseconds = |at: Option<Timestamp>| at.map_or(0, Timestamp::as_millisecond);
-        let duration = match (self.started, self.ended) {
-            (Some(started), Some(ended)) => ended.as_millisecond() - started.as_millisecond(),
-            _ => 0,
-        };
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let events: Vec<Json> = (1..)
             .zip(&self.events)
@@ -129,7 +128,7 @@ impl AsyncTask {
             "requestId": self.request_id,
             "startedTime": milliseconds(self.started.or(Some(self.enqueued))),
             "endTime": milliseconds(self.ended),
-            "durationMs": duration,
+            "durationMs": self.ran,
             "instanceId": self.instance,
             "alreadyRetriedTimes": self.retried,
             "destinationStatus": self.destination,
@@ -167,6 +166,7 @@ pub(super) fn put(world: &mut World, function: &Function, id: String, request_id
         enqueued: now,
         started: None,
         ended: None,
+        ran: 0,
         instance: String::new(),
         retried: 0,
         put_off: 0,

@@ -143,6 +143,9 @@ fn weigh(world: &mut World, shared: &Shared, key: &str, outcome: &Result<Done, F
     let function = world.functions.get(&key_of(&task.region, &task.function)).cloned();
     let task = world.function_tasks.get_mut(key)?;
     let base = shared.config.latency.of(|latency| latency.function_retry);
+    if let Ok(done) = outcome {
+        task.ran += u64::try_from(done.duration.as_millis()).unwrap_or(u64::MAX);
+    }
     let later = |times: u32| after(now, base.saturating_mul(2_u32.saturating_pow(times.min(16))).min(LONGEST));
     if task.status == Status::Stopping || matches!(outcome, Err(Failure::Stopped)) {
         task.turn(Status::Stopped, "", now);

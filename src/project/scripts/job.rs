@@ -112,7 +112,7 @@ pub fn training_script(settings: &JobSettings) -> String {
     let (head, outputs) = (head(settings), outputs(settings));
     let take = "BUNDLE_URL=${ALIFORM_BUNDLE_URL:-} OUTPUT_URL=${ALIFORM_OUTPUT_URL:-} BUNDLE_SHA256=${ALIFORM_BUNDLE_SHA256:-}\n\
                 unset ALIFORM_BUNDLE_URL ALIFORM_OUTPUT_URL ALIFORM_BUNDLE_SHA256\n\
-                BASE=\"$ROOT/opt/aliform/$STACK/jobs/$JOB\"\n";
+                BASE=\"$ROOT/opt/aliform/$STACK/jobs/$JOB${PART:+-$PART}\"\n";
     let (deliver, train) = (include_str!("job_deliver.sh"), include_str!("job_train.sh"));
     format!("{head}{take}\n{DOWNLOAD}\n{UNPACK}\n{run}\n{OUTPUTS}\ndeliver() (\n{deliver})\n\n{outputs}{train}")
 }

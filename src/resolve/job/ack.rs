@@ -3,21 +3,25 @@
 use std::collections::BTreeMap;
 
 use ipnet::Ipv4Net;
+use rust_decimal::Decimal;
 
-use super::{SLACK, Task, impossible};
+use super::{SLACK, Task, ecs, impossible, matrix};
 use crate::manifest::{ClusterChoice, InstanceChoice, Located};
 use crate::model::address::{Address, Kind};
 use crate::model::decision::Decision;
 use crate::model::finding::{Finding, Severity};
+use crate::model::money::Money;
+use crate::model::offer::Fallback;
 use crate::model::value::{Reference, Value};
 use crate::pricing::clusters::ClusterFound;
+use crate::pricing::estimate;
 use crate::project::scripts::job::{JobSettings, pod_script};
 use crate::resolve::app::json;
 use crate::resolve::choose::{self, Wish};
 use crate::resolve::error::ResolveError;
 use crate::resolve::network::Network;
 use crate::resolve::{Draft, release};
-use crate::resources::cluster::{ClusterSpec, NODES_LABEL, PoolSpec};
+use crate::resources::cluster::{ClusterSpec, NODES_LABEL, PoolSpec, PoolSpot};
 use crate::resources::desired::Node;
 use crate::resources::kind::TAG_LINEAGE;
 use crate::resources::kubernetes_job::KubernetesJobSpec;
@@ -55,26 +59,34 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_
         secrets: !task.secrets.is_empty(),
         outputs: task.outputs.clone(),
     };
-    let spec = KubernetesJobSpec {
-        job: name.clone(),
-        digest: task.digest.clone(),
-        cluster_id: place.cluster_id,
-        namespace: NAMESPACE.to_owned(),
-        image: image(draft, task),
-        requests: requests(task, place.made.is_some()),
-        nodes: place.made.is_some().then(|| (NODES_LABEL.to_owned(), name.clone())),
-        bucket: Value::Pending(Reference::new(bucket.clone(), "id")),
-        bundle_key: Value::Pending(Reference::new(bundle.clone(), "key")),
-        limit: task.limit,
-        secrets: task.secrets.clone(),
-        outputs: task.outputs.clone(),
-        script: pod_script(&settings, &task.bundle.digest),
-    };
-    let run = Address::new(Kind::KubernetesJob, &name);
-    let depends_on = [bundle, bucket].into_iter().chain(place.made).collect();
-    draft.desired.nodes.insert(run.clone(), Node { spec: json(&spec), depends_on });
-    if !job.keep {
-        release::serve(&mut draft.passing, &run);
+    let (image, requests) = (image(draft, task), requests(task, place.made.is_some()));
+    let script = pod_script(&settings, &task.bundle.digest);
+    let shares = matrix::runs(job);
+    matrix::check_names(draft, task, &shares)?;
+    for share in shares {
+        let run = Address::new(Kind::KubernetesJob, &share.name);
+        matrix::remember(draft, &run, &share);
+        let spec = KubernetesJobSpec {
+            job: share.name.clone(),
+            digest: matrix::digest(&task.digest, &share),
+            cluster_id: place.cluster_id.clone(),
+            namespace: NAMESPACE.to_owned(),
+            image: image.clone(),
+            requests: requests.clone(),
+            nodes: place.made.is_some().then(|| (NODES_LABEL.to_owned(), name.clone())),
+            bucket: Value::Pending(Reference::new(bucket.clone(), "id")),
+            bundle_key: Value::Pending(Reference::new(bundle.clone(), "key")),
+            limit: task.limit,
+            secrets: task.secrets.clone(),
+            outputs: task.outputs.clone(),
+            script: script.clone(),
+            part: share.part,
+        };
+        let depends_on = [bundle.clone(), bucket.clone()].into_iter().chain(place.made.clone()).collect();
+        draft.desired.nodes.insert(run.clone(), Node { spec: json(&spec), depends_on });
+        if !job.keep {
+            release::serve(&mut draft.passing, &run);
+        }
     }
     Ok(())
 }
@@ -138,6 +150,7 @@ fn missing(named: &Located<String>, region: &str) -> ResolveError {
 async fn made(draft: &mut Draft<'_>, network: &Network, task: &Task<'_>) -> Result<Place, ResolveError> {
     let job = task.job;
     let (name, stack) = (job.name.value.clone(), draft.manifest.stack.value.clone());
+    let at_once = matrix::at_once(job);
     let choice = InstanceChoice::Needs(job.needs.clone());
     let wish = Wish {
         key: format!("jobs.{name}"),
@@ -145,10 +158,12 @@ async fn made(draft: &mut Draft<'_>, network: &Network, task: &Task<'_>) -> Resu
         choice: &choice,
         image: None,
         disk: None,
-        spot: None,
-        seconds: Some(task.limit),
+        spot: job.spot.as_ref(),
+        seconds: Some(task.limit * job.runs()),
     };
     let machine = choose::machine(draft, &wish, &network.zones(draft)).await?;
+    let address = Address::new(Kind::Cluster, "main");
+    let machine = draft.placed(&address, machine);
     // The cluster brings the system of its nodes itself.
     let image = format!("jobs.{name}.image[");
     draft.desired.decisions.retain(|key, _| !key.starts_with(&image));
@@ -164,11 +179,20 @@ async fn made(draft: &mut Draft<'_>, network: &Network, task: &Task<'_>) -> Resu
         disk_level: machine.disk_level,
         disk_size: machine.disk_size,
         bandwidth: if task.fetcher().fetches().is_some() { FETCHING } else { 0 },
-        nodes: 1,
+        // As many as runs go on at once: of a node there is little more than one of them asks for.
+        nodes: u32::try_from(at_once).unwrap_or(u32::MAX),
+        spot: job.spot.as_ref().map(|spot| PoolSpot { cap: spot.value.cap }),
     };
-    let address = Address::new(Kind::Cluster, "main");
-    let needed_for = (!job.keep).then_some(task.limit + SLACK + COMING);
+    let needed_for = (!job.keep).then_some(task.limit * job.runs().div_ceil(at_once) + SLACK + COMING);
     let pro = matches!(job.cluster, ClusterChoice::Own { pro: true });
+    if draft.desired.nodes.contains_key(&address) {
+        // Which of several pools could not be had, a list for the whole cluster can't tell.
+        draft.desired.fallbacks.remove(&address);
+    } else {
+        let fee = estimate::cluster(&draft.desired.region, pro);
+        let fallbacks = machine.fallbacks.into_iter().map(|fallback| of_cluster(fallback, fee, at_once));
+        draft.desired.fallbacks.insert(address.clone(), fallbacks.collect());
+    }
     if let Some(node) = draft.desired.nodes.get_mut(&address)
         && let Ok(mut spec) = serde_json::from_value::<ClusterSpec>(node.spec.clone())
     {
@@ -184,8 +208,16 @@ async fn made(draft: &mut Draft<'_>, network: &Network, task: &Task<'_>) -> Resu
         let spec = ClusterSpec { name: stack, pro, vpc_id, pod_cidr, service_cidr, pools: vec![pool], needed_for };
         draft.desired.nodes.insert(address.clone(), Node { spec: json(&spec), depends_on });
         draft.desired.findings.push(no_end(&address));
+        draft.desired.findings.extend(job.spot.as_ref().map(|spot| ecs::reclaimable(&address, spot)));
     }
     Ok(Place { cluster_id: Value::Pending(Reference::new(address.clone(), "id")), made: Some(address) })
+}
+
+/// What may stand in for the nodes of a cluster, at the price of the cluster with them.
+fn of_cluster(node: Fallback, fee: Money, nodes: u64) -> Fallback {
+    let amount = node.hourly.amount * Decimal::from(nodes) + fee.converted(node.hourly.currency).amount;
+    let because = if nodes > 1 { format!("{}, for each of {nodes} nodes", node.because) } else { node.because };
+    Fallback { hourly: Money { amount, ..node.hourly }, because, ..node }
 }
 
 /// What a plan with a new cluster has to say besides its price.
@@ -194,11 +226,14 @@ fn no_end(address: &Address) -> Finding {
         id: "cluster-without-end".to_owned(),
         severity: Severity::Info,
         address: Some(address.clone()),
-        message: "the cloud ends the Job by itself, but no cluster: if aliform is killed, the next command releases it; the load \
-                  balancer of its API is billed besides, and no call quotes it"
+        message: "nothing in the cloud ends this cluster: if aliform is killed, the next command in this folder releases it, and \
+                  `aliform sweep --expired` does from anywhere"
             .to_owned(),
         evidence: None,
-        hint: Some("a cluster that exists saves the wait and the risk: `cluster: { name: ... }`".to_owned()),
+        hint: Some(
+            "let `aliform sweep --expired --auto-approve --region all` run every hour, or use a cluster that exists: `cluster: { name: ... }`"
+                .to_owned(),
+        ),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::matrix::{self, Share};
+use super::matrix;
 use super::{SLACK, Task};
 use crate::manifest::{InstanceChoice, Located, Spot};
 use crate::model::address::{Address, Kind};
@@ -24,16 +24,17 @@ use crate::resources::security_group::SecurityGroupSpec;
 pub(in crate::resolve) const FETCHING: u32 = 50;
 
 /// What a person should know of a machine that is bought on the market.
-fn reclaimable(instance: &Address, spot: &Located<Spot>) -> Finding {
+pub(super) fn reclaimable(instance: &Address, spot: &Located<Spot>) -> Finding {
     let cap = spot.value.cap.map_or_else(
         || "its price moves with the market".to_owned(),
         |cap| format!("it goes when the market asks more than {cap} an hour"),
     );
+    let what = if instance.kind == Kind::Cluster { "each node" } else { "this machine" };
     Finding {
         id: "spot-may-be-reclaimed".to_owned(),
         severity: Severity::Warning,
         address: Some(instance.clone()),
-        message: format!("the cloud may take this machine back at any time after its first hour, five minutes after saying so; {cap}"),
+        message: format!("the cloud may take {what} back at any time after its first hour, five minutes after saying so; {cap}"),
         evidence: None,
         hint: Some("what is lost then has to run again; leave `spot` out for a machine that stays".to_owned()),
     }
@@ -71,7 +72,7 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_
         }
     };
     let (shares, machines) = matrix::shares(job);
-    check_names(draft, task, &shares)?;
+    matrix::check_names(draft, task, &shares)?;
     for (number, machine_name) in machines.iter().enumerate() {
         let queue = shares.iter().filter(|share| share.machine == number).count() as u64;
         let instance = Address::new(Kind::Instance, machine_name);
@@ -115,9 +116,7 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_
     for share in shares {
         let run = Address::new(Kind::Run, &share.name);
         let instance = Address::new(Kind::Instance, &machines[share.machine]);
-        if share.part.is_some() {
-            draft.desired.parts.insert(run.clone(), name.clone());
-        }
+        matrix::remember(draft, &run, &share);
         let spec = RunSpec {
             job: share.name.clone(),
             digest: matrix::digest(&task.digest, &share),
@@ -141,18 +140,4 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_
         }
     }
     Ok(())
-}
-
-/// No run of a matrix may be called as another job or app is.
-fn check_names(draft: &Draft<'_>, task: &Task<'_>, shares: &[Share]) -> Result<(), ResolveError> {
-    let manifest = draft.manifest;
-    let taken =
-        |share: &&Share| share.part.is_some() && (manifest.jobs.contains_key(&share.name) || manifest.apps.contains_key(&share.name));
-    match shares.iter().find(taken) {
-        Some(share) => {
-            let message = format!("`{}` is a run of the matrix of `{}`, and the name of something else", share.name, task.job.name.value);
-            Err(super::impossible(task.job, message, "give the other one another name"))
-        }
-        None => Ok(()),
-    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rust_decimal::Decimal;
 
-use super::{Task, impossible};
+use super::{Task, impossible, matrix};
 use crate::model::address::{Address, Kind};
 use crate::model::decision::Decision;
 use crate::model::diagnostic::Location;
@@ -117,26 +117,34 @@ pub(super) fn add(draft: &mut Draft<'_>, task: &Task<'_>) -> Result<(), ResolveE
     };
     draft.desired.nodes.insert(function.clone(), Node { spec: json(&spec), depends_on: BTreeSet::from([bucket.clone()]) });
 
-    let invocation = Address::new(Kind::Invocation, &name);
-    let spec = InvocationSpec {
-        job: name,
-        digest: task.digest.clone(),
-        function: Value::Pending(Reference::new(function.clone(), "id")),
-        bucket: bucket_name(),
-        asynchronous,
-        command: task.command.clone(),
-        // The last of a day is kept for delivering.
-        limit: task.limit.min(timeout - SLACK),
-        timeout: small(timeout),
-        environment: task.plain.clone(),
-        secrets: task.secrets.clone(),
-        outputs: task.outputs.clone(),
-        cpu: size.vcpu(),
-        memory: small(size.memory),
-        disk,
-    };
-    draft.desired.nodes.insert(invocation.clone(), Node { spec: json(&spec), depends_on: BTreeSet::from([function, bucket]) });
-    release::serve(&mut draft.passing, &invocation);
+    let shares = matrix::runs(task.job);
+    matrix::check_names(draft, task, &shares)?;
+    for share in shares {
+        let invocation = Address::new(Kind::Invocation, &share.name);
+        matrix::remember(draft, &invocation, &share);
+        let spec = InvocationSpec {
+            // Below its name they all write, each in a folder of its own.
+            job: name.clone(),
+            digest: matrix::digest(&task.digest, &share),
+            function: Value::Pending(Reference::new(function.clone(), "id")),
+            bucket: bucket_name(),
+            asynchronous,
+            command: task.command.clone(),
+            // The last of a day is kept for delivering.
+            limit: task.limit.min(timeout - SLACK),
+            timeout: small(timeout),
+            environment: task.plain.clone(),
+            secrets: task.secrets.clone(),
+            outputs: task.outputs.clone(),
+            cpu: size.vcpu(),
+            memory: small(size.memory),
+            disk,
+            part: share.part,
+        };
+        let depends_on = BTreeSet::from([function.clone(), bucket.clone()]);
+        draft.desired.nodes.insert(invocation.clone(), Node { spec: json(&spec), depends_on });
+        release::serve(&mut draft.passing, &invocation);
+    }
     Ok(())
 }
 

@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
+use super::Task;
 use crate::manifest::Job;
-use crate::resources::run::Part;
+use crate::model::address::Address;
+use crate::resolve::Draft;
+use crate::resolve::error::ResolveError;
+use crate::resources::part::Part;
 
 /// A run of a job.
 pub(super) struct Share {
@@ -30,10 +34,49 @@ pub(super) fn shares(job: &Job) -> (Vec<Share>, Vec<String>) {
     let share = |(at, parameters): (usize, BTreeMap<String, String>)| {
         let number = numbered(at, of);
         let folder = folder(&job.matrix, &parameters);
-        Share { name: format!("{name}-{number}"), machine: at % count, part: Some(Part { job: name.clone(), number, parameters, folder }) }
+        Share {
+            name: format!("{name}-{number}"),
+            machine: at % count,
+            part: Some(Part { job: name.clone(), number, parameters, folder, at_once: None }),
+        }
     };
     let machines = (0..count).map(|at| format!("{name}-{}", numbered(at, count))).collect();
     (combinations.into_iter().enumerate().map(share).collect(), machines)
+}
+
+/// The runs of a job that have no machines to share: as many go on at once as machines would.
+pub(super) fn runs(job: &Job) -> Vec<Share> {
+    let (mut shares, machines) = shares(job);
+    for part in shares.iter_mut().filter_map(|share| share.part.as_mut()) {
+        part.at_once = u32::try_from(machines.len()).ok();
+    }
+    shares
+}
+
+/// How many runs of a job go on at once.
+pub(super) fn at_once(job: &Job) -> u64 {
+    if job.matrix.is_empty() { 1 } else { job.runs().min(u64::from(job.max_parallel)).max(1) }
+}
+
+/// Notes of which job a run is, if it is one of several.
+pub(super) fn remember(draft: &mut Draft<'_>, run: &Address, share: &Share) {
+    if let Some(part) = &share.part {
+        draft.desired.parts.insert(run.clone(), part.job.clone());
+    }
+}
+
+/// No run of a matrix may be called as another job or app is.
+pub(super) fn check_names(draft: &Draft<'_>, task: &Task<'_>, shares: &[Share]) -> Result<(), ResolveError> {
+    let manifest = draft.manifest;
+    let taken =
+        |share: &&Share| share.part.is_some() && (manifest.jobs.contains_key(&share.name) || manifest.apps.contains_key(&share.name));
+    match shares.iter().find(taken) {
+        Some(share) => {
+            let message = format!("`{}` is a run of the matrix of `{}`, and the name of something else", share.name, task.job.name.value);
+            Err(super::impossible(task.job, message, "give the other one another name"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Every combination; the last parameter changes first.

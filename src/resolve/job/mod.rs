@@ -199,6 +199,9 @@ pub(super) fn limit(job: &Job) -> u64 {
 
 /// Adds the resources of one job.
 pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: Task<'_>) -> Result<(), ResolveError> {
+    if let Some(traffic) = &task.job.traffic {
+        draft.desired.traffic.insert(task.job.name.value.clone(), traffic.value.mebibytes());
+    }
     match product::choose(draft, &network.zones(draft), task.job, task.limit).await? {
         Product::Ecs => ecs::add(draft, network, &task).await,
         Product::Fc => fc::add(draft, &task),

@@ -3,19 +3,22 @@
 use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
+use rust_decimal::Decimal;
 
 use super::framework::{self, Framework};
-use super::{SLACK, Task, impossible};
+use super::{SLACK, Task, impossible, matrix};
 use crate::manifest::{Gpu, Needs};
 use crate::model::address::{Address, Kind};
 use crate::model::decision::{Decision, Rejected};
 use crate::model::money::Money;
+use crate::model::offer::{Fallback, place_key};
 use crate::model::value::{Reference, Value};
 use crate::pricing::training::{self, Spec};
 use crate::project::scripts::job::{JobSettings, training_script};
 use crate::resolve::app::json;
 use crate::resolve::error::ResolveError;
 use crate::resolve::select::classify;
+use crate::resolve::select::fallback::{SIBLINGS, ceiling, more};
 use crate::resolve::select::machine::generation;
 use crate::resolve::{Draft, release};
 use crate::resources::desired::Node;
@@ -42,7 +45,7 @@ pub(super) async fn add(draft: &mut Draft<'_>, task: &Task<'_>) -> Result<(), Re
             hint: "shorten it, or take another product".to_owned(),
         });
     }
-    let instance_type = spec(draft, task).await?;
+    let (instance_type, fallbacks) = spec(draft, task).await?;
     let needed = framework::needed(&classify::lines(task.job, &draft.manifest.base));
     let image = image(draft, task, &needed).await?;
     let (workspace_id, home) = workspace(draft).await?;
@@ -58,28 +61,39 @@ pub(super) async fn add(draft: &mut Draft<'_>, task: &Task<'_>) -> Result<(), Re
         secrets: false,
         outputs: task.outputs.clone(),
     });
-    let spec = TrainingJobSpec {
-        job: name.clone(),
-        digest: task.digest.clone(),
-        workspace_id,
-        job_type: needed.framework.job_type.to_owned(),
-        image,
-        instance_type,
-        workers: job.workers,
-        limit: task.limit,
-        max_minutes: u32::try_from((task.limit + SLACK).div_ceil(60)).unwrap_or(u32::MAX),
-        bucket: Value::Pending(Reference::new(bucket.clone(), "id")),
-        bundle_key: Value::Pending(Reference::new(bundle.clone(), "key")),
-        bundle_digest: task.bundle.digest.clone(),
-        secrets: task.secrets.clone(),
-        outputs: task.outputs.clone(),
-        script,
-    };
-    let run = Address::new(Kind::TrainingJob, &name);
-    let depends_on: BTreeSet<Address> = home.into_iter().chain([bundle, bucket]).collect();
-    draft.desired.nodes.insert(run.clone(), Node { spec: json(&spec), depends_on });
-    if !job.keep {
-        release::serve(&mut draft.passing, &run);
+    let shares = matrix::runs(job);
+    matrix::check_names(draft, task, &shares)?;
+    for share in shares {
+        let run = Address::new(Kind::TrainingJob, &share.name);
+        matrix::remember(draft, &run, &share);
+        let region = draft.desired.region.clone();
+        let placed = draft.decided(&place_key(&run, &region, &instance_type));
+        let placed = placed.and_then(|place| Some(place.split_once(' ')?.1.to_owned()));
+        draft.desired.fallbacks.insert(run.clone(), fallbacks.clone());
+        let spec = TrainingJobSpec {
+            job: share.name.clone(),
+            digest: matrix::digest(&task.digest, &share),
+            workspace_id: workspace_id.clone(),
+            job_type: needed.framework.job_type.to_owned(),
+            image: image.clone(),
+            instance_type: placed.unwrap_or_else(|| instance_type.clone()),
+            workers: job.workers,
+            limit: task.limit,
+            max_minutes: u32::try_from((task.limit + SLACK).div_ceil(60)).unwrap_or(u32::MAX),
+            bucket: Value::Pending(Reference::new(bucket.clone(), "id")),
+            bundle_key: Value::Pending(Reference::new(bundle.clone(), "key")),
+            bundle_digest: task.bundle.digest.clone(),
+            secrets: task.secrets.clone(),
+            outputs: task.outputs.clone(),
+            script: script.clone(),
+            mark: share.part.is_some().then(|| task.digest.clone()),
+            part: share.part,
+        };
+        let depends_on: BTreeSet<Address> = home.clone().into_iter().chain([bundle.clone(), bucket.clone()]).collect();
+        draft.desired.nodes.insert(run.clone(), Node { spec: json(&spec), depends_on });
+        if !job.keep {
+            release::serve(&mut draft.passing, &run);
+        }
     }
     Ok(())
 }
@@ -112,8 +126,23 @@ fn shown(price: &Option<Money>) -> String {
     price.as_ref().map_or_else(|| "its price is unknown".to_owned(), |price| format!("{} an hour", price.rounded(4)))
 }
 
-/// What each pod runs on: the cheapest that has what is needed, and no accelerator that nobody asked for.
-async fn spec(draft: &mut Draft<'_>, task: &Task<'_>) -> Result<String, ResolveError> {
+/// What may stand in for a type: the next cheapest, none much dearer, at the price of all pods.
+fn fallbacks(region: &str, workers: u32, chosen: Option<Money>, others: &[(Option<Money>, &Spec)]) -> Vec<Fallback> {
+    let Some(chosen) = chosen else { return Vec::new() };
+    let bearable = others.iter().filter_map(|(price, spec)| Some(((*price)?, spec)));
+    let bearable = bearable.filter(|(price, _)| price.currency == chosen.currency && price.amount <= chosen.amount * ceiling());
+    let fallback = |(price, spec): (Money, &&Spec)| Fallback {
+        zone: region.to_owned(),
+        instance_type: spec.instance_type.clone(),
+        hourly: price.times(Decimal::from(workers)),
+        because: format!("{} vCPU and {} GiB, {}", spec.vcpu, spec.memory, more(price, chosen)),
+    };
+    bearable.take(SIBLINGS).map(fallback).collect()
+}
+
+/// What each pod runs on: the cheapest that has what is needed, and no accelerator that nobody asked for; and what may
+/// stand in for it, unless it was settled before.
+async fn spec(draft: &mut Draft<'_>, task: &Task<'_>) -> Result<(String, Vec<Fallback>), ResolveError> {
     let (job, needs) = (task.job, &task.job.needs);
     let gpu = needs.gpu.as_ref();
     let vcpu = needs.cpu.unwrap_or(if gpu.is_some() { 1 } else { 2 });
@@ -121,8 +150,12 @@ async fn spec(draft: &mut Draft<'_>, task: &Task<'_>) -> Result<String, ResolveE
     let memory = needs.memory.map_or(least, |memory| memory.mebibytes());
     let wanted = words(needs, vcpu, memory);
     let key = format!("jobs.{}.spec[{wanted}]", job.name.value);
-    if let Some(chosen) = draft.decided(&key) {
-        return Ok(chosen);
+    let settled = format!("jobs.{}.spec_for", job.name.value);
+    let before = draft.decided(&key);
+    if let Some(before) = &before
+        && draft.decided(&settled).as_ref() == Some(before)
+    {
+        return Ok((before.clone(), Vec::new()));
     }
     let (lookup, region) = (draft.around.lookup, draft.desired.region.clone());
     let all = lookup.training_specs(&region, gpu.is_some()).await?;
@@ -142,6 +175,11 @@ async fn spec(draft: &mut Draft<'_>, task: &Task<'_>) -> Result<String, ResolveE
         let rank = price.map(|price| (price.amount, u32::MAX - generation(&spec.instance_type), spec.instance_type.clone()));
         (rank.is_none(), rank)
     });
+    // What was chosen before stays the first as long as it can be had.
+    priced.sort_by_key(|(_, spec)| Some(&spec.instance_type) != before.as_ref());
+    if let (Some(before), false) = (&before, priced.first().is_some_and(|(_, spec)| Some(&spec.instance_type) == before.as_ref())) {
+        return Ok((before.clone(), Vec::new()));
+    }
     let Some((best, chosen)) = priced.first() else {
         let message =
             format!("PAI has nothing with {wanted} in `{region}`{}", if sold_out.is_empty() { "" } else { " that is not sold out" });
@@ -152,13 +190,27 @@ async fn spec(draft: &mut Draft<'_>, task: &Task<'_>) -> Result<String, ResolveE
             }
             _ => "ask for another size, or name another `region`".to_owned(),
         };
+        if !sold_out.is_empty() {
+            let location = Box::new(job.name.location.clone());
+            return Err(ResolveError::SoldOut { location, region, message, hint });
+        }
         return Err(impossible(job, message, &hint));
     };
+    let note = Decision {
+        chosen: chosen.instance_type.clone(),
+        because: "what may stand in for it was looked for".to_owned(),
+        rejected: Vec::new(),
+    };
+    draft.decide(&settled, note);
+    let fallbacks = fallbacks(&region, job.workers, *best, &priced[1..]);
+    if let Some(before) = before {
+        return Ok((before, fallbacks));
+    }
     let pods = if job.workers > 1 { format!(" for each of {} pods", job.workers) } else { String::new() };
     let because = format!("the cheapest with {wanted} that training jobs run on: {}{pods}", shown(best));
     let dearer = priced[1..].iter().map(|(price, spec)| Rejected { option: spec.instance_type.clone(), because: shown(price) });
     let rejected = dearer.chain(sold_out).take(SHOWN).collect();
-    Ok(draft.decide(&key, Decision { chosen: chosen.instance_type.clone(), because, rejected }))
+    Ok((draft.decide(&key, Decision { chosen: chosen.instance_type.clone(), because, rejected }), fallbacks))
 }
 
 /// The numbers of a version, to be compared.

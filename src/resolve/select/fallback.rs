@@ -10,25 +10,28 @@ use crate::model::offer::Fallback;
 use crate::pricing::lookup::{Lookup, LookupError};
 
 /// How many other types are priced.
-const SIBLINGS: usize = 4;
+pub(in crate::resolve) const SIBLINGS: usize = 4;
 
 /// How much dearer than the chosen one a fallback may be: half as much again.
-fn ceiling() -> Decimal {
+pub(in crate::resolve) fn ceiling() -> Decimal {
     Decimal::new(15, 1)
+}
+
+/// How a price differs from that of the chosen one.
+pub(in crate::resolve) fn more(hourly: Money, chosen: Money) -> String {
+    let difference = Money { amount: (hourly.amount - chosen.amount).abs(), ..hourly }.rounded(4);
+    match hourly.amount.cmp(&chosen.amount) {
+        std::cmp::Ordering::Equal => "at the same price".to_owned(),
+        std::cmp::Ordering::Less => format!("{difference} an hour less"),
+        std::cmp::Ordering::Greater => format!("{difference} an hour more"),
+    }
 }
 
 /// The list, from what has a price; pure. `zones` are other zones of the chosen type with their prices.
 fn list(chosen: Money, instance_type: &str, zones: &[(String, Option<Money>)], siblings: Vec<Candidate>) -> Vec<Fallback> {
     let bearable =
         |hourly: Option<Money>| hourly.filter(|hourly| hourly.currency == chosen.currency && hourly.amount <= chosen.amount * ceiling());
-    let more = |hourly: Money| {
-        let difference = Money { amount: (hourly.amount - chosen.amount).abs(), ..hourly }.rounded(4);
-        match hourly.amount.cmp(&chosen.amount) {
-            std::cmp::Ordering::Equal => "at the same price".to_owned(),
-            std::cmp::Ordering::Less => format!("{difference} an hour less"),
-            std::cmp::Ordering::Greater => format!("{difference} an hour more"),
-        }
-    };
+    let more = |hourly: Money| more(hourly, chosen);
     let mut list: Vec<Fallback> = Vec::new();
     for (zone, price) in zones {
         list.extend(bearable(*price).map(|hourly| Fallback {

@@ -27,8 +27,10 @@ const NODE: (u32, u32) = (2, 4);
 pub struct Subject {
     /// What it needs.
     pub wants: Wants,
-    /// How long it is reckoned to run.
+    /// How long it is reckoned to run, all runs together.
     pub seconds: u64,
+    /// How long each run may take.
+    pub longest: u64,
     /// Whether what it ran on has to stay.
     pub keeps: bool,
 }
@@ -36,7 +38,8 @@ pub struct Subject {
 impl Subject {
     /// Something that stays; it is reckoned by the month.
     pub fn staying(wants: Wants) -> Subject {
-        Subject { wants, seconds: u64::from(HOURS_A_MONTH) * 3600, keeps: true }
+        let seconds = u64::from(HOURS_A_MONTH) * 3600;
+        Subject { wants, seconds, longest: seconds, keeps: true }
     }
 }
 
@@ -113,7 +116,7 @@ fn unanswered(product: Product, region: &str, subject: &Subject, error: &LookupE
 fn machines(product: Product, region: &str, subject: &Subject, found: &[Candidate], more: Money) -> Vec<Row> {
     let row = |candidate: &Candidate| {
         let shape = &candidate.shape;
-        let hourly = candidate.hourly.map(|money| Money { amount: money.amount + more.amount, ..money });
+        let hourly = candidate.hourly.map(|money| Money { amount: money.amount + more.converted(money.currency).amount, ..money });
         let plain = offer(product, region, subject, &shape.instance_type, hourly);
         let stock = match candidate.zones.as_slice() {
             [] => plain.stock.clone(),
@@ -164,12 +167,12 @@ async fn ecs(lookup: &dyn Lookup, region: &str, subject: &Subject, most: usize) 
     Ok(of_market(region, subject, &market))
 }
 
-/// A node that is large enough, and the management of its cluster.
+/// A node that is large enough, and what its cluster costs besides.
 async fn ack(lookup: &dyn Lookup, region: &str, subject: &Subject, most: usize) -> Result<Vec<Row>, LookupError> {
     let least =
         Wants { vcpu: subject.wants.vcpu.max(NODE.0), memory: subject.wants.memory.max(Decimal::from(NODE.1)), ..subject.wants.clone() };
     let market = machine::market(lookup, region, &least, most).await?;
-    Ok(machines(Product::Ack, region, subject, &market.ranked, estimate::cluster(false)))
+    Ok(machines(Product::Ack, region, subject, &market.ranked, estimate::cluster(region, false)))
 }
 
 /// Types that PAI runs jobs on, at the price of a machine without a disk.
@@ -234,13 +237,13 @@ fn fc(region: &str, subject: &Subject) -> Row {
     if vcpu > FUNCTION_VCPU || memory > Decimal::from(FUNCTION_MEMORY) {
         return refused("a function has at most 16 vCPU and 32 GiB");
     }
-    if subject.seconds > FUNCTION_LONGEST {
+    if subject.longest > FUNCTION_LONGEST {
         return refused("a function runs for a day at most");
     }
     if subject.keeps {
         return refused("a function has no machine that could stay");
     }
-    let hourly = estimate::function(region, vcpu, memory, gpu);
+    let hourly = Some(estimate::function(region, vcpu, memory, gpu));
     let mut offer = offer(Product::Fc, region, subject, "function", hourly);
     (offer.vcpu, offer.memory) = (vcpu, size(memory));
     offer.gpu = gpu.map(|(kind, _)| format!("1 x {}", if kind == FunctionGpu::Tesla { "NVIDIA T4" } else { "NVIDIA A10" }));

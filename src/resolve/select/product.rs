@@ -47,10 +47,6 @@ pub(in crate::resolve) fn considered(job: &Job, base: &std::path::Path) -> (Vec<
         return (vec![named.value], Verdict { class: Class::General, because });
     }
     let mut verdict = classify(&lines(job, base));
-    if !job.matrix.is_empty() {
-        verdict.because = "the runs of a matrix share machines of their own".to_owned();
-        return (vec![Product::Ecs], Verdict { class: Class::General, ..verdict });
-    }
     if job.spot.is_some() {
         verdict.because = "only a machine of its own can be bought on the spot market".to_owned();
         return (vec![Product::Ecs], Verdict { class: Class::General, ..verdict });
@@ -67,7 +63,6 @@ pub(in crate::resolve) fn excluded(job: &Job, considered: &[Product], class: Cla
     let others = PRODUCTS.into_iter().filter(|product| !considered.contains(product));
     let because = |product| match (&job.product, &job.spot) {
         (Some(named), _) => format!("`{}` is named, and stays", word(named.value)),
-        (None, _) if !job.matrix.is_empty() => "it has no machines that several runs could share".to_owned(),
         (None, Some(_)) => "it sells nothing on the spot market that a job could be run on".to_owned(),
         (None, None) => unfit(product, class).to_owned(),
     };
@@ -79,7 +74,7 @@ pub(in crate::resolve) fn subject(job: &Job, zones: &[String], limit: u64) -> Su
     let arm = job.needs.architecture.as_ref().is_some_and(|named| named.value == Architecture::Arm);
     let wants = Wants::new(&job.needs, if arm { super::wants::ARM } else { X86 }, DISK_SIZE);
     let wants = Wants { zones: zones.to_vec(), spot: job.spot.is_some(), cap: job.spot.as_ref().and_then(|spot| spot.value.cap), ..wants };
-    Subject { wants, seconds: limit * job.runs(), keeps: job.keep }
+    Subject { wants, seconds: limit * job.runs(), longest: limit, keeps: job.keep }
 }
 
 /// Chooses it. `zones` limits where machines may stand, unless it is empty; `limit` is how long a run of the job may take.

@@ -4,7 +4,7 @@ use std::cmp::{Ordering, Reverse};
 
 use rust_decimal::Decimal;
 
-use crate::model::money::{Currency, Money};
+use crate::model::money::{CNY_A_DOLLAR, Currency, Money};
 use crate::model::offer::Offer;
 use crate::model::units::Duration;
 
@@ -23,7 +23,7 @@ pub struct Row {
 /// sooner, then the newer, then by name.
 fn order<'a>(row: &'a Row) -> impl Ord + 'a {
     let Offer { product, region, what, total, starts_in, .. } = &row.offer;
-    let price: Option<(Currency, Decimal)> = total.map(|money| (money.currency, money.amount));
+    let price: Option<Decimal> = total.map(|money| money.converted(Currency::Cny).amount);
     ((row.obstacle.is_some(), price.is_none(), price), *starts_in, Reverse(row.generation), (product, what, region))
 }
 
@@ -56,10 +56,8 @@ fn praise(best: &Offer, several: bool) -> String {
 fn fault(row: &Row, best: &Row) -> String {
     let (offer, chosen) = (&row.offer, &best.offer);
     let (Some(total), Some(least)) = (offer.total, chosen.total) else { return "its price is unknown".to_owned() };
-    if total.currency != least.currency {
-        return format!("its price is in {}, which can't be compared", total.currency);
-    }
-    let more = Money { amount: total.amount - least.amount, ..total }.rounded(4);
+    let rate = if total.currency == least.currency { String::new() } else { format!(" at {CNY_A_DOLLAR} CNY a dollar") };
+    let more = Money { amount: total.converted(least.currency).amount - least.amount, ..least }.rounded(4);
     let starts = |offer: &Offer| Duration::of(offer.starts_in);
     let sooner = match offer.starts_in.cmp(&chosen.starts_in) {
         Ordering::Less => format!(", though it starts in {} and not in {}", starts(offer), starts(chosen)),
@@ -67,7 +65,7 @@ fn fault(row: &Row, best: &Row) -> String {
         Ordering::Greater => format!(", and it starts in {} and not in {}", starts(offer), starts(chosen)),
     };
     if !more.amount.is_zero() {
-        return format!("{more} more{sooner}");
+        return format!("{more} more{rate}{sooner}");
     }
     match (sooner.is_empty(), row.generation.cmp(&best.generation)) {
         (false, _) => format!("as cheap{sooner}"),
@@ -116,6 +114,7 @@ mod tests {
             row("ecs", "c8", "1.0 CNY", 60, 8),
             row("pai", "c9", "1 CNY", 180, 9),
             row("fc", "function", "1.5 CNY", 5, 0),
+            row("fc", "abroad", "0.2 USD", 5, 0),
             row("ecs", "x9", "unknown", 60, 9),
             Row { obstacle: Some("it rains".to_owned()), ..row("ack", "a1", "0.1 CNY", 600, 1) },
         ];
@@ -126,6 +125,7 @@ mod tests {
                 "g8: as cheap, later by name",
                 "c6: as cheap, of an older generation",
                 "c9: as cheap, and it starts in 3m and not in 1m",
+                "abroad: 0.4200 CNY more at 7.10 CNY a dollar, though it starts in 5s and not in 1m",
                 "function: 0.5000 CNY more, though it starts in 5s and not in 1m",
                 "x9: its price is unknown",
                 "a1: it rains",

@@ -12,6 +12,7 @@ use crate::cloud::call::Link;
 use crate::resources::error::ResourceError;
 use crate::resources::kind::{Context, needed};
 use crate::resources::name;
+use crate::resources::part::Part;
 
 /// What it wrote.
 pub(super) const LOG: &str = "log";
@@ -87,7 +88,9 @@ pub(super) async fn event(
         links.insert("gone", place.link(context, Method::PUT, &format!("{GONE}{attempt}"), seconds).await?);
         links.insert("ticket", place.link(context, Method::GET, TICKET, seconds).await?);
     }
-    let mut environment: BTreeMap<&str, String> = spec.environment.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    let variables = spec.part.as_ref().map(Part::variables).unwrap_or_default();
+    let plain = spec.environment.iter().chain(&variables);
+    let mut environment: BTreeMap<&str, String> = plain.map(|(name, value)| (name.as_str(), value.clone())).collect();
     for (name, source) in &spec.secrets {
         let missing = || ResourceError::SecretMissing { variable: source.variable.clone(), address: context.address.to_string() };
         environment.insert(name, context.secrets.read(source).ok_or_else(missing)?.reveal().to_owned());

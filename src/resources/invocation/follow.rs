@@ -46,6 +46,9 @@ pub(super) struct Outcome {
     pub(super) delivered: bool,
     /// What could not be sent, and why.
     pub(super) trouble: Vec<String>,
+    /// For how many milliseconds it ran, as the cloud counts them.
+    #[serde(skip)]
+    pub(super) billed_ms: Option<u64>,
 }
 
 /// How an invocation ended.
@@ -153,7 +156,8 @@ pub(super) async fn to_its_end(
         // It came to its end while nobody looked.
         let mut log = Log::default();
         finish(context, place, &mut log).await?;
-        return result(context, place).await;
+        let billed_ms = if spec.asynchronous { counted(context, place, seen.gone).await } else { None };
+        return Ok(Outcome { billed_ms, ..result(context, place).await? });
     }
     let way = match (spec.asynchronous, begin) {
         (true, true) => task(context, spec, place, seen.gone).await?,
@@ -213,6 +217,16 @@ async fn task<'a>(context: &Context<'a>, spec: &InvocationSpec, place: &Place<'a
         Err(error) => return Err(error.into()),
     }
     Ok(Way::Task { name, since: Instant::now() })
+}
+
+/// How long the task ran, as far as the cloud says it already. Nothing depends on that but a receipt.
+async fn counted(context: &Context<'_>, place: &Place<'_>, gone: usize) -> Option<u64> {
+    let query = GetAsyncTask { function_name: place.function.to_owned(), task_id: task_name(place, gone) };
+    billed(&ask(context.cloud, context.region, &query).await.ok()?)
+}
+
+fn billed(task: &AsyncTask) -> Option<u64> {
+    u64::try_from(task.duration_ms).ok().filter(|milliseconds| task.is_over() && *milliseconds > 0)
 }
 
 /// Begins a call, unless one of an earlier program has begun.
@@ -298,7 +312,7 @@ async fn of_task(context: &Context<'_>, place: &Place<'_>, name: &str, since: In
         other => other?,
     };
     Ok(match task.status.as_str() {
-        "Succeeded" => Some(parsed(task.return_payload.as_bytes())),
+        "Succeeded" => Some(parsed(task.return_payload.as_bytes(), billed(&task))),
         _ if task.is_over() => Some(Ending::Broken { because: reason(&task), tail: String::new() }),
         _ => None,
     })
@@ -321,14 +335,17 @@ fn message(body: &[u8]) -> Option<String> {
 }
 
 fn of_answer(answer: &Answer) -> Ending {
-    let Some(kind) = answer.header("x-fc-error-type") else { return parsed(&answer.body) };
+    let Some(kind) = answer.header("x-fc-error-type") else {
+        let milliseconds = answer.header("x-fc-invocation-duration").and_then(|text| text.trim().parse().ok());
+        return parsed(&answer.body, milliseconds);
+    };
     let tail = answer.header("x-fc-log-result").and_then(|log| STANDARD.decode(log).ok()).unwrap_or_default();
     Ending::Broken { because: message(&answer.body).unwrap_or_else(|| kind.to_owned()), tail: String::from_utf8_lossy(&tail).into_owned() }
 }
 
-fn parsed(body: &[u8]) -> Ending {
+fn parsed(body: &[u8], billed_ms: Option<u64>) -> Ending {
     match serde_json::from_slice(body) {
-        Ok(outcome) => Ending::Over(outcome),
+        Ok(outcome) => Ending::Over(Outcome { billed_ms, ..outcome }),
         Err(error) => Ending::Broken { because: format!("its answer can't be read: {error}"), tail: String::new() },
     }
 }

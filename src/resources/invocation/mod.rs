@@ -18,6 +18,7 @@ use serde_json::Value as Json;
 use super::error::ResourceError;
 use super::home::{self, Home, Parcel};
 use super::kind::{Artifacts, Context, Ending, Priced, ReadContext, ResourceKind, needed};
+use super::part::{self, Part};
 use super::runs::{self, Runs, Standing, Telling};
 use super::secrets::{self, Hiding};
 use crate::cloud::api::ask;
@@ -61,6 +62,9 @@ pub struct InvocationSpec {
     pub memory: u32,
     /// MiB.
     pub disk: u32,
+    /// Which of several runs of a job it is, if there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
 }
 
 /// What came of it; of one that may still go on, nothing but that it was begun.
@@ -74,6 +78,9 @@ pub struct InvocationAttributes {
     pub exit_code: Option<i64>,
     /// When it was over.
     pub ended_at: Option<String>,
+    /// For how many milliseconds it ran, as the cloud counts them; null if it did not say.
+    #[serde(default)]
+    pub billed_ms: Option<u64>,
     /// What it brought home.
     #[serde(flatten)]
     pub home: Home,
@@ -86,7 +93,8 @@ pub struct InvocationAttributes {
 pub struct InvocationKind;
 
 fn begun(id: &str) -> InvocationAttributes {
-    InvocationAttributes { id: id.to_owned(), digest: None, exit_code: None, ended_at: None, home: Home::default(), begun_at: None }
+    let (digest, exit_code, ended_at, billed_ms) = (None, None, None, None);
+    InvocationAttributes { id: id.to_owned(), digest, exit_code, ended_at, billed_ms, home: Home::default(), begun_at: None }
 }
 
 /// Brings the outputs home.
@@ -100,7 +108,7 @@ async fn receive(context: &Context<'_>, spec: &InvocationSpec, place: &Place<'_>
     let parcel = Parcel {
         bucket: place.bucket.to_owned(),
         key: place.key(event::OUTPUTS),
-        place: spec.job.clone(),
+        place: part::place(&spec.job, spec.part.as_ref()),
         promised: spec.outputs.clone(),
         ending: Ending::of(Some(outcome.exit)),
     };
@@ -116,11 +124,11 @@ async fn run(context: &Context<'_>, id: &str, spec: &InvocationSpec, begin: bool
         let outcome = follow::to_its_end(context, spec, &place, begin).await?;
         // What a failed run leaves behind may be what tells why.
         let home = receive(context, spec, &place, &outcome).await;
-        Ok((outcome.exit, home))
+        Ok((outcome.exit, outcome.billed_ms, home))
     };
-    let (exit_code, home) = ran.await.map_err(|error| hiding.hide_in(error))?;
+    let (exit_code, billed_ms, home) = ran.await.map_err(|error| hiding.hide_in(error))?;
     let (digest, ended_at) = (Some(spec.digest.clone()), Some(runs::moment(context)));
-    Ok(InvocationAttributes { digest, exit_code: Some(exit_code), ended_at, home, ..begun(id) })
+    Ok(InvocationAttributes { digest, exit_code: Some(exit_code), ended_at, billed_ms, home, ..begun(id) })
 }
 
 #[async_trait(?Send)]
@@ -131,8 +139,8 @@ impl ResourceKind for InvocationKind {
     type Spec = InvocationSpec;
     type Attributes = InvocationAttributes;
 
-    fn effect(_path: &str, _before: &Json, _after: &Json) -> Effect {
-        Effect::ForcesReplace
+    fn effect(path: &str, _before: &Json, _after: &Json) -> Effect {
+        if path == part::AT_ONCE { Effect::InPlace } else { Effect::ForcesReplace }
     }
 
     fn failure(attributes: &InvocationAttributes) -> Option<String> {
@@ -140,7 +148,7 @@ impl ResourceKind for InvocationKind {
     }
 
     fn at_hand(address: &Address, spec: &InvocationSpec, secrets: &dyn Secrets, artifacts: &dyn Artifacts) -> Result<(), ResourceError> {
-        home::room(artifacts, &spec.job, &spec.outputs)?;
+        home::room(artifacts, &part::place(&spec.job, spec.part.as_ref()), &spec.outputs)?;
         secrets::at_hand(address, &spec.secrets, secrets)
     }
 

@@ -17,6 +17,7 @@ use self::objects::Place;
 use super::error::ResourceError;
 use super::home::{self, Home, Parcel};
 use super::kind::{Artifacts, Context, Ending, ReadContext, ResourceKind, needed};
+use super::part::{self, Part};
 use super::runs::{self, Runs, Standing, Telling};
 use super::secrets::{self, Hiding};
 use crate::cloud::call::Link;
@@ -26,6 +27,7 @@ use crate::model::address::{Address, Kind};
 use crate::model::change::Effect;
 use crate::model::event::Event;
 use crate::model::secret::{SecretSource, Secrets};
+use crate::model::units;
 use crate::model::value::Value;
 
 /// How long a link to its files is good for, in seconds: a pod may have to wait for a node.
@@ -65,6 +67,9 @@ pub struct KubernetesJobSpec {
     pub outputs: Vec<String>,
     /// Fetches its files, runs it, sends its outputs.
     pub script: String,
+    /// Which of several runs of a job it is, if there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
 }
 
 /// What came of it; of one that may still go on, nothing but that it was begun.
@@ -129,6 +134,24 @@ async fn start(context: &Context<'_>, api: &dyn Kubernetes, place: &Place<'_>, s
     Ok(api.create_job(place.namespace, &objects::job(context, place, spec, spec.limit + SLACK)?).await?)
 }
 
+/// Reads back when the cluster itself ends the Job and when it forgets it. One that nothing would end does not go on.
+async fn ends(context: &Context<'_>, api: &dyn Kubernetes, place: &Place<'_>, spec: &KubernetesJobSpec) -> Result<(), ResourceError> {
+    let Some(job) = api.job(place.namespace, place.name).await?.and_then(|job| job.spec) else { return Ok(()) };
+    let wanted = i64::try_from(spec.limit + SLACK).unwrap_or(i64::MAX);
+    if job.active_deadline_seconds.is_none_or(|seconds| seconds > wanted) || job.ttl_seconds_after_finished.is_none() {
+        clear(api, place).await?;
+        let said = job.active_deadline_seconds.map_or_else(|| "none".to_owned(), |seconds| format!("{seconds} s"));
+        return Err(ResourceError::InTheWay(format!(
+            "the Job `{}` was to be ended by the cluster after {} s, and the cluster says {said}: it was stopped",
+            place.name,
+            spec.limit + SLACK
+        )));
+    }
+    let detail = format!("the cluster itself ends it after {} s", spec.limit + SLACK);
+    context.events.emit(Event::StepChecked { address: context.address.clone(), check: "end".to_owned(), passed: true, detail });
+    Ok(())
+}
+
 /// Takes away what is in the cluster.
 async fn clear(api: &dyn Kubernetes, place: &Place<'_>) -> Result<(), ResourceError> {
     api.delete_job(place.namespace, place.name).await?;
@@ -141,7 +164,8 @@ async fn deliver(context: &Context<'_>, spec: &KubernetesJobSpec, ending: Ending
     if spec.outputs.is_empty() || oss::object_size(context.cloud, context.region, bucket, &key).await?.is_none() {
         return Ok(Home::empty(&spec.outputs));
     }
-    let parcel = Parcel { bucket: bucket.clone(), key, place: spec.job.clone(), promised: spec.outputs.clone(), ending };
+    let place = part::place(&spec.job, spec.part.as_ref());
+    let parcel = Parcel { bucket: bucket.clone(), key, place, promised: spec.outputs.clone(), ending };
     Ok(home::fetch_and_clear(context, parcel).await)
 }
 
@@ -150,6 +174,7 @@ async fn run(context: &Context<'_>, place: &Place<'_>, spec: &KubernetesJobSpec,
     let api = connect(context.cloud, context.region, place.cluster, life(spec)).await?;
     if begin {
         start(context, &*api, place, spec).await?;
+        ends(context, &*api, place, spec).await?;
     }
     let mut follower = Follower::new(context, place, api, life(spec));
     match follower.follow().await {
@@ -195,8 +220,8 @@ impl ResourceKind for KubernetesJobKind {
     type Spec = KubernetesJobSpec;
     type Attributes = KubernetesJobAttributes;
 
-    fn effect(_path: &str, _before: &Json, _after: &Json) -> Effect {
-        Effect::ForcesReplace
+    fn effect(path: &str, _before: &Json, _after: &Json) -> Effect {
+        if path == part::AT_ONCE { Effect::InPlace } else { Effect::ForcesReplace }
     }
 
     fn failure(attributes: &KubernetesJobAttributes) -> Option<String> {
@@ -204,12 +229,19 @@ impl ResourceKind for KubernetesJobKind {
     }
 
     fn at_hand(address: &Address, spec: &KubernetesJobSpec, secrets: &dyn Secrets, artifacts: &dyn Artifacts) -> Result<(), ResourceError> {
-        home::room(artifacts, &spec.job, &spec.outputs)?;
+        home::room(artifacts, &part::place(&spec.job, spec.part.as_ref()), &spec.outputs)?;
         secrets::at_hand(address, &spec.secrets, secrets)
     }
 
     fn observed(spec: KubernetesJobSpec, attributes: &KubernetesJobAttributes) -> KubernetesJobSpec {
         KubernetesJobSpec { digest: attributes.digest.clone().unwrap_or(spec.digest), ..spec }
+    }
+
+    fn last_resort(spec: &KubernetesJobSpec) -> Option<String> {
+        let [after, later] = [spec.limit + SLACK, objects::REMEMBERED].map(units::Duration::of);
+        Some(format!(
+            "the cluster itself ends it after {after} (activeDeadlineSeconds), and forgets it {later} later (ttlSecondsAfterFinished)"
+        ))
     }
 
     /// A run that is over is history. One that is not may still go on: following it tells, by its identifier.
@@ -257,6 +289,7 @@ impl Runs for KubernetesJobKind {
         let context = &Context { events: &hiding, ..*context };
         let api = connect(context.cloud, context.region, place.cluster, Duration::ZERO).await?;
         start(context, &*api, &place, spec).await.map_err(|error| hiding.hide_in(error))?;
+        ends(context, &*api, &place, spec).await?;
         Ok(KubernetesJobAttributes { begun_at: Some(runs::moment(context)), ..begun(id) })
     }
 

@@ -11,6 +11,7 @@ use super::KubernetesJobSpec;
 use crate::model::secret::Secret;
 use crate::resources::error::ResourceError;
 use crate::resources::kind::Context;
+use crate::resources::part::Part;
 
 /// Keys of the links in the Secret; no variable can have such a name.
 pub(super) const BUNDLE: &str = "aliform.bundle";
@@ -18,7 +19,7 @@ pub(super) const OUTPUTS: &str = "aliform.outputs";
 /// The name of the container.
 pub(super) const CONTAINER: &str = "job";
 /// For how many seconds a Job that is over is remembered: whoever goes on after a crash finds how it ended.
-const REMEMBERED: u64 = 86_400;
+pub(super) const REMEMBERED: u64 = 86_400;
 
 /// Where a Job is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +87,8 @@ pub(super) fn job(context: &Context<'_>, place: &Place<'_>, spec: &KubernetesJob
         env.push(from("ALIFORM_OUTPUT_URL", OUTPUTS));
     }
     env.extend(spec.secrets.keys().map(|name| from(name, name)));
+    let variables = spec.part.as_ref().map(Part::variables).unwrap_or_default();
+    env.extend(variables.iter().map(|(name, value)| json!({ "name": name, "value": verbatim(value) })));
     let mut resources = json!({ "requests": spec.requests });
     // Of what is no processor and no memory a request is a limit too: the API asks for both.
     let whole: BTreeMap<&String, &String> = spec.requests.iter().filter(|(name, _)| name.contains('/')).collect();

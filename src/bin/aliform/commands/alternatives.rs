@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use aliform::manifest::{InstanceChoice, Located, Manifest, Needs, Region};
+use aliform::manifest::{InstanceChoice, Located, Manifest, Needs, Region, Spot};
+use aliform::model::address::{Address, Kind};
 use aliform::model::money::Money;
 use aliform::model::region::{Area, REGIONS};
 use aliform::model::units::{Duration, Size};
@@ -13,6 +14,8 @@ use aliform::plan::make::{Inputs, plan, to_price};
 use aliform::pricing::lookup::Lookup;
 use aliform::pricing::quote::quote_all;
 use aliform::resolve::{Surroundings, resolve};
+use aliform::resources::desired::Desired;
+use aliform::resources::registry;
 use aliform::state::contents::State;
 use futures_util::future::join_all;
 use rust_decimal::Decimal;
@@ -56,6 +59,7 @@ pub(crate) async fn find(lookup: &dyn Lookup, manifest: &Manifest, state: &State
     let mut changes: Vec<Change> = of_total.filter_map(|exceeded| shorter(manifest, exceeded)).collect();
     changes.extend(PARTS.iter().filter_map(|part| smaller(manifest, first, *part)));
     changes.extend(elsewhere(manifest, &inputs.desired.region));
+    changes.extend(on_the_market(manifest, first, inputs.desired));
     let looked = changes.into_iter().map(|change| async move {
         let would_be = price(lookup, &change.manifest, state, inputs, first).await?;
         Some((change.kind, Way { what: change.what, gives_up: change.gives_up, would_be }))
@@ -79,7 +83,7 @@ async fn price(lookup: &dyn Lookup, manifest: &Manifest, state: &State, inputs: 
         prior: inputs.prior,
         observed: inputs.observed,
         quotes: &quotes,
-        limits: super::planning::limits(manifest),
+        limits: inputs.limits.clone(),
         balance: None,
         replace: inputs.replace,
         basis: inputs.basis.clone(),
@@ -148,6 +152,27 @@ fn smaller(manifest: &Manifest, exceeded: &Exceeded, part: u32) -> Option<Change
     }
     let (what, gives_up): (Vec<String>, Vec<String>) = what.into_iter().unzip();
     (!what.is_empty()).then(|| Change { manifest: changed, what: what.join(" and "), gives_up: gives_up.join(", "), kind: "smaller" })
+}
+
+/// The same on machines that are bought at the price of the market, where there are any to be bought.
+fn on_the_market(manifest: &Manifest, exceeded: &Exceeded, desired: &Desired) -> Option<Change> {
+    let mut changed = manifest.clone();
+    let has_machines = |name: &str| {
+        let own = |address: &Address| address.name == name || address.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'));
+        let run = desired.nodes.keys().find(|address| registry::kind(address.kind).ends() && own(address));
+        let depends_on = run.and_then(|run| desired.nodes.get(run)).map(|node| &node.depends_on);
+        depends_on.into_iter().flatten().any(|address| matches!(address.kind, Kind::Instance | Kind::Cluster))
+    };
+    let mut named = Vec::new();
+    for name in jobs(manifest, exceeded).into_iter().filter(|name| has_machines(name)) {
+        let job = changed.jobs.get_mut(name)?;
+        if job.spot.is_none() {
+            job.spot = Some(Located { value: Spot { cap: None }, location: job.name.location.clone() });
+            named.push(format!("`spot: true` for job `{name}`"));
+        }
+    }
+    let gives_up = "the cloud may take its machine back after the first hour, and the price moves with the market".to_owned();
+    (!named.is_empty()).then(|| Change { manifest: changed, what: named.join(" and "), gives_up, kind: "market" })
 }
 
 /// The same in the other regions on this side of the border.

@@ -33,7 +33,7 @@ const RESCUE: Duration = Duration::from_secs(120);
 const RESCUE_SPENT: Duration = Duration::from_secs(20);
 
 /// Risks that have to be accepted by name.
-const BY_NAME: &[&str] = &["existing-instance", "no-training-entry"];
+const BY_NAME: &[&str] = &["balance-low", "existing-instance", "no-training-entry"];
 
 pub(crate) async fn run(workspace: &Workspace, arguments: &args::Apply, out: &Output) -> Result<u8, CommandError> {
     let manifest = workspace.load()?;
@@ -100,7 +100,7 @@ pub(crate) async fn carry_out(
     accepted: &[String],
     out: &Output,
 ) -> Result<u8, CommandError> {
-    out.proposal(&made.plan, &store.state());
+    out.proposal(&made.plan, &store.state())?;
     if made.plan.is_empty() {
         // Without a step there can still be something new: another output, another decision.
         take_over(store, &made.plan).await?;
@@ -177,7 +177,11 @@ fn check_at_hand(workspace: &Workspace, made: &Made) -> Result<(), CommandError>
 
 /// Asks. Only `yes` is a yes; silence and the end of input are a no.
 fn approves(plan: &Plan, out: &Output) -> bool {
-    let question = if plan.basis.destroy { "Delete all of this? Only `yes` is a yes: " } else { "Do all of this? Only `yes` is a yes: " };
+    ask(if plan.basis.destroy { "Delete all of this? Only `yes` is a yes: " } else { "Do all of this? Only `yes` is a yes: " }, out)
+}
+
+/// Asks that question.
+pub(super) fn ask(question: &str, out: &Output) -> bool {
     out.prompt(question);
     let mut answer = String::new();
     let read = std::io::stdin().lock().read_line(&mut answer);

@@ -7,6 +7,7 @@ pub(crate) mod cloud;
 pub(crate) mod destroy;
 pub(crate) mod graph;
 pub(crate) mod init;
+mod left;
 pub(crate) mod logs;
 pub(crate) mod outputs;
 pub(crate) mod plan;
@@ -17,6 +18,7 @@ pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod state;
 pub(crate) mod status;
+pub(crate) mod sweep;
 pub(crate) mod validate;
 
 use clap::CommandFactory;
@@ -37,6 +39,9 @@ pub(crate) async fn run(cli: &Cli, out: &Output) -> Result<u8, CommandError> {
 }
 
 async fn dispatch(cli: &Cli, workspace: &Workspace, out: &Output) -> Result<u8, CommandError> {
+    if matches!(cli.command, Command::Plan(_) | Command::Apply(_) | Command::Run(_) | Command::Status) {
+        left::tell(workspace, out);
+    }
     match &cli.command {
         Command::Init(arguments) => init::run(workspace, arguments, out),
         Command::Validate => validate::run(workspace, out),
@@ -44,6 +49,7 @@ async fn dispatch(cli: &Cli, workspace: &Workspace, out: &Output) -> Result<u8, 
         Command::Apply(arguments) => apply::run(workspace, arguments, out).await,
         Command::Destroy(arguments) => destroy::run(workspace, arguments, out).await,
         Command::Run(arguments) => run::run(workspace, arguments, out).await,
+        Command::Sweep(arguments) => sweep::run(workspace, arguments, out).await,
         Command::Quote(arguments) => quote::run(workspace, arguments, out).await,
         Command::Status => status::run(workspace, out).await,
         Command::Logs(arguments) => logs::run(workspace, arguments, out).await,

@@ -8,6 +8,7 @@ use aliform::apply::remember::remembered;
 use aliform::apply::world::{Explanation, World};
 use aliform::manifest::{Budget, Located, Manifest};
 use aliform::model::address::Address;
+use aliform::model::cost::Total;
 use aliform::model::decision::Decision;
 use aliform::model::event::{Event, EventSink};
 use aliform::model::money::Money;
@@ -28,6 +29,7 @@ use aliform::resources::runs;
 use aliform::state::contents::State;
 use aliform::state::record::Record;
 use aliform::state::store::Store;
+use rust_decimal::Decimal;
 
 use super::alternatives::{self, Way};
 use crate::error::CommandError;
@@ -52,6 +54,8 @@ pub(crate) struct Manner {
     pub(crate) no_refresh: bool,
     /// Decisions of a saved plan, taken over.
     pub(crate) decided: Option<BTreeMap<String, Decision>>,
+    /// What was spent of the total budgets already.
+    pub(crate) spent: Total,
     /// Decisions that hold besides, whatever else was decided.
     pub(crate) also: BTreeMap<String, Decision>,
 }
@@ -107,6 +111,13 @@ pub(crate) fn limits(manifest: &Manifest) -> Limits {
     Limits { jobs: jobs.map(|(name, job)| (name.clone(), of(&job.budget))).collect(), ..of(&manifest.budget) }
 }
 
+/// What is left of the limits for everything together, and for each job.
+fn left_of(limits: Limits, spent: &Total) -> Limits {
+    let left = |limit: Money| Money { amount: (limit.amount - spent.converted(limit.currency).amount).max(Decimal::ZERO), ..limit };
+    let jobs = limits.jobs.into_iter().map(|(name, own)| (name, left_of(own, spent)));
+    Limits { total: limits.total.map(left), jobs: jobs.collect(), ..limits }
+}
+
 /// Makes a plan.
 pub(crate) async fn make(
     workspace: &Workspace,
@@ -154,7 +165,7 @@ pub(crate) async fn make(
             let mut decided = decided.clone();
             decided.extend(manner.also.clone());
             let resolved = resolve(manifest, &Surroundings { lookup: &lookup, decided: &decided, lineage: &state.lineage }).await?;
-            (resolved.desired, resolved.bundles, limits(manifest))
+            (resolved.desired, resolved.bundles, left_of(limits(manifest), &manner.spent))
         }
     };
     let quotes = quote_all(&lookup, &desired.region, &to_price(&desired, &prior, &observed)?).await;

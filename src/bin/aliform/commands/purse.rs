@@ -20,15 +20,27 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 pub(crate) struct Purse<'a> {
     lives: &'a Lives<'a>,
     plan: &'a Plan,
-    /// Each limit with the job it is for, `None` for all together.
-    limits: Vec<(Option<String>, Money)>,
+    /// Each limit with the job it is for, `None` for all together, and what of it is left for what is there.
+    limits: Vec<(Option<String>, Money, Money)>,
     empty: AtomicBool,
 }
 
 impl<'a> Purse<'a> {
     pub(crate) fn new(lives: &'a Lives<'a>, plan: &'a Plan, limits: &Limits) -> Self {
         let jobs = limits.jobs.iter().filter_map(|(job, limits)| Some((Some(job.clone()), limits.total?)));
-        let limits = limits.total.map(|total| (None, total)).into_iter().chain(jobs).collect();
+        let limits = limits.total.map(|total| (None, total)).into_iter().chain(jobs);
+        // What is sent is billed later and seen by nobody here: it is put aside.
+        let aside = |job: &Option<String>, limit: Money| {
+            let sent = plan.cost.traffic.iter().filter(|(of, _)| job.as_ref().is_none_or(|job| job == *of));
+            let sum: Decimal = sent.map(|(_, money)| money.converted(limit.currency).amount).sum();
+            Money { amount: limit.amount - sum, ..limit }
+        };
+        let limits = limits
+            .map(|(job, limit)| {
+                let own = aside(&job, limit);
+                (job, limit, own)
+            })
+            .collect();
         Purse { lives, plan, limits, empty: AtomicBool::new(false) }
     }
 
@@ -41,10 +53,10 @@ impl<'a> Purse<'a> {
     pub(crate) async fn emptied(&self) -> Money {
         loop {
             let mut pause = LOOK_AGAIN;
-            for (job, limit) in &self.limits {
+            for (job, limit, own) in &self.limits {
                 let now = self.lives.spending(self.plan, job.as_deref());
                 let hourly = now.hourly.converted(limit.currency).amount;
-                let left = limit.amount - now.spent.converted(limit.currency).amount;
+                let left = own.amount - now.spent.converted(limit.currency).amount;
                 let reserve = hourly * Decimal::from(RESERVE) / Decimal::from(3600);
                 if !hourly.is_zero() && left <= reserve {
                     self.empty.store(true, Ordering::Relaxed);

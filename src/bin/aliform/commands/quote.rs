@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aliform::manifest::Manifest;
+use aliform::model::offer::Comparison;
 use aliform::model::region;
 use aliform::pricing::lookup::CloudLookup;
 use aliform::resolve::Surroundings;
@@ -10,7 +11,7 @@ use aliform::resolve::select::quote::quote;
 
 use super::run::manifest;
 use crate::args::{self, Script};
-use crate::error::{CommandError, USAGE};
+use crate::error::{CommandError, POLICY, USAGE};
 use crate::output::Output;
 use crate::workspace::Workspace;
 
@@ -28,7 +29,30 @@ pub(crate) async fn run(workspace: &Workspace, arguments: &args::Quote, out: &Ou
             .hint("name a script, or say what is needed: `aliform quote --cpu 4 --memory 8GiB`"));
     }
     out.offers(&found);
+    judge(&manifest, &found)?;
     Ok(0)
+}
+
+/// The table is the answer to what there is; whether that is any use is the exit code's.
+fn judge(manifest: &Manifest, found: &BTreeMap<String, Comparison>) -> Result<(), CommandError> {
+    for (name, comparison) in found {
+        let Some(offer) = comparison.offers.iter().find(|offer| offer.chosen) else {
+            return Err(
+                CommandError::failed(format!("nothing that fits `{name}` is to be had")).hint("ask for less, or look in `--region all`")
+            );
+        };
+        let of_job = name.strip_prefix("jobs.").and_then(|name| manifest.jobs.get(name)).and_then(|job| job.budget.total.as_ref());
+        for budget in [manifest.budget.total.as_ref(), of_job].into_iter().flatten().map(|budget| budget.value) {
+            if let Some(total) = offer.total.map(|total| total.converted(budget.currency)).filter(|total| total.amount > budget.amount) {
+                return Err(CommandError::new(
+                    POLICY,
+                    format!("the total budget of {budget} would be exceeded by `{name}`: {}", total.rounded(4)),
+                )
+                .hint("shorten `timeout`, or ask for less"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What is to be compared.
@@ -41,7 +65,7 @@ fn read(workspace: &Workspace, target: Option<&str>, script: &Script) -> Result<
 }
 
 /// The regions of `all` or of a list.
-fn regions(text: &str) -> Result<Vec<String>, CommandError> {
+pub(super) fn regions(text: &str) -> Result<Vec<String>, CommandError> {
     if text == "all" {
         return Ok(region::REGIONS.iter().filter(|region| !region.closing).map(|region| region.id.to_owned()).collect());
     }

@@ -87,6 +87,7 @@ pub(crate) async fn on_machine(
         identity,
         address: running.address,
         token: &token,
+        deadline: None,
         events: &Silent,
         secrets: workspace,
         artifacts: &nothing,

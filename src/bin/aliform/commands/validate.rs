@@ -1,4 +1,6 @@
-//! `aliform validate`: checks the manifest without asking anyone.
+//! `aliform validate`: checks the manifest, its sources and its scripts without asking anyone.
+
+use aliform::resolve;
 
 use crate::error::CommandError;
 use crate::output::Output;
@@ -6,6 +8,7 @@ use crate::workspace::Workspace;
 
 pub(crate) fn run(workspace: &Workspace, out: &Output) -> Result<u8, CommandError> {
     let manifest = workspace.load()?;
+    resolve::read(&manifest)?;
     let count = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
     out.result(
         &format!(

@@ -2,7 +2,6 @@
 
 use aliform::model::address::{Address, Kind};
 use aliform::model::cost::Total;
-use aliform::plan::saved::Plan;
 use aliform::resources::registry;
 use aliform::state::contents::State;
 use jiff::{SignedDuration, Timestamp};
@@ -69,14 +68,14 @@ fn ends_at(state: &State, run: &Address) -> Option<String> {
 
 impl Detached {
     /// From what the receipt would say now, and what the state remembers of the runs that were left.
-    pub(crate) fn new(receipt: Receipt, plan: &Plan, state: &State, runs: &[Address], program: &str) -> Self {
+    pub(crate) fn new(receipt: Receipt, most: Total, state: &State, runs: &[Address], program: &str) -> Self {
         let first = runs.first();
         let own_cluster = receipt.left.iter().any(|left| left.address.kind == Kind::Cluster);
         let ends_at = first.and_then(|run| ends_at(state, run)).or_else(|| receipt.ends_at.clone());
         let ends_all = ends_at.is_some() && !own_cluster;
         let stack = &receipt.stack;
         Detached {
-            at_most: Some(plan.cost.unattended.clone()).filter(|total| ends_all && !total.is_nothing()),
+            at_most: Some(most).filter(|total| ends_all && !total.is_nothing()),
             begun_at: first.and_then(|run| state.resources.get(run)?.attributes["begun_at"].as_str().map(str::to_owned)),
             follow: format!("{program} logs {stack} -f"),
             resume: format!("{program} run --resume {stack}"),

@@ -6,9 +6,10 @@
 pub(crate) mod detached;
 pub(crate) mod diagnostic;
 pub(crate) mod json;
-mod money;
+pub(crate) mod money;
 pub(crate) mod ndjson;
 pub(crate) mod offers;
+pub(crate) mod orphans;
 pub(crate) mod plan;
 pub(crate) mod progress;
 pub(crate) mod receipt;

@@ -4,12 +4,12 @@ use aliform::model::cost::{HOURS_A_MONTH, Total};
 use aliform::model::money::{Currency, Money};
 
 /// Digits after the point of money for an hour.
-pub(super) const HOURLY: u32 = 4;
+pub(crate) const HOURLY: u32 = 4;
 /// Digits after the point of money for a month.
 pub(super) const MONTHLY: u32 = 2;
 
 /// The sums of a total one after another, and that something in it is unknown.
-pub(super) fn amounts(total: &Total, places: u32) -> String {
+pub(crate) fn amounts(total: &Total, places: u32) -> String {
     let mut parts: Vec<String> = total.sums.iter().map(|money| money.rounded(places).to_string()).collect();
     if total.unknown {
         parts.push("unknown".to_owned());

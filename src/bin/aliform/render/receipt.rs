@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use aliform::apply::lives::{Life, Lives};
+use aliform::apply::lives::{Life, Lives, prices};
 use aliform::apply::run::Outcome;
 use aliform::model::address::{Address, Kind};
-use aliform::model::cost::Total;
-use aliform::plan::saved::Plan;
+use aliform::model::cost::{Charge, Metering, Span, Total};
+use aliform::plan::saved::{Plan, Wanted};
 use aliform::pricing::tariff::least_seconds;
 use aliform::resources::error::ResourceError;
 use aliform::resources::home;
@@ -44,11 +44,11 @@ pub(crate) struct Run {
     pub(crate) parameters: BTreeMap<String, String>,
     /// What it exited with, if it came to its end.
     pub(crate) exit_code: Option<i64>,
-    /// The machine.
-    pub(crate) machine: Address,
+    /// The machine; null where the product shows none.
+    pub(crate) machine: Option<Address>,
     /// How long it ran, in whole seconds; null if it never began.
     pub(crate) seconds: Option<u64>,
-    /// What its machine cost for that time: booting and waiting are in the receipt's sum only.
+    /// What it, its machine or its node cost for that time: booting and waiting are in the receipt's sum only.
     pub(crate) cost: Total,
     /// Where its outputs are; null if there are none.
     pub(crate) outputs: Option<String>,
@@ -92,13 +92,21 @@ pub(crate) struct Receipt {
     pub(crate) machines: usize,
     /// How long they were there, in whole seconds, all together; null if there was none.
     pub(crate) seconds: Option<u64>,
+    /// How long exactly, where that is billed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) milliseconds: Option<u64>,
+    /// What of that time is billed, in words.
+    pub(crate) billed: String,
     /// What one of them costs an hour.
     pub(crate) hourly: Total,
-    /// What the run cost: each line of its bill by the second, by the cloud's own time, rounded to six digits.
+    /// What the run cost: each line of its bill by the cloud's own time, rounded to six digits.
     pub(crate) cost: Total,
     /// What it would cost where the cloud bills a machine for some minutes at least; absent if it lived longer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) least: Option<Total>,
+    /// What of it was spent in regions that turned out to be sold out; absent if nothing was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) elsewhere: Option<Total>,
     /// The runs of a matrix; absent if there was one run only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) runs: Vec<Run>,
@@ -155,6 +163,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) lives: &'a Lives<'a>,
     /// Where what a run wrote is kept.
     pub(crate) log: &'a dyn Fn(&Address) -> Option<String>,
+    /// What was spent in other regions before.
+    pub(crate) elsewhere: &'a Total,
     /// How the next commands begin.
     pub(crate) program: &'a str,
 }
@@ -184,20 +194,31 @@ impl Receipt {
         let now = facts.lives.now();
         let lived = |address: &Address| {
             let life = facts.lives.of(address)?;
+            let run = after.resources.get(address);
             // What went on alone was over when it says, whenever anybody asked.
-            let ended = after.resources.get(address).filter(|_| facts.before.resources.contains_key(address));
+            let ended = run.filter(|_| facts.before.resources.contains_key(address));
             let ended = ended.and_then(|run| run.attributes["ended_at"].as_str()?.parse::<Timestamp>().ok());
             let seconds = life.seconds(now);
-            Some(ended.map_or(seconds, |gone| seconds.min(Life { gone: Some(gone), ..life }.seconds(now))))
+            let seconds = ended.map_or(seconds, |gone| seconds.min(Life { gone: Some(gone), ..life }.seconds(now)));
+            // What the cloud itself says that it counted is better than what was seen of it.
+            let counted = run.and_then(|run| run.attributes["billed_ms"].as_u64());
+            Some(counted.map_or(Span::seconds(life.born, seconds), |milliseconds| Span { from: life.born, milliseconds }))
         };
         // Whatever is like the one that costs most: a matrix has several machines.
         let payers = plan.changes.iter().map(|change| &change.address).filter(|address| *address == payer || address.kind == payer.kind);
-        let payers: Vec<(&Address, u64)> = payers.filter_map(|address| Some((address, lived(address)?))).collect();
+        let payers: Vec<(&Address, Span)> = payers.filter_map(|address| Some((address, lived(address)?))).collect();
         let (mut cost, mut least) = (Total::default(), Total::default());
-        for (address, seconds) in &payers {
-            cost.merge(&facts.lives.cost(plan, address, *seconds));
+        for (address, span) in &payers {
+            cost.merge(&facts.lives.cost(plan, address, *span));
             let shortest = instance_type.as_ref().filter(|_| address.kind == Kind::Instance).map_or(0, |name| least_seconds(name));
-            least.merge(&facts.lives.cost(plan, address, shortest.max(*seconds)));
+            least.merge(&facts.lives.cost(plan, address, span.at_least(shortest)));
+        }
+        let milliseconds: u64 = payers.iter().map(|(_, span)| span.milliseconds).sum();
+        let exact = payer.kind == Kind::Invocation && !payers.is_empty();
+        let elsewhere = Some(facts.elsewhere.clone()).filter(|total| total.sums.iter().any(|sum| !sum.amount.is_zero()));
+        if let Some(spent) = &elsewhere {
+            cost.merge(spent);
+            least.merge(spent);
         }
         let outputs = |run: &Address| after.resources.get(run).and_then(|run| run.attributes["outputs"].as_str()).map(str::to_owned);
         let runs = matrix(&facts, &lived, &outputs);
@@ -239,9 +260,12 @@ impl Receipt {
             cluster: first.and_then(|run| run.spec["cluster_id"].as_str()).map(str::to_owned),
             function: spec.filter(|_| payer.kind == Kind::Invocation).and_then(function),
             machines: payers.len(),
-            seconds: (!payers.is_empty()).then(|| payers.iter().map(|(_, seconds)| seconds).sum()),
+            seconds: (!payers.is_empty()).then(|| milliseconds.div_ceil(1000)),
+            milliseconds: exact.then_some(milliseconds),
+            billed: billed(plan, payer),
             hourly: facts.lives.hourly(plan, payer),
             least: (least != cost).then_some(least),
+            elsewhere,
             cost,
             outputs: if runs.iter().any(|run| run.outputs.is_some()) {
                 Some(format!("outputs/{}", facts.job))
@@ -282,6 +306,19 @@ fn function(spec: &Json) -> Option<String> {
     Some(format!("{} vCPU, {} GiB", spec["cpu"].as_str()?, memory.normalize()))
 }
 
+/// What of its time is billed, in words.
+fn billed(plan: &Plan, payer: &Address) -> String {
+    let mut words = vec![if payer.kind == Kind::Invocation { "by the millisecond" } else { "by the second" }.to_owned()];
+    for line in prices(plan, payer).into_iter().flat_map(|cost| &cost.lines) {
+        match &line.charge {
+            Charge::Hourly { metering: Metering::BegunHours, .. } => words.push(format!("{} by each hour begun", line.item)),
+            Charge::Hourly { metering: Metering::WholeHours, .. } => words.push(format!("{} by whole hours", line.item)),
+            _ => {}
+        }
+    }
+    words.join(", ")
+}
+
 /// Why something failed. What this program stopped was not stopped by a person.
 fn reason(error: &str, result: Result) -> String {
     if result == Result::OverBudget && error == ResourceError::Stopped.to_string() {
@@ -291,26 +328,35 @@ fn reason(error: &str, result: Result) -> String {
 }
 
 /// The runs of a matrix, in its order.
-fn matrix(facts: &Facts<'_>, lived: &dyn Fn(&Address) -> Option<u64>, outputs: &dyn Fn(&Address) -> Option<String>) -> Vec<Run> {
+fn matrix(facts: &Facts<'_>, lived: &dyn Fn(&Address) -> Option<Span>, outputs: &dyn Fn(&Address) -> Option<String>) -> Vec<Run> {
     let line = |address: &Address| {
         let wanted = facts.plan.wanted.get(address)?;
         let parameters = BTreeMap::deserialize(wanted.spec["part"].get("parameters")?).ok()?;
-        let machine = wanted.depends_on.iter().find(|dependency| dependency.kind == Kind::Instance)?.clone();
+        let machine = wanted.depends_on.iter().find(|dependency| dependency.kind == Kind::Instance).cloned();
         let resource = facts.after.resources.get(address);
-        let seconds = lived(address);
+        let span = lived(address);
         Some(Run {
             address: address.clone(),
             parameters,
             exit_code: resource.and_then(|resource| resource.attributes["exit_code"].as_i64()),
-            cost: facts.lives.cost(facts.plan, &machine, seconds.unwrap_or_default()),
+            cost: span.map(|span| run_cost(facts, (address, wanted), machine.as_ref(), span)).unwrap_or_default(),
             machine,
-            seconds,
+            seconds: span.map(|span| span.milliseconds.div_ceil(1000)),
             outputs: outputs(address),
             missing: lacking(facts.after, address),
             log: (facts.log)(address),
         })
     };
     facts.runs.iter().filter_map(line).collect()
+}
+
+/// What a run cost: its machine or its own price for that time, or its share of the cluster that was made for it.
+fn run_cost(facts: &Facts<'_>, (run, wanted): (&Address, &Wanted), machine: Option<&Address>, span: Span) -> Total {
+    let own = facts.lives.cost(facts.plan, machine.unwrap_or(run), span);
+    let Some(cluster) = wanted.depends_on.iter().find(|dependency| dependency.kind == Kind::Cluster) else { return own };
+    let pools = facts.plan.wanted.get(cluster).and_then(|cluster| cluster.spec["pools"].as_array());
+    let nodes: u64 = pools.into_iter().flatten().filter_map(|pool| pool["nodes"].as_u64()).sum();
+    facts.lives.cost(facts.plan, cluster, span).times(Decimal::ONE / Decimal::from(nodes.max(1)))
 }
 
 /// When the cloud ends the machine: as it said itself, else as it was told to.
@@ -330,6 +376,17 @@ fn words(seconds: u64) -> String {
     if words.is_empty() { "0s".to_owned() } else { words.join(" ") }
 }
 
+/// The same of milliseconds: `1m 2.35s`.
+fn exact_words(milliseconds: u64) -> String {
+    let part = milliseconds % 1000;
+    if part == 0 {
+        return words(milliseconds / 1000);
+    }
+    let minutes = milliseconds / 60_000 * 60;
+    let seconds = Decimal::new(i64::try_from(milliseconds % 60_000).unwrap_or_default(), 3).normalize();
+    if minutes == 0 { format!("{seconds}s") } else { format!("{} {seconds}s", words(minutes)) }
+}
+
 /// The receipt as text.
 pub(crate) fn receipt(receipt: &Receipt, style: &Style) -> String {
     let mut text = heading(receipt, style);
@@ -344,9 +401,13 @@ pub(crate) fn receipt(receipt: &Receipt, style: &Style) -> String {
             line("where", &place);
             let lived = if what == "took" { "" } else { "lived " };
             let together = if receipt.machines > 1 { " together" } else { "" };
-            line(what, &format!("{lived}{}{together}{}", words(seconds), if stays { " so far" } else { "" }));
+            let time = receipt.milliseconds.map_or_else(|| words(seconds), exact_words);
+            line(what, &format!("{lived}{time}{together}{}", if stays { " so far" } else { "" }));
             let stood = receipt.cluster.is_some() && receipt.zone.is_none();
-            line("cost", &if stood { "nothing besides: no machine was started for it".to_owned() } else { cost(receipt, seconds) });
+            line("cost", &if stood { "nothing besides: no machine was started for it".to_owned() } else { cost(receipt, &time) });
+            if let Some(spent) = &receipt.elsewhere {
+                line("", &format!("{} of it in regions that turned out to be sold out", money::amounts(spent, money::HOURLY)));
+            }
             if let Some(least) = &receipt.least {
                 line("", &format!("{} where so short a time is billed for some minutes", money::amounts(least, money::HOURLY)));
             }
@@ -357,7 +418,8 @@ pub(crate) fn receipt(receipt: &Receipt, style: &Style) -> String {
         let parameters: Vec<String> = run.parameters.iter().map(|(name, value)| format!("{name}={}", one_line(value))).collect();
         let code = run.exit_code.map_or_else(|| "no end".to_owned(), |code| format!("exit code {code}"));
         let (took, cost) = (run.seconds.map_or_else(|| "never begun".to_owned(), words), money::amounts(&run.cost, money::HOURLY));
-        line(if at == 0 { "runs" } else { "" }, &format!("{}: {code}, {took}, {cost}, {}", parameters.join(", "), run.machine));
+        let machine = run.machine.as_ref().map(|machine| format!(", {machine}")).unwrap_or_default();
+        line(if at == 0 { "runs" } else { "" }, &format!("{}: {code}, {took}, {cost}{machine}", parameters.join(", ")));
     }
     if let Some(outputs) = &receipt.outputs {
         line("outputs", &format!("{}{}", one_line(outputs), remark(outputs)));
@@ -430,7 +492,7 @@ fn heading(receipt: &Receipt, style: &Style) -> String {
 }
 
 /// What it cost, and how that is known.
-fn cost(receipt: &Receipt, seconds: u64) -> String {
+fn cost(receipt: &Receipt, time: &str) -> String {
     if receipt.hourly.sums.is_empty() {
         return money::amounts(&receipt.hourly, money::HOURLY);
     }
@@ -438,7 +500,8 @@ fn cost(receipt: &Receipt, seconds: u64) -> String {
     let hourly = money::amounts(&receipt.hourly, money::HOURLY);
     let about = money::amounts(&receipt.cost, money::HOURLY);
     let each = if receipt.machines > 1 { " each" } else { "" };
-    format!("about {about}: {hourly} an hour{each} for {}, billed by the second{usage}", words(seconds))
+    let call = if receipt.milliseconds.is_some() { " and the call itself" } else { "" };
+    format!("about {about}: {hourly} an hour{each} for {time}{call}, billed {}{usage}", receipt.billed)
 }
 
 #[cfg(test)]
@@ -465,7 +528,10 @@ mod tests {
             function: None,
             machines: 1,
             seconds: Some(3725),
+            milliseconds: None,
+            billed: "by the second".to_owned(),
             least: None,
+            elsewhere: None,
             runs: Vec::new(),
             hourly: total("0.267 CNY"),
             cost: total("0.276271 CNY"),
@@ -496,9 +562,11 @@ mod tests {
     #[test]
     fn what_a_function_ran_says_what_it_had() {
         let spec = serde_json::json!({ "cpu": "0.5", "memory": 1536 });
-        let ran = Receipt { zone: None, instance_type: None, function: function(&spec), ..sample() };
+        let ran = Receipt { zone: None, instance_type: None, function: function(&spec), milliseconds: Some(3_725_040), ..sample() };
         let text = receipt(&ran, &Style::plain(80));
-        assert!(text.contains("  where    function of 0.5 vCPU, 1.5 GiB in cn-hangzhou\n  took     1h 2m 5s\n"), "{text}");
+        assert!(text.contains("  where    function of 0.5 vCPU, 1.5 GiB in cn-hangzhou\n  took     1h 2m 5.04s\n"), "{text}");
+        assert!(text.contains("an hour for 1h 2m 5.04s and the call itself, billed"), "{text}");
+        assert_eq!((exact_words(350), exact_words(60_000)), ("0.35s".to_owned(), "1m".to_owned()));
     }
 
     #[test]

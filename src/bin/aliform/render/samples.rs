@@ -48,7 +48,7 @@ pub(crate) fn script(what: &str, port: u16) -> String {
 
 /// A line that is paid by the hour.
 pub(crate) fn hourly(item: &str, price: &str) -> CostLine {
-    CostLine { item: item.to_owned(), charge: Charge::Hourly { price: money(price), source: PriceSource::Quoted } }
+    CostLine { item: item.to_owned(), charge: Charge::hourly(money(price), PriceSource::Quoted) }
 }
 
 fn prices(priced: &Priced) -> Cost {

@@ -74,11 +74,13 @@ impl Fake {
             identity: &identity,
             address: &address,
             token: "0123456789abcdef",
+            deadline: None,
             events: self,
             secrets: self,
             artifacts: self,
         };
         let spec = InvocationSpec {
+            part: None,
             job: "train".to_owned(),
             digest: "00".to_owned(),
             function: Value::Known("f".to_owned()),
@@ -94,7 +96,7 @@ impl Fake {
             memory: 2048,
             disk: 512,
         };
-        to_its_end(&context, &spec, &Place::of("f/run-1", &spec)?).await
+        to_its_end(&context, &spec, &Place::of("f/run-1", &spec)?, true).await
     }
 
     fn has(&self, name: &str) -> bool {

@@ -1,5 +1,6 @@
 //! `aliform cloud bill`: what everything in the local cloud has cost, whether it runs or not.
 
+use aliform::local_cloud::billing::Counted;
 use aliform::local_cloud::statement::{Line, Statement};
 
 use super::control;
@@ -48,7 +49,12 @@ fn show(statement: &Statement, out: &Output) {
 fn row(line: &Line) -> Vec<String> {
     let bill = &line.bill;
     let moment = |at: jiff::Timestamp| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let hourly = if bill.hourly.is_zero() { "by use".to_owned() } else { bill.hourly.normalize().to_string() };
+    let counted = match bill.counted {
+        Counted::Seconds => "",
+        Counted::HoursBegun => ", hours begun",
+        Counted::HoursWhole => ", whole hours",
+    };
+    let hourly = if bill.hourly.is_zero() { "by use".to_owned() } else { format!("{}{counted}", bill.hourly.normalize()) };
     vec![
         bill.resource.clone(),
         bill.part.clone(),

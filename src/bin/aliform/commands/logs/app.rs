@@ -105,7 +105,10 @@ async fn follow(
         let whole: Vec<u8> = open.drain(..end).collect();
         let text = String::from_utf8_lossy(&whole);
         if text.is_empty() {
-        } else if out.is_json() {
+            tokio::time::sleep(pause).await;
+            continue;
+        }
+        if out.is_json() {
             out.events().emit(Event::StepOutput { address: running.address.clone(), text: text.into_owned() });
         } else if several {
             out.text(&text.lines().map(|line| format!("{} | {line}\n", running.address.name)).collect::<String>());

@@ -40,7 +40,7 @@ pub(crate) struct Line {
     pub(crate) address: Address,
     /// The job.
     pub(crate) job: String,
-    /// `coming`, `running`, `over` or `gone`.
+    /// `coming`, `running`, `over`, `gone`, or `unknown` where nobody answers for it.
     pub(crate) state: &'static str,
     /// What it exited with, if that is known.
     pub(crate) exit_code: Option<i64>,
@@ -67,7 +67,7 @@ impl Line {
         match (self.state, self.exit_code, &self.because) {
             ("over", Some(code), _) => format!("over: exit code {code}"),
             ("coming", _, Some(status)) => format!("not running yet: {status}"),
-            ("gone", _, Some(because)) => format!("gone: {because}"),
+            (state @ ("gone" | "unknown"), _, Some(because)) => format!("{state}: {because}"),
             (state, ..) => state.to_owned(),
         }
     }
@@ -111,6 +111,7 @@ async fn ask(
         address: known.address,
         // One of its own: whoever waits for the run asks with another.
         token: &token,
+        deadline: None,
         events,
         secrets: workspace,
         artifacts: &nothing,
@@ -230,7 +231,8 @@ pub(super) async fn logs(workspace: &Workspace, found: &Found, arguments: &Logs,
         out.note(&format!("Job `{}` is {}.", line.job, line.words()));
     }
     if let Some(resume) = resume.filter(|_| over) {
-        out.note(&format!("What it ran on is still there: `{resume}` fetches its outputs and releases everything."));
+        let what = if lines.iter().any(|line| line.state == "over") { "fetches its outputs and releases" } else { "releases" };
+        out.note(&format!("What is left of it is still there: `{resume}` {what} everything."));
     }
     Ok(0)
 }

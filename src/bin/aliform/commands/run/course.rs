@@ -2,12 +2,14 @@
 
 use aliform::apply::lives::Lives;
 use aliform::model::address::{Address, Kind};
+use aliform::model::cost::Total;
 use aliform::plan::saved::Plan;
 use aliform::resources::home;
 use aliform::state::contents::{State, Status};
 use aliform::state::store::Store;
 
 use super::approved::Approved;
+use super::detach::most;
 use super::ends;
 use crate::commands::apply::{Performing, perform};
 use crate::commands::planning::Made;
@@ -15,7 +17,7 @@ use crate::commands::purse::Purse;
 use crate::error::{CommandError, FAILED, INTERRUPTED, PARTIAL, POLICY};
 use crate::output::Output;
 use crate::render::detached::Detached;
-use crate::render::receipt::{Facts, Receipt, Result as Ended};
+use crate::render::receipt::{Facts, Receipt, Result as How};
 use crate::run_logs::RunLogs;
 use crate::workspace::{Client, Workspace};
 
@@ -39,10 +41,17 @@ pub(super) struct Manners {
     pub(super) last: bool,
 }
 
+/// How it ended.
+pub(super) enum Ended {
+    /// With this exit code.
+    Finally(u8),
+    /// Everything that was approved was sold out, and another region is left; what it cost none the less.
+    SoldOut(Total),
+}
+
 impl Course<'_> {
-    /// Takes it, and gives back the exit code; `None` if everything that was approved was sold out and another region is
-    /// left.
-    pub(super) async fn take(&self, made: &Made, approved: &Approved, manners: Manners) -> Result<Option<u8>, CommandError> {
+    /// Takes it. `spent` is what it cost in other regions before.
+    pub(super) async fn take(&self, made: &Made, approved: &Approved, manners: Manners, spent: &Total) -> Result<Ended, CommandError> {
         let (store, out, plan) = (self.store, self.out, &made.plan);
         let before = store.state();
         let logs = RunLogs::new(out.events(), &self.workspace.directory, &before.stack);
@@ -55,7 +64,7 @@ impl Course<'_> {
         // What could not be released stops everything else.
         let clean = after.resources.is_empty() && after.open.is_empty();
         if !outcome.sold_out.is_empty() && !outcome.interrupted && !purse.is_empty() && clean && !last {
-            return Ok(None);
+            return Ok(Ended::SoldOut(lives.spending(plan, None).spent));
         }
         let runs: Vec<Address> = plan.wanted.keys().filter(|address| ends(address)).cloned().collect();
         let run = runs.first().cloned().unwrap_or_else(|| Address::new(Kind::Run, &approved.job));
@@ -63,12 +72,12 @@ impl Course<'_> {
         let exit_code = worst(runs.iter().map(|run| exit_code(&after, run)));
         let left = !outcome.detached.is_empty();
         let ended = match (outcome.interrupted, exit_code) {
-            _ if purse.is_empty() => Ended::OverBudget,
-            (true, _) => Ended::Interrupted,
-            _ if left => Ended::Detached,
+            _ if purse.is_empty() => How::OverBudget,
+            (true, _) => How::Interrupted,
+            _ if left => How::Detached,
             // What was promised has to be here, too.
-            (false, Some(0)) if runs.iter().all(|run| !outcome.failed.iter().any(|(failed, _)| failed == run)) => Ended::Succeeded,
-            (false, _) => Ended::Failed,
+            (false, Some(0)) if runs.iter().all(|run| !outcome.failed.iter().any(|(failed, _)| failed == run)) => How::Succeeded,
+            (false, _) => How::Failed,
         };
         let facts = Facts {
             plan,
@@ -83,13 +92,14 @@ impl Course<'_> {
             exit_code,
             lives: &lives,
             log: &|run| logs.of(run),
+            elsewhere: spent,
             program: out.program(),
         };
         let receipt = Receipt::new(facts);
-        if ended == Ended::Detached {
+        if ended == How::Detached {
             store.finish()?;
-            out.detached(&Detached::new(receipt, plan, &after, &outcome.detached, out.program()));
-            return Ok(Some(if outcome.failed.is_empty() { 0 } else { PARTIAL }));
+            out.detached(&Detached::new(receipt, most(plan), &after, &outcome.detached, out.program()));
+            return Ok(Ended::Finally(if outcome.failed.is_empty() { 0 } else { PARTIAL }));
         }
         let over = |run: &&Address| after.resources.get(*run).is_some_and(|run| home::held(&run.attributes).is_none());
         for run in runs.iter().filter(over).filter(|run| !after.open.contains_key(*run)) {
@@ -98,12 +108,12 @@ impl Course<'_> {
         }
         store.finish()?;
         out.receipt(&receipt);
-        Ok(Some(match ended {
-            Ended::OverBudget => POLICY,
-            Ended::Interrupted => INTERRUPTED,
-            Ended::Failed => FAILED,
-            Ended::Succeeded | Ended::Detached if outcome.failed.is_empty() => 0,
-            Ended::Succeeded | Ended::Detached => PARTIAL,
+        Ok(Ended::Finally(match ended {
+            How::OverBudget => POLICY,
+            How::Interrupted => INTERRUPTED,
+            How::Failed => FAILED,
+            How::Succeeded | How::Detached if outcome.failed.is_empty() => 0,
+            How::Succeeded | How::Detached => PARTIAL,
         }))
     }
 }

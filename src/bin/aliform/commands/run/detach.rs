@@ -5,11 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use aliform::manifest::Job;
 use aliform::model::address::{Address, Kind};
 use aliform::model::change::Action;
+use aliform::model::cost::Total;
 use aliform::model::decision::Decision;
-use aliform::resources::runs;
+use aliform::plan::saved::Plan;
+use aliform::resources::{registry, runs};
 use aliform::state::contents::State;
 use aliform::state::store::Store;
 use serde_json::Value as Json;
+
+use rust_decimal::Decimal;
 
 use crate::commands::planning::Made;
 use crate::error::{CommandError, POLICY, USAGE};
@@ -29,6 +33,20 @@ pub(super) fn decisions(job: &Job) -> BTreeMap<String, Decision> {
     [(format!("jobs.{}.invocation", job.name.value), decision)].into()
 }
 
+/// What a run costs if nobody does anything: as long as the cloud lets it and its machine go on.
+pub(crate) fn most(plan: &Plan) -> Total {
+    let mut most = Total::default();
+    for (run, wanted) in &plan.wanted {
+        let seconds = registry::run(run.kind).and_then(|kind| kind.ends_after(run, &wanted.spec).ok()?);
+        let change = plan.changes.iter().find(|change| change.address == *run).filter(|change| !change.cost_after.lines.is_empty());
+        if let (Some(seconds), Some(change)) = (seconds, change) {
+            most.merge(&change.cost_after.hourly().times(Decimal::from(seconds) / Decimal::from(3600)));
+        }
+    }
+    // A run that costs nothing itself is paid by what it is on.
+    if most.is_nothing() { plan.cost.unattended.clone() } else { most }
+}
+
 /// Refuses to leave what has to be looked after.
 pub(super) fn check(made: &Made) -> Result<(), CommandError> {
     let plan = &made.plan;
@@ -37,6 +55,14 @@ pub(super) fn check(made: &Made) -> Result<(), CommandError> {
         let machine = plan.wanted[run].depends_on.iter().find(|dependency| dependency.kind == Kind::Instance);
         if machine.is_some_and(|machine| !machines.insert(machine)) {
             return Err(CommandError::new(USAGE, "runs that wait for each other's machine can't be left: somebody has to begin the next")
+                .hint("leave `--detach` out, or raise `max_parallel` to the number of runs"));
+        }
+    }
+    for run in plan.wanted.keys().filter(|address| registry::kind(address.kind).ends()) {
+        let part = &plan.wanted[run].spec["part"];
+        let of_job = plan.wanted.values().filter(|other| other.spec["part"]["job"] == part["job"]).count() as u64;
+        if part["at_once"].as_u64().is_some_and(|most| most < of_job) {
+            return Err(CommandError::new(USAGE, "runs of which only some go on at once can't be left: somebody has to begin the next")
                 .hint("leave `--detach` out, or raise `max_parallel` to the number of runs"));
         }
     }
@@ -53,7 +79,7 @@ pub(super) fn check(made: &Made) -> Result<(), CommandError> {
         )
         .hint("leave `--detach` or the budget out, or name a cluster that is there"));
     }
-    let most = plan.cost.unattended.converted(limit.currency);
+    let most = most(plan).converted(limit.currency);
     if most.amount > limit.amount {
         let most = most.rounded(4);
         return Err(CommandError::new(POLICY, format!("the total budget of {limit} can't be held with nobody to watch it: the cloud ends the run itself only when {most} are spent"))

@@ -8,11 +8,9 @@ use aliform::model::diagnostic::Diagnostic;
 use serde_json::json;
 
 use crate::args::Script;
-use crate::error::{CommandError, USAGE};
+use crate::error::{CommandError, FAILED, OPTIONS, USAGE};
 use crate::workspace::Workspace;
 
-/// What complaints about the manifest of a script call it.
-const FILE: &str = "(the manifest of this run)";
 /// The longest name of a job, so that the stack of it is still a name.
 const LONGEST: usize = 36;
 
@@ -41,17 +39,54 @@ pub(in crate::commands) fn read(workspace: &Workspace, target: &str, script: &Sc
         }
         _ => {
             let text = text(&inside(&workspace.directory, target), script);
-            manifest::parse(FILE, &text, &workspace.directory).map_err(|complaints| CommandError::diagnostics(translated(complaints)))
+            parse(&text, workspace)
         }
     }
 }
 
-/// What to do about a secret in the words of the command line.
-fn translated(mut complaints: Vec<Diagnostic>) -> Vec<Diagnostic> {
-    for complaint in complaints.iter_mut().filter(|complaint| complaint.code == "plain-secret") {
+/// Reads what was written for the command line. What is wrong with it is wrong usage, said in the words of the options.
+fn parse(text: &str, workspace: &Workspace) -> Result<Manifest, CommandError> {
+    manifest::parse(OPTIONS, text, &workspace.directory).map_err(|complaints| {
+        let code = if complaints.iter().all(|complaint| option(complaint).is_some()) { USAGE } else { FAILED };
+        CommandError { code, ..CommandError::diagnostics(complaints.into_iter().map(translated).collect()) }
+    })
+}
+
+/// The options by the keys that they become.
+const KEYS: &[(&str, &str)] = &[
+    ("cpu", "--cpu"),
+    ("memory", "--memory"),
+    ("arch", "--arch"),
+    ("gpu", "--gpu"),
+    ("region", "--region"),
+    ("budget", "--budget"),
+    ("spot", "--spot"),
+    ("timeout", "--timeout"),
+    ("product", "--product"),
+    ("image", "--image"),
+    ("outputs", "--fetch"),
+    ("stack", "--name"),
+];
+
+/// The option that a complaint is about.
+fn option(complaint: &Diagnostic) -> Option<&'static str> {
+    let location = complaint.location.as_ref().filter(|location| location.file == OPTIONS)?;
+    let line = location.text.trim();
+    let known = KEYS.iter().find(|(key, _)| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(':')));
+    let named = || line.starts_with('"').then_some(if location.text.starts_with("   ") { "--env" } else { "--name" });
+    known.map(|(_, option)| *option).or_else(named)
+}
+
+/// A complaint in the words of the command line, instead of a place in a text that nobody wrote.
+fn translated(mut complaint: Diagnostic) -> Diagnostic {
+    if let Some(option) = option(&complaint) {
+        complaint.message = format!("`{option}`: {}", complaint.message);
+        complaint.location = None;
+    }
+    if complaint.code == "plain-secret" {
         complaint.hints.insert(0, "on the command line that is `--env NAME`, without a value".to_owned());
     }
-    complaints
+    complaint
 }
 
 /// The manifest with nothing in it but one job. The stack is another one: the apps have nothing to do with it.
@@ -107,7 +142,7 @@ pub(in crate::commands) fn anything(workspace: &Workspace, script: &Script) -> R
     // What fetches nothing goes where such things go.
     let script = Script { region: script.region.clone().or_else(|| Some("cn-hangzhou".to_owned())), ..script.clone() };
     let text = document(&name, "    run: echo quoted\n", &script);
-    manifest::parse(FILE, &text, &workspace.directory).map_err(|complaints| CommandError::diagnostics(translated(complaints)))
+    parse(&text, workspace)
 }
 
 /// A script as a manifest.
@@ -132,7 +167,8 @@ fn document(name: &str, work: &str, script: &Script) -> String {
     if let Some(cap) = &script.spot {
         text += &if cap == "true" { "    spot: true\n".to_owned() } else { format!("    spot: {{ cap: {} }}\n", quoted(cap)) };
     }
-    for (key, value) in [("timeout", &script.timeout), ("product", &script.product), ("image", &script.image)] {
+    let named = [("timeout", &script.timeout), ("traffic", &script.traffic), ("product", &script.product), ("image", &script.image)];
+    for (key, value) in named {
         if let Some(value) = value {
             text += &format!("    {key}: {}\n", quoted(value));
         }
@@ -178,7 +214,7 @@ mod tests {
             fetch: vec!["my model/".to_owned()],
             ..Script::default()
         };
-        let manifest = manifest::parse(FILE, &text("it's: a.py", &script), folder.path()).unwrap();
+        let manifest = manifest::parse(OPTIONS, &text("it's: a.py", &script), folder.path()).unwrap();
         assert_eq!(manifest.stack.value, "run-it-s--a");
         let job = &manifest.jobs["it-s--a"];
         assert_eq!((job.needs.cpu, job.outputs[0].value.as_str()), (Some(2), "my model/"));

@@ -6,21 +6,24 @@ mod detach;
 pub(super) mod manifest;
 pub(super) mod resume;
 
+use aliform::apply::end::is_worn;
 use aliform::manifest::{Job, Manifest, Work};
 use aliform::model::address::{Address, Kind};
+use aliform::model::cost::Total;
 use aliform::resolve::region;
 use aliform::resources::{home, registry};
 use aliform::state::contents::{Resource, State, Status};
 use aliform::state::store::Store;
 
 use self::approved::Approved;
-use self::course::{Course, Manners};
+use self::course::{Course, Ended, Manners};
 use super::apply::{carry_out, review};
 use super::planning::{Aim, Made, Manner, make};
 use crate::args;
 use crate::error::CommandError;
 use crate::output::Output;
-use crate::workspace::{Client, Workspace};
+use crate::render::money;
+use crate::workspace::{Client, Workspace, clock};
 
 pub(crate) async fn run(workspace: &Workspace, arguments: &args::Run, out: &Output) -> Result<u8, CommandError> {
     if let Some(stack) = &arguments.release {
@@ -68,13 +71,13 @@ async fn once(
     for run in store.look(|state| state.resources.keys().filter(|_| memory).cloned().collect::<Vec<_>>()) {
         store.remove(&run)?;
     }
-    let mut tried: Vec<String> = Vec::new();
+    let (mut tried, mut spent): (Vec<String>, Total) = (Vec::new(), Total::default());
     loop {
-        let mut manner = Manner::default();
+        let mut manner = Manner { spent: spent.clone(), ..Manner::default() };
         manner.replace.extend(store.look(worn));
         let elsewhere = region::next(manifest, &tried).filter(|_| !tried.is_empty());
         if let Some(decision) = &elsewhere {
-            out.note(&moving(&tried, &decision.chosen, arguments.doing.auto_approve));
+            out.note(&moving(&tried, &decision.chosen, arguments.doing.auto_approve, &spent));
             manner.decided = Some([(region::KEY.to_owned(), decision.clone())].into());
         }
         if arguments.detach {
@@ -97,8 +100,10 @@ async fn once(
             out.note(&format!("In `{}` the budget would be exceeded.", made.plan.region));
             continue;
         }
-        if let Some(code) = attempt(workspace, &client, store, (manifest, job, made, last), arguments, out).await? {
-            return Ok(code);
+        let trying = Trying { manifest, job, made, last, spent: &spent };
+        match attempt(workspace, &client, store, trying, arguments, out).await? {
+            Ended::Finally(code) => return Ok(code),
+            Ended::SoldOut(cost) => spent.merge(&cost),
         }
     }
 }
@@ -109,26 +114,42 @@ fn is_over(manifest: &Manifest, tried: &[String]) -> bool {
 }
 
 /// What is said before a plan in another region.
-fn moving(tried: &[String], next: &str, approved: bool) -> String {
+fn moving(tried: &[String], next: &str, approved: bool, spent: &Total) -> String {
+    let spent = if spent.sums.iter().all(|sum| sum.amount.is_zero()) {
+        String::new()
+    } else {
+        format!(", of which {} are spent", money::amounts(spent, money::HOURLY))
+    };
     let again = if approved { "`--auto-approve` approves it too" } else { "it has to be approved again" };
     format!(
-        "What the run takes is sold out in `{}`, and nothing is left of it there. This is a new plan in `{next}`, within the same budget; {again}.",
+        "What the run takes is sold out in `{}`, and nothing is left of it there. This is a new plan in `{next}`, within the same budget{spent}; {again}.",
         tried.join("`, `")
     )
 }
 
-/// One plan, approved and carried out; `None` if everything that was approved was sold out and another region is left.
+/// One plan that is tried.
+struct Trying<'a> {
+    manifest: &'a Manifest,
+    job: &'a Job,
+    made: Made,
+    /// Whether no other region is left.
+    last: bool,
+    /// What was spent in others.
+    spent: &'a Total,
+}
+
+/// One plan, approved and carried out.
 async fn attempt(
     workspace: &Workspace,
     client: &Client,
     store: &Store,
-    (manifest, job, made, last): (&Manifest, &Job, Made, bool),
+    Trying { manifest, job, made, last, spent }: Trying<'_>,
     arguments: &args::Run,
     out: &Output,
-) -> Result<Option<u8>, CommandError> {
+) -> Result<Ended, CommandError> {
     let name = &job.name.value;
     let before = store.state();
-    out.proposal(&made.plan, &before);
+    out.proposal(&made.plan, &before)?;
     if arguments.keep_on_failure {
         out.note("If the job fails, what it runs on is not released (`--keep-on-failure`) and goes on costing money.");
     }
@@ -143,7 +164,7 @@ async fn attempt(
     }
     let manners =
         Manners { parallelism: arguments.doing.parallelism, keep_failed: arguments.keep_on_failure, detach: arguments.detach, last };
-    Course { workspace, client, store, out }.take(&made, &approved, manners).await
+    Course { workspace, client, store, out }.take(&made, &approved, manners, spent).await
 }
 
 /// Whether it comes to its end by itself.
@@ -157,7 +178,8 @@ fn worn(state: &State) -> Vec<Address> {
     if state.open.keys().any(ends) || state.resources.iter().any(unfinished) || !detach::going(state).is_empty() {
         return Vec::new();
     }
-    let worn = state.resources.iter().filter(|(_, resource)| !resource.spec["release_after"].is_null());
+    let now = clock().now();
+    let worn = state.resources.iter().filter(|(_, resource)| is_worn(resource, now));
     worn.map(|(address, _)| address.clone()).collect()
 }
 

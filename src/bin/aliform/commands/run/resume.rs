@@ -2,6 +2,7 @@
 //! nothing: what it does was approved when the run began.
 
 use aliform::apply::remember::remembered;
+use aliform::model::cost::Total;
 use aliform::model::secret::{SecretSource, Secrets};
 use aliform::plan::resumed::resumed;
 use aliform::resolve::bundles::Bundles;
@@ -10,7 +11,7 @@ use aliform::state::contents::State;
 use aliform::state::store::Store;
 
 use super::approved::{Approved, ambiguous, called};
-use super::course::{Course, Manners};
+use super::course::{Course, Ended, Manners};
 use super::ends;
 use crate::args;
 use crate::commands::planning::{Made, identity, settle};
@@ -85,7 +86,10 @@ async fn go_on(workspace: &Workspace, store: &Store, stack: &str, arguments: &ar
         last: true,
     };
     let course = Course { workspace, client: &client, store, out };
-    Ok(course.take(&made, &approved, manners).await?.unwrap_or(FAILED))
+    match course.take(&made, &approved, manners, &Total::default()).await? {
+        Ended::Finally(code) => Ok(code),
+        Ended::SoldOut(_) => Ok(FAILED),
+    }
 }
 
 /// When it was begun, if that is known.

@@ -6,6 +6,7 @@ use aliform::model::address::{Address, Kind};
 use aliform::model::change::{Action, Change, Reason};
 use aliform::model::cost::Total;
 use aliform::plan::saved::Plan;
+use aliform::resources::registry;
 
 use super::PlanOptions;
 use super::fields::{self, Field};
@@ -56,6 +57,13 @@ pub(super) fn block(change: &Change, plan: &Plan, scripts: &mut Scripts, options
             many => format!("released when {many} runs are over, however they end"),
         };
         lines.push(format!("{INDENT}{}", style.paint(Role::Dim, &said)));
+    }
+    if change.action != Action::Delete && change.action != Action::Keep {
+        let last_resort = plan.wanted.get(&change.address).and_then(|wanted| {
+            // What does not fit its kind is refused by the plan itself.
+            registry::kind(change.address.kind).last_resort(&change.address, &wanted.spec).ok().flatten()
+        });
+        lines.extend(last_resort.map(|said| format!("{INDENT}{}", style.paint(Role::Dim, &said))));
     }
     lines.extend(fallbacks(change, plan).map(|line| format!("{INDENT}{}", style.paint(Role::Dim, &line))));
     for effect in &change.effects {

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use aliform::model::address::Kind;
 use aliform::model::change::{Action, Change};
-use aliform::model::cost::{Charge, CostLine, HOURS_A_MONTH, PriceSource, Total};
+use aliform::model::cost::{Charge, CostLine, HOURS_A_MONTH, Metering, PriceSource, Total};
 use aliform::model::money::{Currency, Money};
 use aliform::plan::saved::Plan;
 use rust_decimal::Decimal;
@@ -33,7 +34,15 @@ pub(super) fn section(plan: &Plan, style: &Style) -> Option<String> {
     text += &indented(table::lay_out(totals(plan).into_iter(), &[1, 2, 3]), style);
     if !plan.cost.unattended.sums.is_empty() && plan.cost.unattended != plan.cost.once {
         let worst = money::amounts(&plan.cost.unattended, HOURLY);
-        text += &format!("  one-off is for the time of the runs; {worst} if nobody but the cloud itself ends what they run on\n");
+        let lasting = plan.released.keys().any(|address| address.kind == Kind::Cluster);
+        let case = match lasting {
+            true => "with the longest that a cluster may take to come and to go",
+            false => "if nobody but the cloud itself ends what they run on",
+        };
+        text += &format!("  one-off is for the time of the runs; {worst} {case}\n");
+    }
+    for (job, money) in &plan.cost.traffic {
+        text += &format!("  one-off counts {} for what job `{}` sends to the internet\n", money.rounded(HOURLY), one_line(job));
     }
     let usage = if settled { Vec::new() } else { usage(plan) };
     for line in usage.into_iter().chain(unknown(plan)) {
@@ -59,27 +68,32 @@ fn coming(plan: &Plan) -> impl Iterator<Item = (&Change, &CostLine)> {
 
 /// What is paid by the hour, equal things in one row.
 fn items(plan: &Plan) -> Vec<Vec<String>> {
-    let mut found: Vec<(&str, Money, PriceSource, u64)> = Vec::new();
+    let mut found: Vec<(String, Money, u64)> = Vec::new();
     for (_, line) in coming(plan) {
-        let Charge::Hourly { price, source } = &line.charge else { continue };
-        match found.iter_mut().find(|(item, known, from, _)| *item == line.item && known == price && from == source) {
+        let Charge::Hourly { price, source, metering } = &line.charge else { continue };
+        let item = format!("{}{}{}", line.item, counted(*metering), tariff(*source));
+        match found.iter_mut().find(|(known, paid, _)| *known == item && paid == price) {
             Some((.., count)) => *count += 1,
-            None => found.push((&line.item, *price, *source, 1)),
+            None => found.push((item, *price, 1)),
         }
     }
-    let row = |(item, price, source, count): (&str, Money, PriceSource, u64)| {
+    let row = |(item, price, count): (String, Money, u64)| {
         let hour = price.times(Decimal::from(count));
         let month = hour.times(Decimal::from(HOURS_A_MONTH)).rounded(MONTHLY);
-        vec![
-            format!("{count} x {item}{}", tariff(source)),
-            price.rounded(HOURLY).to_string(),
-            hour.rounded(HOURLY).to_string(),
-            month.to_string(),
-        ]
+        vec![format!("{count} x {item}"), price.rounded(HOURLY).to_string(), hour.rounded(HOURLY).to_string(), month.to_string()]
     };
     let rows: Vec<Vec<String>> = found.into_iter().map(row).collect();
     let head = ["item".to_owned(), "one, an hour".to_owned(), "all, an hour".to_owned(), format!("a month of {HOURS_A_MONTH} h")];
     if rows.is_empty() { rows } else { std::iter::once(head.to_vec()).chain(rows).collect() }
+}
+
+/// Says where something else than the time itself is billed.
+fn counted(metering: Metering) -> &'static str {
+    match metering {
+        Metering::Time => "",
+        Metering::BegunHours => ", each hour begun",
+        Metering::WholeHours => ", whole hours only",
+    }
 }
 
 /// Marks a price that no call quoted.
@@ -126,16 +140,19 @@ fn once(plan: &Plan) -> Vec<String> {
     cells
 }
 
-/// Prices of what is used, each once.
+/// Prices of what is used, and of what is paid but once; each a single time.
 fn usage(plan: &Plan) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for (_, line) in coming(plan) {
-        if let Charge::Usage { price, unit, source } = &line.charge {
-            let text =
-                format!("plus usage: {} {} {}/{}{}", one_line(&line.item), price.amount, price.currency, one_line(unit), tariff(*source));
-            if !lines.contains(&text) {
-                lines.push(text);
+        let text = match &line.charge {
+            Charge::Usage { price, unit, source } => {
+                format!("plus usage: {} {} {}/{}{}", one_line(&line.item), price.amount, price.currency, one_line(unit), tariff(*source))
             }
+            Charge::Once { price, source } => format!("once: {} {}{}", one_line(&line.item), price, tariff(*source)),
+            Charge::Hourly { .. } | Charge::Unknown { .. } => continue,
+        };
+        if !lines.contains(&text) {
+            lines.push(text);
         }
     }
     lines
