@@ -11,6 +11,7 @@ mod drift;
 mod elsewhere;
 mod failover;
 mod golden;
+mod home;
 mod job;
 mod job_ack;
 mod job_fc;

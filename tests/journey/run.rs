@@ -41,6 +41,7 @@ fn nothing_is_left(stage: &Stage) {
 fn golden(name: &str, text: &str) {
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(r"\b(\d+h )?(\d+m )?\d+s\b", "TIME");
+    settings.add_filter(r"\.aliform/runs/(\S+)/\d+T\d+Z-", ".aliform/runs/$1/MOMENT-");
     settings.add_filter(r"about \d+\.\d+ CNY", "about COST");
     settings.add_filter(r"\d+\.\d+ CNY where so short", "COST where so short");
     settings.add_filter(r"20\d\d-\d\d-\d\dT\d\d:\d\dZ", "MOMENT");
@@ -218,7 +219,7 @@ fn what_stays_by_the_manifest_is_used_again_and_released_when_told() {
     };
     let first = ran(1);
     assert_eq!((&first["exit_code"], &first["ends_at"]), (&3.into(), &serde_json::Value::Null));
-    let moment = || fs::read_to_string(stage.file("outputs/train/model/moment")).unwrap();
+    let moment = || fs::read_to_string(stage.file("outputs/train.failed/model/moment")).unwrap();
     let before = moment();
     // The same files on the same machine: it really runs again.
     let second = ran(1);

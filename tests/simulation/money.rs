@@ -124,6 +124,7 @@ async fn once(seed: u64, (cpu, memory): (u32, u32), seconds: u64, limit: u64, ou
         unsettled: Mutex::default(),
         keep_failed: false,
         detach: false,
+        rescue_within: &|| std::time::Duration::from_secs(60),
     };
     let (_stop, stopped) = watch::channel(false);
     let outcome = apply(&world, &plan, 4, stopped).await.unwrap();

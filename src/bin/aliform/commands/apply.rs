@@ -3,6 +3,7 @@
 use std::io::{BufRead, Write};
 use std::path::Path;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use aliform::apply::lives::Lives;
 use aliform::apply::remember::take_over;
@@ -25,7 +26,12 @@ use crate::args;
 use crate::error::{CommandError, FAILED, INTERRUPTED, PARTIAL, POLICY};
 use crate::interrupt::Interrupts;
 use crate::output::Output;
+use crate::run_logs::RunLogs;
 use crate::workspace::{Client, Workspace};
+
+/// How long fetching what a stopped run left may take; and where its budget is spent: the purse's reserve is for this too.
+const RESCUE: Duration = Duration::from_secs(120);
+const RESCUE_SPENT: Duration = Duration::from_secs(20);
 
 /// Risks that have to be accepted by name.
 const BY_NAME: &[&str] = &["balance-low", "existing-instance", "no-training-entry"];
@@ -106,7 +112,8 @@ pub(crate) async fn carry_out(
         return Ok(0);
     }
     review(workspace, &made, doing.auto_approve, accepted, out)?;
-    let lives = Lives::new(out.events(), client.dates(), &store.state());
+    let logs = RunLogs::new(out.events(), &workspace.directory, &made.plan.basis.stack);
+    let lives = Lives::new(&logs, client.dates(), &store.state());
     let purse = Purse::new(&lives, &made.plan, &made.limits);
     let performing = Performing { events: &lives, parallelism: doing.parallelism, keep_failed: false, detach: false, purse: &purse };
     let outcome = perform(workspace, client, store, &made, performing, out).await?;
@@ -236,6 +243,7 @@ pub(crate) async fn perform(
         unsettled: Mutex::new(made.unsettled.clone()),
         keep_failed: how.keep_failed,
         detach: how.detach,
+        rescue_within: &|| if how.purse.is_empty() { RESCUE_SPENT } else { RESCUE },
     };
     let (stop, stopped) = watch::channel(false);
     let mut interrupts =
@@ -251,7 +259,7 @@ pub(crate) async fn perform(
             let then = if made.plan.released.is_empty() {
                 "what is under way is finished, nothing new is started; the next apply does the rest"
             } else {
-                "what runs is ended, and what it needed is released"
+                "what runs is ended, its outputs are fetched as far as they can be, and what it needed is released"
             };
             out.note(&format!("Stopping: {then}. Press Ctrl-C again to leave at once."));
         }

@@ -9,6 +9,7 @@ use aliform::model::cost::{Charge, Metering, Span, Total};
 use aliform::plan::saved::{Plan, Wanted};
 use aliform::pricing::tariff::least_seconds;
 use aliform::resources::error::ResourceError;
+use aliform::resources::home;
 use aliform::state::contents::{Resource, State};
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
@@ -51,6 +52,10 @@ pub(crate) struct Run {
     pub(crate) cost: Total,
     /// Where its outputs are; null if there are none.
     pub(crate) outputs: Option<String>,
+    /// Promised outputs that were not there.
+    pub(crate) missing: Vec<String>,
+    /// Where what it wrote is kept; null if it wrote nothing.
+    pub(crate) log: Option<String>,
 }
 
 /// What was there before what the run ended on.
@@ -124,6 +129,12 @@ pub(crate) struct Receipt {
     pub(crate) runs: Vec<Run>,
     /// Where the outputs are; null if there are none.
     pub(crate) outputs: Option<String>,
+    /// Promised outputs that were not there, of any of the runs.
+    pub(crate) missing: Vec<String>,
+    /// The command that fetches outputs that could not be written here; null if there are none.
+    pub(crate) fetch: Option<String>,
+    /// Where what the script wrote is kept, beside the state; null if it wrote nothing.
+    pub(crate) log: Option<String>,
     /// What is left in the cloud.
     pub(crate) left: Vec<Left>,
     /// What that costs an hour.
@@ -171,6 +182,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) result: Result,
     pub(crate) exit_code: Option<i64>,
     pub(crate) lives: &'a Lives<'a>,
+    /// Where what a run wrote is kept.
+    pub(crate) log: &'a dyn Fn(&Address) -> Option<String>,
     /// What was spent in other regions before.
     pub(crate) elsewhere: &'a Total,
     /// How the next commands begin.
@@ -244,6 +257,13 @@ impl Receipt {
         }
         let outputs = |run: &Address| after.resources.get(run).and_then(|run| run.attributes["outputs"].as_str()).map(str::to_owned);
         let runs = matrix(&facts, &lived, &outputs);
+        let mut missing: Vec<String> = Vec::new();
+        for output in facts.runs.iter().flat_map(|run| lacking(after, run)) {
+            if !missing.contains(&output) {
+                missing.push(output);
+            }
+        }
+        let held = facts.runs.iter().filter_map(|run| after.resources.get(run)).any(|run| home::held(&run.attributes).is_some());
         let first = facts.runs.first().and_then(|run| after.resources.get(run));
         // What ran costs nothing any more.
         let mut left_hourly = Total::default();
@@ -289,12 +309,31 @@ impl Receipt {
             } else {
                 facts.runs.first().and_then(outputs)
             },
+            missing,
+            fetch: held.then(|| format!("{} run --resume {}", facts.program, plan.basis.stack)),
+            log: facts.runs.iter().find_map(facts.log),
             runs,
             left_hourly,
             ends_at: after.resources.get(payer).and_then(|machine| ends_at(machine, facts.lives.of(payer)?.born)),
             release: (!left.is_empty()).then(|| format!("{} run --release {}", facts.program, plan.basis.stack)),
             left,
         }
+    }
+}
+
+/// Promised outputs of a run that were not there.
+fn lacking(after: &State, run: &Address) -> Vec<String> {
+    let missing = after.resources.get(run).map(|run| &run.attributes["missing"]);
+    missing.and_then(|missing| Vec::deserialize(missing).ok()).unwrap_or_default()
+}
+
+/// What a folder of outputs is that is not that of a good run.
+fn remark(outputs: &str) -> String {
+    let kept = |ending: &str| outputs.strip_suffix(ending).map(|good| format!("`{good}` is as it was"));
+    match (kept(".failed"), kept(".partial")) {
+        (Some(kept), _) => format!(" (of a run that failed; {kept})"),
+        (_, Some(kept)) => format!(" (as far as they were when it was stopped; {kept})"),
+        (None, None) => String::new(),
     }
 }
 
@@ -341,6 +380,8 @@ fn matrix(facts: &Facts<'_>, lived: &dyn Fn(&Address) -> Option<Span>, outputs: 
             machine,
             seconds: span.map(|span| span.milliseconds.div_ceil(1000)),
             outputs: outputs(address),
+            missing: lacking(facts.after, address),
+            log: (facts.log)(address),
         })
     };
     facts.runs.iter().filter_map(line).collect()
@@ -422,7 +463,17 @@ pub(crate) fn receipt(receipt: &Receipt, style: &Style) -> String {
         line(if at == 0 { "runs" } else { "" }, &format!("{}: {code}, {took}, {cost}{machine}", parameters.join(", ")));
     }
     if let Some(outputs) = &receipt.outputs {
-        line("outputs", &one_line(outputs));
+        line("outputs", &format!("{}{}", one_line(outputs), remark(outputs)));
+    }
+    if !receipt.missing.is_empty() {
+        let missing: Vec<String> = receipt.missing.iter().map(|output| one_line(output).into_owned()).collect();
+        line("missing", &style.paint(Role::Error, &missing.join(", ")));
+    }
+    if let Some(log) = &receipt.log {
+        line("log", &one_line(log));
+    }
+    if let Some(fetch) = &receipt.fetch {
+        line("fetch", &format!("the outputs are still in the cloud; fetch them with: {}", style.paint(Role::Hint, fetch)));
     }
     if receipt.left.is_empty() {
         line("left", "nothing: no resource of it is in the state any more");
@@ -470,6 +521,14 @@ fn heading(receipt: &Receipt, style: &Style) -> String {
     }
     let (words, role) = match receipt.result {
         Result::Succeeded => (format!("{job} is done: {code}"), Role::Added),
+        Result::Failed if receipt.exit_code == Some(0) && receipt.fetch.is_some() => {
+            (format!("{job} is done, but its outputs could not be written here: {code}"), Role::Error)
+        }
+        Result::Failed if receipt.exit_code == Some(0) && !receipt.missing.is_empty() => {
+            let missing: Vec<String> = receipt.missing.iter().map(|output| format!("`{}`", one_line(output))).collect();
+            let (outputs, were) = if missing.len() == 1 { ("output", "was") } else { ("outputs", "were") };
+            (format!("{job} is done, but the {outputs} {} {were} not there: {code}", missing.join(", ")), Role::Error)
+        }
         Result::Failed => (format!("{job} failed: {code}"), Role::Error),
         Result::Interrupted => (format!("{job} was stopped"), Role::Warning),
         Result::Detached => (format!("{job} goes on"), Role::Added),
@@ -525,6 +584,9 @@ mod tests {
             hourly: total("0.267 CNY"),
             cost: total("0.276271 CNY"),
             outputs: Some("outputs/train".to_owned()),
+            missing: Vec::new(),
+            fetch: None,
+            log: None,
             left: Vec::new(),
             left_hourly: Total::default(),
             ends_at: None,

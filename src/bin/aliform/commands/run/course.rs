@@ -5,6 +5,7 @@ use aliform::model::address::{Address, Kind};
 use aliform::model::change::Action;
 use aliform::model::cost::Total;
 use aliform::plan::saved::Plan;
+use aliform::resources::home;
 use aliform::state::contents::{State, Status};
 use aliform::state::store::Store;
 
@@ -19,6 +20,7 @@ use crate::error::{CommandError, FAILED, INTERRUPTED, PARTIAL, POLICY};
 use crate::output::Output;
 use crate::render::detached::Detached;
 use crate::render::receipt::{Facts, Receipt, Result as How};
+use crate::run_logs::RunLogs;
 use crate::workspace::{Client, Workspace};
 
 /// Where a run takes place.
@@ -55,7 +57,8 @@ impl Course<'_> {
     pub(super) async fn take(&self, made: &Made, approved: &Approved, manners: Manners, spent: &Total) -> Result<Ended, CommandError> {
         let (store, out, plan) = (self.store, self.out, &made.plan);
         let before = store.state();
-        let lives = Lives::new(out.events(), self.client.dates(), &before);
+        let logs = RunLogs::new(out.events(), &self.workspace.directory, &before.stack);
+        let lives = Lives::new(&logs, self.client.dates(), &before);
         self.earlier.tell(&lives, &before);
         let purse = Purse::new(&lives, plan, &made.limits);
         let Manners { parallelism, keep_failed, detach, last } = manners;
@@ -76,7 +79,8 @@ impl Course<'_> {
             _ if purse.is_empty() => How::OverBudget,
             (true, _) => How::Interrupted,
             _ if left => How::Detached,
-            (false, Some(0)) => How::Succeeded,
+            // What was promised has to be here, too.
+            (false, Some(0)) if runs.iter().all(|run| !outcome.failed.iter().any(|(failed, _)| failed == run)) => How::Succeeded,
             (false, _) => How::Failed,
         };
         let facts = Facts {
@@ -93,6 +97,7 @@ impl Course<'_> {
             result: ended,
             exit_code,
             lives: &lives,
+            log: &|run| logs.of(run),
             elsewhere: spent,
             program: out.program(),
         };
@@ -102,7 +107,8 @@ impl Course<'_> {
             out.detached(&Detached::new(receipt, most(plan), &after, &outcome.detached, out.program()));
             return Ok(Ended::Finally(if outcome.failed.is_empty() { 0 } else { PARTIAL }));
         }
-        for run in runs.iter().filter(|run| after.resources.contains_key(*run) && !after.open.contains_key(*run)) {
+        let over = |run: &&Address| after.resources.get(*run).is_some_and(|run| home::held(&run.attributes).is_none());
+        for run in runs.iter().filter(over).filter(|run| !after.open.contains_key(*run)) {
             // It is history, and its receipt is written: the next one runs again.
             store.remove(run)?;
         }

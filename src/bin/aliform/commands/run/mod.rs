@@ -13,7 +13,7 @@ use aliform::model::address::{Address, Kind};
 use aliform::model::change::Action;
 use aliform::model::cost::Total;
 use aliform::resolve::region;
-use aliform::resources::registry;
+use aliform::resources::{home, registry};
 use aliform::state::contents::{Resource, State, Status};
 use aliform::state::store::Store;
 use jiff::Timestamp;
@@ -64,7 +64,12 @@ async fn once(
     let mut earlier = Earlier::look(workspace, store);
     let going = store.look(detach::going);
     if let Some(at) = going.values().next() {
-        out.note(&format!("A run of job `{}` is under way since {at}: this goes on with it.", job.name.value));
+        let held = store.look(|state| state.resources.values().any(|resource| home::held(&resource.attributes).is_some()));
+        out.note(&if held {
+            format!("The outputs of the run of job `{}` that ended at {at} are still in the cloud: this fetches them.", job.name.value)
+        } else {
+            format!("A run of job `{}` is under way since {at}: this goes on with it.", job.name.value)
+        });
     }
     // Nothing but the memory of runs whose receipt was never written.
     let memory = going.is_empty() && store.look(|state| state.open.is_empty() && state.resources.keys().all(ends));
