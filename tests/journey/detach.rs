@@ -173,7 +173,7 @@ fn a_run_whose_program_was_killed_is_resumed_without_the_command_that_began_it()
     let arguments = ["run", "wait.py", "--product", "ack", "--timeout", "10m", "--env", "SECONDS=6", "--env", "TOKEN", "--auto-approve"];
     let mut child = stage.command(&[&arguments[..], &["--output", "ndjson"]].concat()).env("TOKEN", SECRET).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert!(lines.by_ref().map_while(Result::ok).any(|line| line.contains("begun")), "it did not begin");
+    assert!(lines.by_ref().map_while(Result::ok).any(|line| line.contains("begun\\n")), "it did not begin");
     child.kill().unwrap();
     child.wait().unwrap();
     let resumed = stage.command(&["run", "--resume"]).env("TOKEN", SECRET).output().unwrap();
