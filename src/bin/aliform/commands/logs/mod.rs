@@ -23,7 +23,7 @@ pub(crate) async fn run(workspace: &Workspace, arguments: &Logs, out: &Output) -
     let mut runs = called(workspace, name);
     let state = match stack(workspace) {
         Ok(state) => state,
-        Err(_) if !runs.is_empty() => None,
+        Err(_) if !runs.is_empty() || run_logs::last(&workspace.directory, name).is_some() => None,
         Err(error) => return Err(error),
     };
     let running = state.as_ref().map(|state| releases(state, name)).unwrap_or_default();
