@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
+use rust_decimal::Decimal;
 
 use crate::cloud::dates::Dates;
-use crate::model::address::Address;
+use crate::model::address::{Address, Kind};
 use crate::model::change::Action;
 use crate::model::clock::Clock;
 use crate::model::cost::{Cost, Metering, Span, Total};
@@ -188,8 +189,16 @@ impl<'a> Lives<'a> {
     pub fn cost(&self, plan: &Plan, address: &Address, span: Span) -> Total {
         let mut total = cost(plan, address, span);
         if let Some(fallback) = self.taken(plan, address) {
-            let hourly = Metering::Time.of(fallback.hourly, span);
-            total.sums = vec![Money { amount: hourly.amount.round_dp(DIGITS), ..hourly }];
+            // Beside its nodes a cluster has parts that are billed in other ways, and are the same everywhere.
+            let planned = prices(plan, address).filter(|_| address.kind == Kind::Cluster).map(Cost::hourly).unwrap_or_default();
+            let same = planned.sums.iter().find(|sum| sum.currency == fallback.hourly.currency);
+            let more = Money { amount: fallback.hourly.amount - same.map_or(Decimal::ZERO, |sum| sum.amount), ..fallback.hourly };
+            let billed = Metering::Time.of(more, span);
+            let billed = Money { amount: billed.amount.round_dp(DIGITS), ..billed };
+            match same {
+                Some(_) => total.add(billed),
+                None => total.sums = vec![billed],
+            }
         }
         total
     }

@@ -285,7 +285,9 @@ impl ResourceKind for RunKind {
     }
 
     fn failure(attributes: &RunAttributes) -> Option<String> {
-        home::failure(attributes.exit_code, &attributes.home)
+        // What was over before its command was: it runs again.
+        let stopped = attributes.exit_code.is_none() && attributes.ended_at.is_some();
+        stopped.then(|| "it was stopped".to_owned()).or_else(|| home::failure(attributes.exit_code, &attributes.home))
     }
 
     fn at_hand(address: &Address, spec: &RunSpec, secrets: &dyn Secrets, artifacts: &dyn Artifacts) -> Result<(), ResourceError> {

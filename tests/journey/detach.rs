@@ -55,12 +55,12 @@ fn nothing_is_left(stage: &Stage) {
 
 /// Lets the run on the only machine come to its end.
 fn go(folder: &Path) -> bool {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let found = |path: PathBuf| match path.file_name().is_some_and(|name| name == "starts") {
         true => fs::write(path.with_file_name("go"), "").is_ok(),
         false => path.is_dir() && !path.is_symlink() && go(&path),
     };
-    entries.map(found).any(|found| found)
+    entries.any(found)
 }
 
 /// What `status` says of the only run.
@@ -104,7 +104,7 @@ fn left_followed_and_brought_to_its_end(product: &str) {
 
     let none = stage.run(&["run", "--resume"]).expect(1);
     assert!(none.stderr.contains("no run is under way here") && none.stderr.contains("--detach"), "{}", none.stderr);
-    assert!(stage.run(&["logs", "run-wait"]).expect(0).stdout.ends_with("over\n"));
+    assert!(stage.run(&["logs", "run-wait"]).expect(0).stdout.contains("over\n"));
 }
 
 #[test]

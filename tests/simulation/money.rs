@@ -55,8 +55,8 @@ async fn once(seed: u64, (cpu, memory): (u32, u32), seconds: u64, limit: u64, ou
     let machines = Simulated::with(move |_, command| {
         let script = String::from_utf8_lossy(&command.script).into_owned();
         let output = match () {
-            () if script.contains("OFFSET=") && began.elapsed() >= Duration::from_secs(seconds) => b"exit=0\n".to_vec(),
-            () if script.contains("OFFSET=") => b"running\n".to_vec(),
+            () if script.contains("OFFSET=") && began.elapsed() >= Duration::from_secs(seconds) => b"exit=0\n0\n".to_vec(),
+            () if script.contains("OFFSET=") => b"running\n0\n".to_vec(),
             () => Vec::new(),
         };
         Behaviour { output, ..Behaviour::default() }
@@ -124,7 +124,7 @@ async fn once(seed: u64, (cpu, memory): (u32, u32), seconds: u64, limit: u64, ou
         unsettled: Mutex::default(),
         keep_failed: false,
         detach: false,
-        rescue_within: &|| std::time::Duration::from_secs(60),
+        rescue_within: &|| Duration::from_secs(60),
     };
     let (_stop, stopped) = watch::channel(false);
     let outcome = apply(&world, &plan, 4, stopped).await.unwrap();
