@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 
 use crate::model::address::{Address, Kind};
 use crate::plan::saved::{Plan, Wanted};
+use crate::plan::worn::ends_too_soon;
 use crate::resources::registry;
 use crate::resources::runs;
 use crate::state::contents::{Resource, State, Status};
@@ -114,11 +115,12 @@ pub fn is_detached(state: &State) -> bool {
     state.resources.values().any(|resource| runs::goes_on(&resource.attributes))
 }
 
-/// Whether what an earlier run left behind is not to serve another one: its end is set, and may come before that of a run
-/// as long as the one it was made for.
+/// Whether what an earlier run left behind is not to serve another one: its end is set, and comes too soon for a run as long
+/// as the one it was made for.
 pub fn is_worn(resource: &Resource, now: Timestamp) -> bool {
     let set = |field: &str| resource.spec.get(field).is_some_and(|seconds| !seconds.is_null());
-    set("release_after") || set("needed_for") && after(resource.created_at, AROUND).is_none_or(|half| half <= now)
+    ends_too_soon(&resource.spec, &resource.attributes, now).is_some()
+        || set("needed_for") && after(resource.created_at, AROUND).is_none_or(|half| half <= now)
 }
 
 /// Whether a state is that of runs only, so that `run --release` takes all of it away.

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
+use rust_decimal::Decimal;
 
 use crate::cloud::dates::Dates;
-use crate::model::address::Address;
+use crate::model::address::{Address, Kind};
 use crate::model::change::Action;
 use crate::model::clock::Clock;
 use crate::model::cost::{Cost, Metering, Span, Total};
@@ -64,6 +65,19 @@ struct Seen {
     known: BTreeMap<Address, Known>,
     /// What stands somewhere else than the plan had it first: its zone and its type.
     moved: BTreeMap<Address, (String, String)>,
+    /// What was there under the same name before, with what it cost if that is not for the plan to say.
+    past: Vec<(Address, Life, Option<Cost>)>,
+}
+
+/// Something that was there and gave way to another one of its name, or was gone when the plan was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Past {
+    /// The resource.
+    pub address: Address,
+    /// Its life.
+    pub life: Life,
+    /// What it cost by the line.
+    pub cost: Cost,
 }
 
 /// What is being spent.
@@ -112,7 +126,25 @@ impl<'a> Lives<'a> {
             Known { id: resource.id.clone(), life: Life { born, gone: None }, ends: ends(address, resource, born) }
         };
         let there = before.resources.iter().map(|(address, resource)| (address.clone(), known(address, resource)));
-        Lives { next, dates, seen: Mutex::new(Seen { known: there.collect(), moved: BTreeMap::new() }) }
+        Lives { next, dates, seen: Mutex::new(Seen { known: there.collect(), moved: BTreeMap::new(), past: Vec::new() }) }
+    }
+
+    /// Takes down what an earlier command left, what it cost by the line, and that it went before this plan was made: at
+    /// that moment at the latest.
+    pub fn went(&self, address: &Address, resource: &Resource, at: Timestamp, cost: Cost) {
+        let born = born(resource);
+        let gone = ends(address, resource, born).map_or(at, |ends| at.min(ends));
+        self.seen().past.push((address.clone(), Life { born, gone: Some(gone) }, Some(cost)));
+    }
+
+    /// What was there before what is there now.
+    pub fn past(&self, plan: &Plan) -> Vec<Past> {
+        let replaced = |address: &Address| {
+            let change = plan.changes.iter().find(|change| change.address == *address);
+            change.map(|change| change.cost_before.clone()).unwrap_or_default()
+        };
+        let past = self.seen().past.clone();
+        past.into_iter().map(|(address, life, cost)| Past { cost: cost.unwrap_or_else(|| replaced(&address)), address, life }).collect()
     }
 
     /// When it came and when it went; `None` if it was never there.
@@ -131,6 +163,9 @@ impl<'a> Lives<'a> {
             if life.gone.is_none() {
                 spending.hourly.merge(&self.hourly(plan, address));
             }
+        }
+        for past in self.past(plan).iter().filter(|past| passes_for(plan, &past.address, job)) {
+            spending.spent.merge(&past.cost.billed(past.life.span(now), DIGITS));
         }
         spending
     }
@@ -154,8 +189,16 @@ impl<'a> Lives<'a> {
     pub fn cost(&self, plan: &Plan, address: &Address, span: Span) -> Total {
         let mut total = cost(plan, address, span);
         if let Some(fallback) = self.taken(plan, address) {
-            let hourly = Metering::Time.of(fallback.hourly, span);
-            total.sums = vec![Money { amount: hourly.amount.round_dp(DIGITS), ..hourly }];
+            // Beside its nodes a cluster has parts that are billed in other ways, and are the same everywhere.
+            let planned = prices(plan, address).filter(|_| address.kind == Kind::Cluster).map(Cost::hourly).unwrap_or_default();
+            let same = planned.sums.iter().find(|sum| sum.currency == fallback.hourly.currency);
+            let more = Money { amount: fallback.hourly.amount - same.map_or(Decimal::ZERO, |sum| sum.amount), ..fallback.hourly };
+            let billed = Metering::Time.of(more, span);
+            let billed = Money { amount: billed.amount.round_dp(DIGITS), ..billed };
+            match same {
+                Some(_) => total.add(billed),
+                None => total.sums = vec![billed],
+            }
         }
         total
     }
@@ -176,7 +219,11 @@ impl EventSink for Lives<'_> {
         let mut seen = self.seen();
         match &event {
             Event::StepIdentified { address, id } => {
-                seen.known.insert(address.clone(), Known { id: id.clone(), life: Life { born: now, gone: None }, ends: None });
+                let new = Known { id: id.clone(), life: Life { born: now, gone: None }, ends: None };
+                let old = seen.known.insert(address.clone(), new).map(|old| old.until(now));
+                if let Some(life) = old.filter(|life| life.gone.is_some()) {
+                    seen.past.push((address.clone(), life, None));
+                }
             }
             Event::StepFinished { address, action, .. } | Event::StepFailed { address, action, .. } => {
                 // What comes to its end by itself is over with its step.

@@ -65,8 +65,10 @@ fn phases(change: &Change) -> &'static [Phase] {
 /// own farewell comes to.
 pub(super) fn goes_along(plan: &Plan, state: &State, address: &Address) -> bool {
     let Some(host) = registry::kind(address.kind).goes_with() else { return false };
+    // Another one takes its place before its host goes: until then nothing may be left of it.
+    let replaced = plan.changes.iter().any(|change| change.address == *address && change.action == Action::Replace);
     let removed = |dependency: &Address| {
-        plan.released.contains_key(dependency)
+        (!replaced && plan.released.contains_key(dependency))
             || plan.changes.iter().any(|change| change.address == *dependency && matches!(change.action, Action::Delete | Action::Replace))
     };
     let depends_on = state.resources.get(address).map(|resource| &resource.depends_on);

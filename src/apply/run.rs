@@ -227,6 +227,13 @@ fn give_up_on(
     progress.stopped += usize::from(matches!(error, ResourceError::Stopped));
     progress.outcome.failed.push((step.address.clone(), error.to_string()));
     if step.phase == Phase::Make && is_passing_run(plan, &step.address) {
+        if step::holds_outputs(world, &step.address) {
+            // Machines cost money, outputs next to none: the bucket that they are still in stays.
+            let held = work.hold(|of| of.address.kind == Kind::Bucket && serves(plan, of, &step.address));
+            progress.outcome.skipped += held.len();
+            let because = || format!("the outputs of `{}` are in it, and could not be written here", step.address);
+            held.iter().for_each(|held| skipped(&held.address, because()));
+        }
         if stopped {
             // It was left; who stopped it wants nothing kept.
             progress.abandoned = true;
@@ -237,9 +244,13 @@ fn give_up_on(
             held.iter().for_each(|held| skipped(&held.address, format!("`{}` failed, and it is kept", step.address)));
         }
     }
+    let because = match step.phase {
+        Phase::Release => format!("`{}` could not be released, and needs it", step.address),
+        Phase::Make | Phase::Remove => format!("`{}` failed", step.address),
+    };
     for other in work.skip(step) {
         progress.outcome.skipped += 1;
-        skipped(&other.address, format!("`{}` failed", step.address));
+        skipped(&other.address, because.clone());
     }
 }
 

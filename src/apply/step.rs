@@ -14,6 +14,7 @@ use crate::model::event::Event;
 use crate::model::value;
 use crate::plan::saved::Plan;
 use crate::resources::error::ResourceError;
+use crate::resources::home;
 use crate::resources::kind::{AnyKind, Context, ReadContext};
 use crate::resources::registry;
 use crate::resources::runs::{self, AnyRun};
@@ -79,6 +80,28 @@ async fn fail(world: &World<'_>, address: &Address, error: ResourceError) -> Ste
     }
 }
 
+/// Fetches what a run has left so far, for it is about to go; nothing if there is none, or if that takes too long.
+async fn rescue(world: &World<'_>, context: &Context<'_>, id: &str, spec: &Json) -> Option<Json> {
+    let within = (world.rescue_within)();
+    let say = |status: String| world.events.emit(Event::StepWaiting { address: context.address.clone(), status });
+    let run = registry::run(context.address.kind)?;
+    if !run.can_rescue(context.address, spec).unwrap_or(false) {
+        return None;
+    }
+    say(format!("stopping, fetching what it has brought about so far, for {} s at most", within.as_secs()));
+    match tokio::time::timeout(within, run.rescue(context, id, spec)).await {
+        Ok(Ok(attributes)) => Some(attributes),
+        Ok(Err(error)) => {
+            say(format!("nothing of its outputs could be fetched: {error}"));
+            None
+        }
+        Err(_) => {
+            say(format!("its outputs could not be fetched within {} s", within.as_secs()));
+            None
+        }
+    }
+}
+
 /// Leaves a run that the user stopped, and ends what it started in the cloud.
 pub(super) async fn abandon(world: &World<'_>, address: &Address) -> Result<(), StepError> {
     let Some(intent) = world.store.look(|state| state.open.get(address).cloned()) else { return Err(ResourceError::Stopped.into()) };
@@ -90,6 +113,15 @@ pub(super) async fn abandon(world: &World<'_>, address: &Address) -> Result<(), 
         None => kind.find(&context, &intent.spec).await?,
     };
     let inside = kind.goes_with().is_some();
+    let rescued = match &id {
+        Some(id) => rescue(world, &context, id, &intent.spec).await,
+        None => None,
+    };
+    if let Some(attributes) = rescued.filter(|_| inside) {
+        // What still runs goes with what it is on; what is here of it is remembered.
+        world.store.append(Record::Done { address: address.clone(), attributes }).await?;
+        return Err(ResourceError::Stopped.into());
+    }
     match id {
         Some(id) => match kind.delete(&context, &id, &intent.spec).await {
             Ok(()) if inside => Err(fail(world, address, ResourceError::Stopped).await),
@@ -188,6 +220,11 @@ pub(super) fn goes_on(world: &World<'_>, address: &Address) -> bool {
     world.store.look(|state| state.resources.get(address).is_some_and(|resource| runs::goes_on(&resource.attributes)))
 }
 
+/// Whether outputs of a run that is over are still in the cloud.
+pub(super) fn holds_outputs(world: &World<'_>, address: &Address) -> bool {
+    world.store.look(|state| state.resources.get(address).is_some_and(|run| home::held(&run.attributes).is_some()))
+}
+
 /// What a creation made whose answer was lost, if it shows soon.
 async fn came(kind: &dyn AnyKind, context: &Context<'_>, spec: &Json) -> Option<String> {
     // What lives inside something else can't be looked for.
@@ -209,8 +246,20 @@ pub(super) async fn update(world: &World<'_>, making: &Making<'_>) -> Result<(),
     if begun && world.detach {
         return Ok(());
     }
+    let held = world.store.look(|state| state.resources.get(making.address).map(|resource| resource.attributes.clone()));
+    let held = held.and_then(|attributes| home::held(&attributes).map(|held| (attributes, held)));
     let token = intend(world, making, Action::Update, &spec, world.store.allocate_generation()).await?;
     let context = world.context(making.address, making.region, &token);
+    if let Some((attributes, held)) = held {
+        // It is over, and only what it left is missing here.
+        let error = match home::fetch_held(&context, &attributes, held).await {
+            Ok(fetched) => return settle(world, making, Ok(fetched)).await,
+            Err(error) => error,
+        };
+        // It stays what it was: over, and its outputs elsewhere.
+        world.store.append(Record::Done { address: making.address.clone(), attributes }).await?;
+        return Err(error.into());
+    }
     let made = match (leaving(world, making.address), registry::run(making.address.kind)) {
         (Some(run), _) => run.begin(&context, &id, &spec).await,
         (None, Some(run)) if begun => run.finish(&context, &id, &spec).await,

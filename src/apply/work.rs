@@ -66,10 +66,13 @@ impl Work {
         dependents.iter().for_each(|dependent| self.count_down(dependent));
     }
 
-    /// Counts a step as over for those that wait for it however it ends; gives back those that wait for its success.
+    /// Counts a step as over for those that wait for it however it ends; gives back those that wait for its success. A
+    /// release waits for the success of other releases, as what could not be released still needs what it stands on, and for
+    /// the end of everything else.
     fn over(&mut self, step: &Step) -> Vec<Step> {
         let dependents: Vec<Step> = self.graph.dependents_of(step).into_iter().cloned().collect();
-        let (any, success): (Vec<Step>, Vec<Step>) = dependents.into_iter().partition(|dependent| dependent.phase == Phase::Release);
+        let at_any_end = |dependent: &Step| dependent.phase == Phase::Release && step.phase != Phase::Release;
+        let (any, success): (Vec<Step>, Vec<Step>) = dependents.into_iter().partition(at_any_end);
         any.iter().for_each(|dependent| self.count_down(dependent));
         success
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use serde_json::Value as Json;
 
@@ -38,6 +39,8 @@ pub struct World<'a> {
     pub keep_failed: bool,
     /// Whether runs are left once they have begun, and what they need with them.
     pub detach: bool,
+    /// How long fetching what a run left may take that is stopped.
+    pub rescue_within: &'a (dyn Fn() -> Duration + Sync),
 }
 
 /// Why an application failed, in words.

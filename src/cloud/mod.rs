@@ -18,6 +18,7 @@ pub mod http;
 pub mod kubernetes;
 pub mod limit;
 pub mod oss;
+pub mod patient;
 pub mod permission;
 pub mod retry;
 pub mod scope;

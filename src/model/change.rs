@@ -70,6 +70,11 @@ pub enum Reason {
         /// How it ended.
         because: String,
     },
+    /// The cloud itself ends it, and too soon for what is to run on it.
+    EndsTooSoon {
+        /// When.
+        at: String,
+    },
     /// A resource that it is built on is replaced.
     DependencyReplaced {
         /// That resource.

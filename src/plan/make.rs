@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use super::cost::{self, Limits, Passing};
 use super::diff::{self, Difference};
 use super::saved::{Basis, Plan, Wanted};
-use super::{fallback, past};
+use super::{fallback, past, worn};
 use crate::graph::{Graph, GraphError};
 use crate::model::address::{Address, Kind};
 use crate::model::change::{Action, Change, Effect, FieldDiff, Reason};
@@ -367,6 +367,12 @@ impl<'a> Maker<'a> {
         }
         let failed = past::failure(address, remembered)?;
         reasons.extend(failed.iter().map(|because| Reason::RunFailed { because: because.clone() }));
+        if self.inputs.replace.contains(address)
+            && reasons.is_empty()
+            && let Some(at) = worn::ends_too_soon(&present, attributes, self.inputs.now)
+        {
+            reasons.push(Reason::EndsTooSoon { at });
+        }
         let action = if failed.is_some()
             || fields.iter().any(|field| field.effect == Effect::ForcesReplace)
             || self.inputs.replace.contains(address)

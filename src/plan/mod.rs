@@ -8,3 +8,4 @@ pub mod make;
 mod past;
 pub mod resumed;
 pub mod saved;
+pub mod worn;

@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use bytes::Bytes;
 
 use crate::project::outputs;
-use crate::resources::kind::Artifacts;
+use crate::resources::kind::{Artifacts, Delivery, Ending, Received};
+
+/// The folder of what jobs bring back.
+const OUTPUTS: &str = "outputs";
 
 /// Archives by their digest.
 #[derive(Clone, Debug, Default)]
@@ -33,10 +36,27 @@ impl Artifacts for Bundles {
         self.archives.get(digest).cloned()
     }
 
-    fn receive(&self, job: &str, archive: &[u8]) -> Result<String, String> {
-        let place = PathBuf::from("outputs").join(job);
-        let folder = self.home.join(&place);
-        outputs::unpack(archive, &folder).map_err(|error| format!("the outputs can't be written to `{}`: {error}", folder.display()))?;
-        Ok(place.display().to_string())
+    fn room(&self, place: &str) -> Result<(), String> {
+        let above = self.home.join(OUTPUTS);
+        outputs::room(&above, &above.join(place))
+    }
+
+    /// Only what a good run brought takes the place of what is there, and even that is kept until the next one.
+    fn receive(&self, delivery: &Delivery<'_>) -> Result<Received, String> {
+        let ending = match delivery.ending {
+            Ending::Good => "",
+            Ending::Bad => ".failed",
+            Ending::Stopped => ".partial",
+        };
+        let place = format!("{OUTPUTS}/{}{ending}", delivery.place);
+        let (above, folder) = (self.home.join(OUTPUTS), self.home.join(&place));
+        let unpacked = outputs::unpack(delivery.archive, &above, &folder, delivery.ending == Ending::Good)
+            .map_err(|error| format!("the outputs can't be written to `{}`: {error}", folder.display()))?;
+        let mut notes: Vec<String> = unpacked.left_out.into_iter().map(|what| format!("left out of the outputs: {what}")).collect();
+        if unpacked.before.is_some() {
+            notes.push(format!("the outputs of the run before are in `{place}.previous`"));
+        }
+        let missing = delivery.promised.iter().filter(|output| folder.join(output).symlink_metadata().is_err()).cloned().collect();
+        Ok(Received { place, missing, notes })
     }
 }

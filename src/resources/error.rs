@@ -128,6 +128,14 @@ pub enum ResourceError {
         /// The digest that was planned.
         digest: String,
     },
+    /// What a run is to bring back could not be written.
+    #[error("there is no room for the outputs of `{place}`: {because}")]
+    NoRoom {
+        /// Where they would go below the outputs of all jobs.
+        place: String,
+        /// What is in the way.
+        because: String,
+    },
     /// The user stopped a run.
     #[error("stopped by the user")]
     Stopped,
@@ -168,6 +176,9 @@ impl ResourceError {
             ResourceError::Denied { code, .. } => return way_out(code),
             ResourceError::SecretMissing { variable, .. } => {
                 return Some(format!("set it first: `export {variable}=...`, then run the same command again"));
+            }
+            ResourceError::NoRoom { .. } => {
+                return Some("make `outputs` beside the manifest a folder that can be written; nothing was begun".to_owned());
             }
             ResourceError::Stuck { because, .. } => {
                 return STUCK_HINTS.iter().find(|(words, _)| because.contains(words)).map(|(_, hint)| (*hint).to_owned());

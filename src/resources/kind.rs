@@ -59,8 +59,46 @@ pub trait Artifacts: Send + Sync {
     /// The archive with that digest, if it can still be had.
     fn archive(&self, digest: &str) -> Option<Bytes>;
 
-    /// Takes what a job brought back, a tar.gz, and says where it is now.
-    fn receive(&self, job: &str, archive: &[u8]) -> Result<String, String>;
+    /// Whether there is room for what a run brings back to that place; what is in the way, if not.
+    fn room(&self, place: &str) -> Result<(), String>;
+
+    /// Takes what a run brought back, and says where it is now. What was there before is there still if that fails.
+    fn receive(&self, delivery: &Delivery<'_>) -> Result<Received, String>;
+}
+
+/// How a run ended whose outputs come home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Well.
+    Good,
+    /// By itself, and not well.
+    Bad,
+    /// By its time or by somebody: what there is may be half of it.
+    Stopped,
+}
+
+/// What a run brings back.
+pub struct Delivery<'a> {
+    /// Where it goes below the outputs of all jobs.
+    pub place: &'a str,
+    /// How the run ended.
+    pub ending: Ending,
+    /// What was promised, by path.
+    pub promised: &'a [String],
+    /// The tar.gz.
+    pub archive: &'a [u8],
+}
+
+/// What came of a delivery.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    /// Where it is now.
+    pub place: String,
+    /// What was promised and is not in it.
+    pub missing: Vec<String>,
+    /// What else there is to say: lower-case fragments.
+    pub notes: Vec<String>,
 }
 
 /// Everything a kind may use.
@@ -484,8 +522,12 @@ mod tests {
             None
         }
 
-        fn receive(&self, _job: &str, _archive: &[u8]) -> Result<String, String> {
-            Ok(String::new())
+        fn room(&self, _place: &str) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn receive(&self, _delivery: &Delivery<'_>) -> Result<Received, String> {
+            Ok(Received::default())
         }
     }
 

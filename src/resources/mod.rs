@@ -9,6 +9,7 @@ pub mod desired;
 pub mod eip;
 pub mod error;
 pub mod function;
+pub mod home;
 pub mod instance;
 pub mod invocation;
 pub mod kind;

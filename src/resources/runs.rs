@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use serde_json::Value as Json;
 
 use super::error::ResourceError;
+use super::home;
 use super::kind::{Context, Erased, ResourceKind, json, typed};
 use crate::model::address::Address;
 
@@ -42,9 +43,10 @@ impl Telling<'_> {
     pub(super) const TO_THE_END: Telling<'static> = Telling { follow: true, caught_up: &|| {} };
 }
 
-/// Whether these attributes are those of a run that was begun, and that nobody has brought to its end.
+/// Whether these attributes are those of a run that was begun, and that nobody has brought to its end: it may still run, or
+/// it is over and its outputs are not here.
 pub fn goes_on(attributes: &Json) -> bool {
-    !attributes["begun_at"].is_null() && attributes["ended_at"].is_null()
+    (!attributes["begun_at"].is_null() && attributes["ended_at"].is_null()) || home::held(attributes).is_some()
 }
 
 /// What a kind does that ends by itself.
@@ -62,6 +64,16 @@ pub trait Runs: ResourceKind {
     /// Tells what it wrote, from the beginning. Changes nothing.
     async fn tell(context: &Context<'_>, id: &str, spec: &Self::Spec, telling: &Telling<'_>) -> Result<Standing, ResourceError>;
 
+    /// Whether what it has brought about can be fetched while it runs.
+    fn can_rescue(_spec: &Self::Spec) -> bool {
+        false
+    }
+
+    /// Brings home what it has brought about so far, for it is about to be ended. It is over by that.
+    async fn rescue(_context: &Context<'_>, _id: &str, _spec: &Self::Spec) -> Result<Self::Attributes, ResourceError> {
+        Err(ResourceError::InTheWay("what it has brought about can't be fetched before its end".to_owned()))
+    }
+
     /// After how many seconds the cloud itself ends it; `None` if that is the matter of what it runs on.
     fn ends_after(spec: &Self::Spec) -> Option<u64>;
 }
@@ -74,6 +86,8 @@ pub trait AnyRun: Send + Sync {
     async fn finish(&self, context: &Context<'_>, id: &str, spec: &Json) -> Result<Json, ResourceError>;
     async fn look(&self, context: &Context<'_>, id: &str, spec: &Json) -> Result<Standing, ResourceError>;
     async fn tell(&self, context: &Context<'_>, id: &str, spec: &Json, telling: &Telling<'_>) -> Result<Standing, ResourceError>;
+    fn can_rescue(&self, address: &Address, spec: &Json) -> Result<bool, ResourceError>;
+    async fn rescue(&self, context: &Context<'_>, id: &str, spec: &Json) -> Result<Json, ResourceError>;
     fn ends_after(&self, address: &Address, spec: &Json) -> Result<Option<u64>, ResourceError>;
 }
 
@@ -95,6 +109,15 @@ impl<K: Runs> AnyRun for Erased<K> {
 
     async fn tell(&self, context: &Context<'_>, id: &str, spec: &Json, telling: &Telling<'_>) -> Result<Standing, ResourceError> {
         K::tell(context, id, &typed("spec", context.address, spec)?, telling).await
+    }
+
+    fn can_rescue(&self, address: &Address, spec: &Json) -> Result<bool, ResourceError> {
+        Ok(K::can_rescue(&typed("spec", address, spec)?))
+    }
+
+    async fn rescue(&self, context: &Context<'_>, id: &str, spec: &Json) -> Result<Json, ResourceError> {
+        let attributes = K::rescue(context, id, &typed("spec", context.address, spec)?).await?;
+        json("attributes", context.address, &attributes)
     }
 
     fn ends_after(&self, address: &Address, spec: &Json) -> Result<Option<u64>, ResourceError> {

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::error::ResourceError;
-use super::kind::{Artifacts, Context, JoinedNetwork, Priced, ReadContext, ResourceKind, needed};
+use super::home::{self, Home, Parcel};
+use super::kind::{Artifacts, Context, Ending, JoinedNetwork, Priced, ReadContext, ResourceKind, needed};
 use super::part::{self, Part};
 use super::runs::{self, Runs, Standing, Telling};
 use super::secrets::{self, Hiding};
@@ -40,8 +41,6 @@ const PAGE: u32 = 100;
 const STOP_LIMIT: Duration = Duration::from_secs(300);
 /// Pauses between looks for a job whose creation was not answered.
 const PAUSES: &[Duration] = &[Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
-/// What `timeout` exits with.
-const OUT_OF_TIME: i64 = 124;
 
 /// What is wanted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -101,8 +100,9 @@ pub struct TrainingJobAttributes {
     /// For how many milliseconds it ran, as the service bills it; null if it did not say.
     #[serde(default)]
     pub billed_ms: Option<u64>,
-    /// Where its outputs are now; null if it brought none.
-    pub outputs: Option<String>,
+    /// What it brought home.
+    #[serde(flatten)]
+    pub home: Home,
     /// Why it did not end well, where that is not its exit code.
     pub because: Option<String>,
     /// When it was begun by a program that did not wait for its end.
@@ -116,7 +116,7 @@ pub struct TrainingJobKind;
 fn begun(id: &str) -> TrainingJobAttributes {
     let id = id.to_owned();
     let (digest, exit_code, ended_at, billed_ms) = (None, None, None, None);
-    TrainingJobAttributes { id, digest, exit_code, ended_at, billed_ms, outputs: None, because: None, begun_at: None }
+    TrainingJobAttributes { id, digest, exit_code, ended_at, billed_ms, home: Home::default(), because: None, begun_at: None }
 }
 
 /// A listed job as a find, its spec as far as it says so itself.
@@ -212,11 +212,10 @@ async fn end(context: &Context<'_>, id: &str) -> Result<(), ResourceError> {
     .await
 }
 
-/// Brings the outputs home.
-async fn deliver(context: &Context<'_>, spec: &TrainingJobSpec) -> Result<String, ResourceError> {
-    let (bucket, key) = (needed(&spec.bucket)?, outputs_key(spec));
-    let archive = oss::get_object(context.cloud, context.region, bucket, &key).await?;
-    context.artifacts.receive(&part::place(&spec.job, spec.part.as_ref()), &archive).map_err(ResourceError::InTheWay)
+/// Its outputs as they lie in the bucket.
+fn parcel(spec: &TrainingJobSpec, exit_code: Option<i64>) -> Result<Parcel, ResourceError> {
+    let (bucket, place, promised) = (needed(&spec.bucket)?.clone(), part::place(&spec.job, spec.part.as_ref()), spec.outputs.clone());
+    Ok(Parcel { bucket, key: outputs_key(spec), place, promised, ending: Ending::of(exit_code) })
 }
 
 /// How a job ended that is gone, as far as anyone wrote it down.
@@ -278,19 +277,15 @@ async fn finish(context: &Context<'_>, id: &str, spec: &TrainingJobSpec) -> Resu
         because: ended.because,
         ..begun(id)
     };
-    if ended.delivered {
-        match deliver(context, spec).await {
-            Ok(place) => attributes.outputs = Some(place),
-            Err(error) => attributes.because = Some(format!("its outputs can't be fetched: {error}")),
-        }
-    }
+    let parcel = parcel(spec, ended.exit_code)?;
+    attributes.home = if ended.delivered { home::fetch(context, parcel.clone()).await } else { Home::empty(&spec.outputs) };
     let bucket = needed(&spec.bucket)?;
     // First written down, then deleted: a crash between the two forgets nothing.
     let record = serde_json::to_vec(&attributes).unwrap_or_default();
     oss::put_object(context.cloud, context.region, bucket, &record_key(spec, id), record.into()).await?;
     end(context, id).await?;
-    if attributes.outputs.is_some() {
-        oss::delete_object(context.cloud, context.region, bucket, &outputs_key(spec)).await?;
+    if attributes.home.outputs.is_some() {
+        home::clear(context, &parcel).await;
     }
     Ok(attributes)
 }
@@ -307,15 +302,11 @@ impl ResourceKind for TrainingJobKind {
     }
 
     fn failure(attributes: &TrainingJobAttributes) -> Option<String> {
-        match (&attributes.because, attributes.exit_code) {
-            (Some(because), _) => Some(because.clone()),
-            (None, Some(OUT_OF_TIME)) => Some("its time was up".to_owned()),
-            (None, Some(code)) if code != 0 => Some(format!("exit code {code}")),
-            _ => None,
-        }
+        attributes.because.clone().or_else(|| home::failure(attributes.exit_code, &attributes.home))
     }
 
-    fn at_hand(address: &Address, spec: &TrainingJobSpec, secrets: &dyn Secrets, _: &dyn Artifacts) -> Result<(), ResourceError> {
+    fn at_hand(address: &Address, spec: &TrainingJobSpec, secrets: &dyn Secrets, artifacts: &dyn Artifacts) -> Result<(), ResourceError> {
+        home::room(artifacts, &part::place(&spec.job, spec.part.as_ref()), &spec.outputs)?;
         secrets::at_hand(address, &spec.secrets, secrets)
     }
 

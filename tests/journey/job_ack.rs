@@ -216,7 +216,7 @@ fn out_of_time_it_says_so_and_brings_home_what_there_is() {
     stage.edit("aliform.yaml", "timeout: 10m", "timeout: 3s");
     let failed = ran(&stage, &["apply", "--auto-approve"]).expect(1);
     assert!(failed.stderr.contains("its time was up"), "{}", failed.stderr);
-    assert_eq!(fs::read_to_string(stage.file("outputs/train/model/half")).unwrap(), "1");
+    assert_eq!(fs::read_to_string(stage.file("outputs/train.partial/model/half")).unwrap(), "1");
     assert_eq!(stage.resources(), BTreeMap::new());
 }
 

@@ -51,11 +51,16 @@ fn holding(stage: &Stage) -> Vec<String> {
 #[test]
 fn a_script_runs_as_a_training_job_and_leaves_its_outputs_and_nothing_else() {
     let stage = lab();
-    let ran = run(&stage, &["--env", "TOKEN", "--fetch", "model/", "--fetch", "nothing"]).expect(0);
+    let ran = run(&stage, &["--env", "TOKEN", "--fetch", "model/", "--fetch", "nothing"]).expect(1);
     for said in ["epoch 0 with a token ***", "epoch 1 with a token ***", "no end of line", "there is no output `nothing`"] {
         assert_eq!(ran.stderr.matches(said).count(), 1, "`{said}` in\n{}", ran.stderr);
     }
-    for said in ["Job `train` is done: exit code 0.", "on PAI in cn-hangzhou", "left     nothing", "outputs  "] {
+    for said in [
+        "Job `train` is done, but the output `nothing` was not there: exit code 0.",
+        "on PAI in cn-hangzhou",
+        "left     nothing",
+        "outputs  ",
+    ] {
         assert!(ran.stdout.contains(said), "`{said}` is not in\n{}", ran.stdout);
     }
     assert!(!ran.stderr.contains(SECRET) && !ran.stdout.contains(SECRET) && !ran.stderr.contains("exit="), "{}", ran.stderr);

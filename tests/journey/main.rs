@@ -1,6 +1,7 @@
 //! The whole journey as a user makes it: the real program, a real local cloud of its own for each test, real machines,
 //! real processes. Each test starts in a copy of an example and takes everything down again.
 
+mod again;
 mod before;
 mod bill;
 mod change;
@@ -10,6 +11,7 @@ mod drift;
 mod elsewhere;
 mod failover;
 mod golden;
+mod home;
 mod job;
 mod job_ack;
 mod job_fc;

@@ -46,7 +46,8 @@ fn check(product: &str) -> Json {
     let mut folders = Vec::new();
     for (number, run) in runs.iter().enumerate() {
         let (lr, seed) = (["0.1", "1"][number / 3], number % 3 + 1);
-        let folder = format!("outputs/sweep/lr={lr},seed={seed}");
+        let failed = if number == 4 { ".failed" } else { "" };
+        let folder = format!("outputs/sweep/lr={lr},seed={seed}{failed}");
         // One bad run keeps no other from running.
         assert_eq!(run["exit_code"], i64::from(number == 4), "{run}");
         assert_eq!(run["outputs"], folder.as_str());
@@ -90,7 +91,9 @@ fn over_its_budget_a_matrix_begins_nothing_and_an_hour_counts_what_goes_on_at_on
         let six = number(once(&stage).as_str().unwrap());
         stage.edit("aliform.yaml", ", budget: { total: 0.01 CNY }", ", budget: { hourly: 1.5 CNY }");
         let plan = stage.run(&["plan", "--output", "json"]).expect(0).json();
-        // Two at once for three times five minutes: an hour of them is no more than four times the whole.
-        assert!(plan["cost"]["exceeded"].as_array().unwrap().is_empty() == (six * 4.0 <= 1.5), "{product}: {}", plan["cost"]);
+        // Two at once for three times five minutes: an hour of them is no more than four times the whole. Parts of a cluster
+        // are paid by the hour begun; an hour of it all is less.
+        let hour = if product == "ack" { 1.0 } else { six * 4.0 };
+        assert!(plan["cost"]["exceeded"].as_array().unwrap().is_empty() == (hour <= 1.5), "{product}: {}", plan["cost"]);
     }
 }

@@ -179,7 +179,8 @@ fn forty_runs_share_eight_machines_and_stay_inside_their_budget() {
     assert_eq!(failed, [r#"{"lr":"1","seed":"7"}"#], "one bad run keeps no other from running");
     for (number, run) in runs.iter().enumerate() {
         let (lr, seed) = (["0.1", "0.01", "0.001", "1"][number / 10], number % 10 + 1);
-        let folder = format!("outputs/sweep/lr={lr},seed={seed}");
+        let failed = if run["exit_code"] == 0 { "" } else { ".failed" };
+        let folder = format!("outputs/sweep/lr={lr},seed={seed}{failed}");
         assert_eq!(run["outputs"], folder.as_str());
         assert_eq!(fs::read_to_string(stage.file(&format!("{folder}/model/weights"))).unwrap(), format!("{lr} {seed}\n"));
     }

@@ -28,6 +28,7 @@ fn settings() -> insta::Settings {
     settings.add_filter(r"TIME, \d+\.\d+ CNY", "TIME, COST");
     settings.add_filter(r"\d+\.\d+ CNY where so short", "COST where so short");
     settings.add_filter(r"\bc[0-9a-f]{32}\b", "CLUSTER");
+    settings.add_filter(r"\d{8}T\d{9}Z", "MOMENT");
     settings
 }
 

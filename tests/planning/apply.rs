@@ -184,6 +184,7 @@ impl House {
             unsettled: Mutex::new(self.unsettled.clone()),
             keep_failed: false,
             detach: false,
+            rescue_within: &|| std::time::Duration::from_secs(60),
         }
     }
 

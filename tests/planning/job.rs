@@ -1,9 +1,27 @@
 //! Jobs: what is there for a run only, and what a run that is over means for the next plan.
 
+use std::sync::{Arc, Mutex};
+
+use aliform::apply::lives::{DIGITS, Lives};
+use aliform::cloud::dates::Dates;
 use aliform::model::change::{Action, Reason};
+use aliform::model::clock::Clock;
+use aliform::model::cost::Span;
+use aliform::model::event::{Event, EventSink, Silent};
+use aliform::state::contents::State;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use crate::stage::{Stage, address, change};
+
+/// A clock that is set.
+struct Set(Mutex<Timestamp>);
+
+impl Clock for Set {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().unwrap()
+    }
+}
 
 fn lab(lines: &str) -> String {
     let indented: String = lines.lines().map(|line| format!("    {line}\n")).collect();
@@ -77,6 +95,43 @@ fn a_run_that_failed_is_repeated_with_the_reason() {
     let change = change(&plan, "run.train");
     assert_eq!(change.action, Action::Replace);
     assert!(change.reasons.contains(&Reason::RunFailed { because: "exit code 3".to_owned() }), "{:?}", change.reasons);
+}
+
+#[test]
+fn a_machine_that_ends_too_soon_is_replaced_with_that_reason_and_both_are_paid() {
+    let mut stage = Stage::new(&lab(""));
+    stage.applied();
+    let (run, machine) = (address("run.train"), address("instance.train"));
+    stage.prior.remove(&run);
+    stage.observed.remove(&run);
+    stage.drift("instance.train", "release_at", json!("2026-01-02T03:30Z"));
+    stage.replace.insert(machine.clone());
+    let plan = stage.plan();
+    let replaced = change(&plan, "instance.train");
+    assert_eq!(
+        (replaced.action, &replaced.reasons[..]),
+        (Action::Replace, &[Reason::EndsTooSoon { at: "2026-01-02T03:30Z".to_owned() }][..])
+    );
+
+    let clock = Arc::new(Set(Mutex::new("2026-01-02T03:04:05Z".parse().unwrap())));
+    let dates = Dates::new(clock.clone());
+    let lives = Lives::new(&Silent, &dates, &State::new("lab", "0123"));
+    let later = |seconds: i64| {
+        let mut now = clock.0.lock().unwrap();
+        *now = now.saturating_add(SignedDuration::from_secs(seconds)).unwrap();
+    };
+    let span = |seconds| Span::seconds(Timestamp::UNIX_EPOCH, seconds);
+    lives.emit(Event::StepIdentified { address: machine.clone(), id: "i-1".to_owned() });
+    later(100);
+    lives.emit(Event::StepFinished { address: machine.clone(), action: Action::Delete, milliseconds: 1 });
+    lives.emit(Event::StepIdentified { address: machine.clone(), id: "i-2".to_owned() });
+    later(10);
+    let past: Vec<u64> = lives.past(&plan).iter().map(|past| past.life.seconds(lives.now())).collect();
+    assert_eq!((past, lives.of(&machine).unwrap().seconds(lives.now())), (vec![100], 10));
+    let (first, second) = (replaced.cost_before.billed(span(100), DIGITS), lives.cost(&plan, &machine, span(10)));
+    let mut both = first.clone();
+    both.merge(&second);
+    assert!(!first.sums.is_empty() && lives.spending(&plan, None).spent == both);
 }
 
 #[test]
@@ -155,6 +210,7 @@ fn a_cluster_for_a_matrix_has_a_node_for_each_run_at_once() {
     let spec = |name: &str| &plan.wanted[&address(name)].spec;
     assert_eq!(spec("cluster.main")["pools"][0]["nodes"], 2);
     assert_eq!(spec("kubernetes_job.train-2")["script"], spec("kubernetes_job.train-3")["script"]);
-    // Two nodes at 0.50 CNY an hour for two turns of half an hour.
-    assert_eq!(plan.cost.once.sums[0].rounded(2).to_string(), "1.00 CNY");
+    // Two nodes at 0.50 CNY an hour for two turns of half an hour; the balancer of the API for the two clock hours that this may
+    // touch, and its address.
+    assert_eq!(plan.cost.once.sums[0].rounded(2).to_string(), "1.31 CNY");
 }

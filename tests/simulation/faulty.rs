@@ -10,6 +10,7 @@ use aliform::local_cloud::LocalCloud;
 use aliform::local_cloud::wire::Request;
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::time::Instant;
 
 /// Even draws from a seed (SplitMix64).
 pub(crate) struct Dice(Mutex<u64>);
@@ -53,6 +54,8 @@ pub(crate) struct BadLine {
     pub(crate) bad: AtomicBool,
     pub(crate) lost: AtomicUsize,
     pub(crate) refused: AtomicUsize,
+    /// When nobody can be reached: from and to, by tokio's time.
+    pub(crate) outages: Mutex<Vec<(Instant, Instant)>>,
 }
 
 impl BadLine {
@@ -63,6 +66,7 @@ impl BadLine {
             bad: AtomicBool::new(true),
             lost: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
+            outages: Mutex::default(),
         }
     }
 
@@ -98,6 +102,10 @@ impl BadLine {
 impl Exchange for BadLine {
     async fn exchange(&self, request: http::Request<Bytes>, _limit: Duration) -> Result<http::Response<Bytes>, Failure> {
         tokio::time::sleep(Duration::from_millis(5 + self.dice.below(40))).await;
+        let now = Instant::now();
+        if self.outages.lock().unwrap().iter().any(|(from, to)| (*from..*to).contains(&now)) {
+            return Err(Failure { reason: "connection refused".to_owned(), sent: false });
+        }
         let fate = if self.bad.load(Ordering::Relaxed) { self.dice.below(100) } else { 100 };
         match fate {
             0..3 => Err(self.failure("lost on its way there")),

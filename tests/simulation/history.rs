@@ -207,6 +207,7 @@ impl History {
             unsettled: Mutex::new(unsettled),
             keep_failed: false,
             detach: false,
+            rescue_within: &|| std::time::Duration::from_secs(60),
         }
     }
 

@@ -13,6 +13,7 @@ use aliform::cloud::credentials::Credentials;
 use aliform::cloud::dates::{Dated, Dates};
 use aliform::cloud::endpoint::Endpoint;
 use aliform::cloud::http::HttpCloud;
+use aliform::cloud::patient::Patient;
 use aliform::cloud::retry::{RetryPolicy, Retrying, SeededJitter};
 use aliform::local_cloud::LocalCloud;
 use aliform::local_cloud::config::Config;
@@ -46,16 +47,16 @@ struct Ran {
     most: Money,
 }
 
-/// A job of so many seconds on a machine of that size.
-async fn once(seed: u64, (cpu, memory): (u32, u32), seconds: u64, limit: u64) -> Ran {
+/// A job of so many seconds on a machine of that size, with nobody to be reached between those seconds.
+async fn once(seed: u64, (cpu, memory): (u32, u32), seconds: u64, limit: u64, outages: &[(u64, u64)]) -> Ran {
     // The cloud's clock is an hour ahead of ours: only what its answers say can be right.
     let ours: Arc<dyn Clock> = Arc::new(RuntimeClock::starting_at("2026-01-02T03:04:05.7Z".parse().unwrap()));
     let began = tokio::time::Instant::now();
     let machines = Simulated::with(move |_, command| {
         let script = String::from_utf8_lossy(&command.script).into_owned();
         let output = match () {
-            () if script.contains("OFFSET=") && began.elapsed() >= Duration::from_secs(seconds) => b"exit=0\n".to_vec(),
-            () if script.contains("OFFSET=") => b"running\n".to_vec(),
+            () if script.contains("OFFSET=") && began.elapsed() >= Duration::from_secs(seconds) => b"exit=0\n0\n".to_vec(),
+            () if script.contains("OFFSET=") => b"running\n0\n".to_vec(),
             () => Vec::new(),
         };
         Behaviour { output, ..Behaviour::default() }
@@ -63,6 +64,8 @@ async fn once(seed: u64, (cpu, memory): (u32, u32), seconds: u64, limit: u64) ->
     let local = Arc::new(LocalCloud::new(Config { seed, ..Config::default() }, ours.clone(), Arc::new(machines)));
     let line = Arc::new(BadLine::new(local.clone(), seed));
     line.bad.store(false, std::sync::atomic::Ordering::Relaxed);
+    let after = |seconds: u64| began + Duration::from_secs(seconds);
+    line.outages.lock().unwrap().extend(outages.iter().map(|(from, to)| (after(*from), after(*to))));
     let key = Credentials::lasting("local", Secret::new("local"), "simulation");
     let http = HttpCloud::new(Endpoint::Fixed("http://127.0.0.1:1".to_owned()), Arc::new(key), line, ours.clone())
         .with_nonces(Arc::new(Dice::new(seed)));
@@ -106,8 +109,11 @@ async fn once(seed: u64, (cpu, memory): (u32, u32), seconds: u64, limit: u64) ->
     .unwrap();
     let identity = Identity { stack: "lab".to_owned(), lineage: state.lineage.clone() };
     let lives = Lives::new(&Silent, &dates, &state);
+    let told = Mutex::new(Vec::new());
+    let tell = |line| told.lock().unwrap().push(line);
+    let patient = Patient::new(&cloud, &tell);
     let world = World {
-        cloud: &cloud,
+        cloud: &patient,
         clock: &*dates,
         store: &store,
         identity: &identity,
@@ -118,10 +124,12 @@ async fn once(seed: u64, (cpu, memory): (u32, u32), seconds: u64, limit: u64) ->
         unsettled: Mutex::default(),
         keep_failed: false,
         detach: false,
+        rescue_within: &|| Duration::from_secs(60),
     };
     let (_stop, stopped) = watch::channel(false);
     let outcome = apply(&world, &plan, 4, stopped).await.unwrap();
     assert!(outcome.failed.is_empty(), "{:?}", outcome.failed);
+    assert_eq!(told.lock().unwrap().len(), outages.len() * 2, "{told:?}");
     assert!(local.resources().iter().all(|resource| resource.kind != "instance"));
     let mut ours = Total::default();
     for address in plan.released.keys().filter(|address| address.kind == Kind::Instance) {
@@ -143,10 +151,19 @@ fn twenty_runs_cost_what_is_billed_for_them() {
         [3, 59, 60, 61, 299, 300, 301, 599, 600, 1234, 1799, 1800, 119, 120, 121, 450, 1000, 1500, 2222, 3601].into_iter().enumerate()
     {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let ran = runtime.block_on(once(number as u64, shapes[number % shapes.len()], seconds, seconds + 60));
+        let ran = runtime.block_on(once(number as u64, shapes[number % shapes.len()], seconds, seconds + 60, &[]));
         assert_eq!(ran.ours, ran.billed, "{seconds} s on {:?}", shapes[number % shapes.len()]);
         assert!(ran.least < ran.billed && ran.billed <= ran.most, "{} is not in {}..{}", ran.billed, ran.least, ran.most);
         checked += 1;
     }
     assert_eq!(checked, 20);
+}
+
+#[test]
+fn an_outage_of_minutes_ends_no_run_and_keeps_no_machine() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    // While it is followed; when it is over and its machine has to go.
+    let ran = runtime.block_on(once(3, (2, 4), 600, 700, &[(200, 420), (590, 800)]));
+    assert_eq!(ran.ours, ran.billed);
+    assert!(ran.billed <= ran.most, "{} is more than {}", ran.billed, ran.most);
 }

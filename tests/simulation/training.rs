@@ -19,7 +19,7 @@ use aliform::model::clock::{Clock, RuntimeClock};
 use aliform::model::event::{Event, EventSink};
 use aliform::model::secret::{Secret, SecretSource, Secrets};
 use aliform::model::value::Value;
-use aliform::resources::kind::{Artifacts, Context, Identity, ResourceKind};
+use aliform::resources::kind::{Artifacts, Context, Delivery, Identity, Received, ResourceKind};
 use aliform::resources::training_job::{TrainingJobAttributes, TrainingJobKind, TrainingJobSpec};
 use aliform::resources::workspace::{WorkspaceKind, WorkspaceSpec};
 use async_trait::async_trait;
@@ -77,8 +77,12 @@ impl Artifacts for Nothing {
         None
     }
 
-    fn receive(&self, _job: &str, _archive: &[u8]) -> Result<String, String> {
-        Ok("outputs".to_owned())
+    fn room(&self, _place: &str) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn receive(&self, _delivery: &Delivery<'_>) -> Result<Received, String> {
+        Ok(Received { place: "outputs".to_owned(), ..Received::default() })
     }
 }
 
@@ -131,6 +135,7 @@ impl Lab {
             bundle_digest: "00".to_owned(),
             secrets: BTreeMap::new(),
             outputs: vec!["model/".to_owned()],
+            network: None,
             script: "true".to_owned(),
         };
         let identity = Identity { stack: "lab".to_owned(), lineage: "0123".to_owned() };

@@ -7,6 +7,7 @@ mod error;
 mod interrupt;
 mod output;
 mod render;
+mod run_logs;
 mod workspace;
 
 use std::process::ExitCode;

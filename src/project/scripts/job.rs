@@ -2,8 +2,9 @@
 //! training job. Texts for `sh`, the same for the same settings.
 //!
 //! What they expect from whoever sends them: `start` is preceded by `RUN` (which run this is), `BUNDLE_URL` and
-//! `BUNDLE_SHA256`, `look` by `OFFSET` and `MOST` (bytes), `deliver` by `OUTPUT_URL`. `ALIFORM_ROOT` in the environment
-//! goes before every path. Of a run that is one of several of its job, all three are preceded by `PART`, exported with its
+//! `BUNDLE_SHA256`, `look` by `OFFSET`, `MOST` (bytes) and `ROOM` (characters), `deliver` by
+//! `OUTPUT_URL`, `log` by `OUTPUT_URL`, `OFFSET` and `MOST`. `ALIFORM_ROOT` in the environment
+//! goes before every path. Of a run that is one of several of its job, all of them are preceded by `PART`, exported with its
 //! parameters, so that the texts are the same for all of them.
 
 use std::collections::BTreeMap;
@@ -12,6 +13,8 @@ use super::{DOWNLOAD, quote};
 
 /// Fetches the files.
 const UNPACK: &str = include_str!("job_unpack.sh");
+/// Ends what still goes on.
+const STOP: &str = include_str!("job_stop.sh");
 /// Runs the command.
 const WORK: &str = include_str!("job_work.sh");
 /// Sends the outputs.
@@ -41,12 +44,14 @@ pub struct JobSettings {
 /// The scripts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobScripts {
-    /// Unpacks the bundle and starts the job in the background.
+    /// Stops an earlier run of the job, unpacks the bundle and starts the job in the background.
     pub start: String,
     /// Says how it is and what it wrote.
     pub look: String,
     /// Packs the outputs and sends them off.
     pub deliver: String,
+    /// Sends a large part of what it wrote off.
+    pub log: String,
 }
 
 /// What every script begins with.
@@ -75,10 +80,11 @@ fn environment(settings: &JobSettings) -> String {
 /// The scripts of a job.
 pub fn job_scripts(settings: &JobSettings) -> JobScripts {
     let head = head(settings);
-    let start = format!("{head}\n{DOWNLOAD}\n{UNPACK}\n{}\n{}", write_run(settings, ""), include_str!("job_start.sh"));
+    let start = format!("{head}\n{DOWNLOAD}\n{UNPACK}\n{STOP}\n{}\n{}", write_run(settings, ""), include_str!("job_start.sh"));
     let look = format!("{head}\n{}", include_str!("job_look.sh"));
     let deliver = format!("{head}{}{OUTPUTS}{}", outputs(settings), include_str!("job_deliver.sh"));
-    JobScripts { start, look, deliver }
+    let log = format!("{head}\n{OUTPUTS}\n{}", include_str!("job_log.sh"));
+    JobScripts { start, look, deliver, log }
 }
 
 /// The script that is the command of a job's pod. Its secrets are in the pod's environment already, and so are

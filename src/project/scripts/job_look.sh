@@ -1,4 +1,5 @@
-# Says how the job is, and what it wrote since byte $OFFSET: a line, and the bytes in Base64.
+# Says how the job is, how long its log is, and what stands in it from byte $OFFSET on: two lines, and the bytes compressed and
+# in Base64, as many of them as $ROOM characters hold.
 BASE="$ROOT/opt/aliform/$STACK/jobs/$JOB${PART:+-$PART}"
 # How it is comes first: what it wrote before its end is in the log by then.
 if [ -f "$BASE/exit" ]; then
@@ -10,4 +11,15 @@ elif [ -f "$BASE/exit" ]; then
 else
   printf 'lost\n'
 fi
-[ ! -f "$BASE/log" ] || tail -c "+$((OFFSET + 1))" "$BASE/log" | head -c "$MOST" | base64 | tr -d '\n'
+size=0
+[ ! -f "$BASE/log" ] || size=$(wc -c <"$BASE/log" | tr -d ' ')
+printf '%s\n' "$size"
+if [ "$size" -gt "$OFFSET" ]; then
+  # What is compressed well is sent in large pieces; a sixteenth of this one fits in any case.
+  most=$MOST
+  while
+    piece=$(tail -c "+$((OFFSET + 1))" "$BASE/log" | head -c "$most" | gzip -c | base64 | tr -d '\n')
+    [ "${#piece}" -gt "$ROOM" ]
+  do most=$((most / 4)); done
+  printf '%s' "$piece"
+fi

@@ -130,6 +130,7 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_
             start_script: scripts.start.clone(),
             look_script: scripts.look.clone(),
             deliver_script: scripts.deliver.clone(),
+            log_script: scripts.log.clone(),
             part: share.part,
         };
         let depends_on = BTreeSet::from([instance, bundle.clone(), bucket.clone()]);

@@ -21,11 +21,12 @@ use super::event::{self, BEGUN, GONE, LOG, Place, RESULT, TICKET};
 use crate::cloud::api::ask;
 use crate::cloud::call::Answer;
 use crate::cloud::error::ApiError;
-use crate::cloud::fc::{self, AsyncTask, GetAsyncTask, Invocation};
+use crate::cloud::fc::{self, AsyncTask, GetAsyncTask, Invocation, StopAsyncTask};
 use crate::cloud::oss;
 use crate::resources::error::ResourceError;
 use crate::resources::kind::Context;
 use crate::resources::teller::Teller;
+use crate::resources::wait::{self, Look};
 
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(200);
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -33,6 +34,8 @@ pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const LISTED_WITHIN: Duration = Duration::from_secs(60);
 /// How long after its time an invocation is waited for that nobody answers for.
 pub(super) const FAREWELL: Duration = Duration::from_secs(60);
+/// How long a task may take to stop.
+const STOP_LIMIT: Duration = Duration::from_secs(120);
 /// The most bytes of the log of one read.
 const PIECE: u64 = 1024 * 1024;
 
@@ -244,6 +247,26 @@ async fn call<'a>(context: &Context<'a>, spec: &InvocationSpec, place: &'a Place
     let event = event::event(context, spec, place, Some(&attempt)).await?;
     let (cloud, region) = (context.cloud, context.region);
     Ok(Way::Call { answering: Box::pin(fc::invoke(cloud, region, place.function, event, Invocation::Sync)) })
+}
+
+/// Stops the task, and waits until it has ended: another one may take its place.
+pub(super) async fn stop(context: &Context<'_>, place: &Place<'_>) -> Result<(), ResourceError> {
+    // A bucket that is gone tells of no attempt that came to nothing.
+    let gone = look(context, place).await.map_or(0, |seen| seen.gone);
+    let (function_name, task_id) = (place.function.to_owned(), task_name(place, gone));
+    let stop = StopAsyncTask { function_name: function_name.clone(), task_id: task_id.clone() };
+    match ask(context.cloud, context.region, &stop).await {
+        Err(error) if error.is_not_found() || error.is(&["PreconditionFailed"]) => return Ok(()),
+        other => other?,
+    };
+    let query = GetAsyncTask { function_name, task_id };
+    wait::until(context, "the task to stop", STOP_LIMIT, async || match ask(context.cloud, context.region, &query).await {
+        Err(error) if error.is_not_found() => Ok(Look::Ready(())),
+        Err(error) => Err(error.into()),
+        Ok(task) if task.is_over() => Ok(Look::Ready(())),
+        Ok(task) => Ok(Look::NotYet(task.status)),
+    })
+    .await
 }
 
 async fn follow(

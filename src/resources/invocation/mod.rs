@@ -16,13 +16,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::error::ResourceError;
-use super::kind::{Artifacts, Context, FunctionGpu, Priced, ReadContext, ResourceKind, needed};
+use super::home::{self, Home, Parcel};
+use super::kind::{Artifacts, Context, Ending, FunctionGpu, Priced, ReadContext, ResourceKind, needed};
 use super::part::{self, Part};
 use super::runs::{self, Runs, Standing, Telling};
 use super::secrets::{self, Hiding};
-use crate::cloud::api::ask;
-use crate::cloud::fc::StopAsyncTask;
-use crate::cloud::oss;
 use crate::model::address::{Address, Kind};
 use crate::model::change::Effect;
 use crate::model::event::Event;
@@ -30,9 +28,6 @@ use crate::model::secret::{SecretSource, Secrets};
 use crate::model::value::Value;
 use event::Place;
 use follow::Outcome;
-
-/// What `timeout` exits with.
-const OUT_OF_TIME: i64 = 124;
 
 /// What is wanted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -90,8 +85,9 @@ pub struct InvocationAttributes {
     /// For how many milliseconds it ran, as the cloud counts them; null if it did not say.
     #[serde(default)]
     pub billed_ms: Option<u64>,
-    /// Where its outputs are now; null if it brought none.
-    pub outputs: Option<String>,
+    /// What it brought home.
+    #[serde(flatten)]
+    pub home: Home,
     /// When it was begun by a program that did not wait for its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun_at: Option<String>,
@@ -102,24 +98,25 @@ pub struct InvocationKind;
 
 fn begun(id: &str) -> InvocationAttributes {
     let (digest, exit_code, ended_at, billed_ms) = (None, None, None, None);
-    InvocationAttributes { id: id.to_owned(), digest, exit_code, ended_at, billed_ms, outputs: None, begun_at: None }
+    InvocationAttributes { id: id.to_owned(), digest, exit_code, ended_at, billed_ms, home: Home::default(), begun_at: None }
 }
 
 /// Brings the outputs home.
-async fn receive(
-    context: &Context<'_>,
-    spec: &InvocationSpec,
-    place: &Place<'_>,
-    outcome: &Outcome,
-) -> Result<Option<String>, ResourceError> {
+async fn receive(context: &Context<'_>, spec: &InvocationSpec, place: &Place<'_>, outcome: &Outcome) -> Home {
     let say = |text: String| context.events.emit(Event::StepOutput { address: context.address.clone(), text });
     outcome.missing.iter().for_each(|missing| say(format!("aliform: there is no output `{missing}`\n")));
     outcome.trouble.iter().for_each(|trouble| say(format!("aliform: {trouble}\n")));
     if !outcome.delivered {
-        return Ok(None);
+        return Home::empty(&spec.outputs);
     }
-    let archive = oss::get_object(context.cloud, context.region, place.bucket, &place.key(event::OUTPUTS)).await?;
-    context.artifacts.receive(&part::place(&spec.job, spec.part.as_ref()), &archive).map(Some).map_err(ResourceError::InTheWay)
+    let parcel = Parcel {
+        bucket: place.bucket.to_owned(),
+        key: place.key(event::OUTPUTS),
+        place: part::place(&spec.job, spec.part.as_ref()),
+        promised: spec.outputs.clone(),
+        ending: Ending::of(Some(outcome.exit)),
+    };
+    home::fetch(context, parcel).await
 }
 
 /// Runs it to its end; it is begun first, unless it has begun.
@@ -130,12 +127,12 @@ async fn run(context: &Context<'_>, id: &str, spec: &InvocationSpec, begin: bool
     let ran = async {
         let outcome = follow::to_its_end(context, spec, &place, begin).await?;
         // What a failed run leaves behind may be what tells why.
-        let outputs = receive(context, spec, &place, &outcome).await?;
-        Ok((outcome.exit, outcome.billed_ms, outputs))
+        let home = receive(context, spec, &place, &outcome).await;
+        Ok((outcome.exit, outcome.billed_ms, home))
     };
-    let (exit_code, billed_ms, outputs) = ran.await.map_err(|error| hiding.hide_in(error))?;
+    let (exit_code, billed_ms, home) = ran.await.map_err(|error| hiding.hide_in(error))?;
     let (digest, ended_at) = (Some(spec.digest.clone()), Some(runs::moment(context)));
-    Ok(InvocationAttributes { digest, exit_code: Some(exit_code), ended_at, billed_ms, outputs, ..begun(id) })
+    Ok(InvocationAttributes { digest, exit_code: Some(exit_code), ended_at, billed_ms, home, ..begun(id) })
 }
 
 #[async_trait(?Send)]
@@ -151,14 +148,11 @@ impl ResourceKind for InvocationKind {
     }
 
     fn failure(attributes: &InvocationAttributes) -> Option<String> {
-        match attributes.exit_code? {
-            0 => None,
-            OUT_OF_TIME => Some("its time was up".to_owned()),
-            code => Some(format!("exit code {code}")),
-        }
+        home::failure(attributes.exit_code, &attributes.home)
     }
 
-    fn at_hand(address: &Address, spec: &InvocationSpec, secrets: &dyn Secrets, _artifacts: &dyn Artifacts) -> Result<(), ResourceError> {
+    fn at_hand(address: &Address, spec: &InvocationSpec, secrets: &dyn Secrets, artifacts: &dyn Artifacts) -> Result<(), ResourceError> {
+        home::room(artifacts, &part::place(&spec.job, spec.part.as_ref()), &spec.outputs)?;
         secrets::at_hand(address, &spec.secrets, secrets)
     }
 
@@ -189,17 +183,13 @@ impl ResourceKind for InvocationKind {
         run(context, id, spec, true).await
     }
 
-    /// History can't be taken away. What still runs is stopped; a call that is waited for ends by its own time.
+    /// History can't be taken away. What still runs is stopped, and has ended then; a call that is waited for ends by its own time.
     async fn delete(context: &Context<'_>, id: &str, spec: &InvocationSpec) -> Result<(), ResourceError> {
         let place = Place::of(id, spec)?;
         if !spec.asynchronous {
             return Ok(());
         }
-        let stop = StopAsyncTask { function_name: place.function.to_owned(), task_id: place.run.to_owned() };
-        match ask(context.cloud, context.region, &stop).await {
-            Err(error) if !error.is_not_found() && !error.is(&["PreconditionFailed"]) => Err(error.into()),
-            _ => Ok(()),
-        }
+        follow::stop(context, &place).await
     }
 
     async fn find(_context: &Context<'_>, _spec: &InvocationSpec) -> Result<Option<String>, ResourceError> {

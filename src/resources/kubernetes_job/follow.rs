@@ -10,10 +10,11 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event as Happened, Pod};
 use tokio::time::Instant;
 
+use super::ResourceError;
 use super::objects::{CONTAINER, Place};
-use super::{OUT_OF_TIME, ResourceError};
 use crate::cloud::kubernetes::{Kubernetes, KubernetesError, connect};
 use crate::model::event::Event;
+use crate::resources::home::OUT_OF_TIME;
 use crate::resources::kind::Context;
 use crate::resources::runs::{Standing, Telling};
 

@@ -15,10 +15,12 @@ use serde_json::Value as Json;
 use self::follow::Follower;
 use self::objects::Place;
 use super::error::ResourceError;
-use super::kind::{Artifacts, Context, ReadContext, ResourceKind, needed};
+use super::home::{self, Home, Parcel};
+use super::kind::{Artifacts, Context, Ending, ReadContext, ResourceKind, needed};
 use super::part::{self, Part};
 use super::runs::{self, Runs, Standing, Telling};
 use super::secrets::{self, Hiding};
+use super::wait::{self, Look};
 use crate::cloud::call::Link;
 use crate::cloud::kubernetes::{Kubernetes, connect};
 use crate::cloud::oss;
@@ -35,8 +37,8 @@ const BUNDLE_SECONDS: u64 = 3600;
 const LONGEST_LINK: u64 = 7 * 86_400;
 /// How much longer than its script a Job may live: a node, an image, its files, its outputs.
 const SLACK: u64 = 1800;
-/// What `timeout` exits with.
-const OUT_OF_TIME: i64 = 124;
+/// How long the pods of a Job that was deleted may take to end: twice the grace that Kubernetes gives them.
+const GRACE_LIMIT: Duration = Duration::from_secs(60);
 
 /// What is wanted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -84,8 +86,9 @@ pub struct KubernetesJobAttributes {
     pub exit_code: Option<i64>,
     /// When it was over.
     pub ended_at: Option<String>,
-    /// Where its outputs are now; null if it brought none.
-    pub outputs: Option<String>,
+    /// What it brought home.
+    #[serde(flatten)]
+    pub home: Home,
     /// When it was begun by a program that did not wait for its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun_at: Option<String>,
@@ -95,7 +98,7 @@ pub struct KubernetesJobAttributes {
 pub struct KubernetesJobKind;
 
 fn begun(id: &str) -> KubernetesJobAttributes {
-    KubernetesJobAttributes { id: id.to_owned(), digest: None, exit_code: None, ended_at: None, outputs: None, begun_at: None }
+    KubernetesJobAttributes { id: id.to_owned(), digest: None, exit_code: None, ended_at: None, home: Home::default(), begun_at: None }
 }
 
 /// Where its outputs lie until they are fetched.
@@ -158,25 +161,30 @@ async fn clear(api: &dyn Kubernetes, place: &Place<'_>) -> Result<(), ResourceEr
     Ok(api.delete_secret(place.namespace, place.name).await?)
 }
 
+/// Waits until no pod of a Job that was deleted works any more.
+async fn ended(context: &Context<'_>, api: &dyn Kubernetes, place: &Place<'_>) -> Result<(), ResourceError> {
+    wait::until(context, "the pods of the job to end", GRACE_LIMIT, async || {
+        let pods = api.pods(place.namespace, place.name).await?;
+        let phases = pods.iter().filter_map(|pod| pod.status.as_ref()?.phase.clone());
+        let working = phases.into_iter().find(|phase| !matches!(phase.as_str(), "Succeeded" | "Failed"));
+        Ok(working.map_or(Look::Ready(()), Look::NotYet))
+    })
+    .await
+}
+
 /// Brings the outputs home before anything goes.
-async fn deliver(context: &Context<'_>, spec: &KubernetesJobSpec) -> Result<Option<String>, ResourceError> {
+async fn deliver(context: &Context<'_>, spec: &KubernetesJobSpec, ending: Ending) -> Result<Home, ResourceError> {
     let (bucket, key) = (needed(&spec.bucket)?, outputs_key(spec));
     if spec.outputs.is_empty() || oss::object_size(context.cloud, context.region, bucket, &key).await?.is_none() {
-        return Ok(None);
+        return Ok(Home::empty(&spec.outputs));
     }
-    let archive = oss::get_object(context.cloud, context.region, bucket, &key).await?;
-    let place = context.artifacts.receive(&part::place(&spec.job, spec.part.as_ref()), &archive).map_err(ResourceError::InTheWay)?;
-    oss::delete_object(context.cloud, context.region, bucket, &key).await?;
-    Ok(Some(place))
+    let place = part::place(&spec.job, spec.part.as_ref());
+    let parcel = Parcel { bucket: bucket.clone(), key, place, promised: spec.outputs.clone(), ending };
+    Ok(home::fetch_and_clear(context, parcel).await)
 }
 
 /// Runs it to its end; it is begun first, unless it has begun.
-async fn run(
-    context: &Context<'_>,
-    place: &Place<'_>,
-    spec: &KubernetesJobSpec,
-    begin: bool,
-) -> Result<(i64, Option<String>), ResourceError> {
+async fn run(context: &Context<'_>, place: &Place<'_>, spec: &KubernetesJobSpec, begin: bool) -> Result<(i64, Home), ResourceError> {
     let api = connect(context.cloud, context.region, place.cluster, life(spec)).await?;
     if begin {
         start(context, &*api, place, spec).await?;
@@ -186,10 +194,10 @@ async fn run(
     match follower.follow().await {
         Ok(exit_code) => {
             // What a failed run leaves behind may be what tells why.
-            let outputs = deliver(context, spec).await?;
+            let home = deliver(context, spec, Ending::of(Some(exit_code))).await?;
             // Its Job stays for a day, so that whoever goes on after a crash finds how it ended; its secrets go now.
             follower.api().delete_secret(place.namespace, place.name).await?;
-            Ok((exit_code, outputs))
+            Ok((exit_code, home))
         }
         Err(error @ ResourceError::Stuck { .. }) => {
             // It would try for ever. The reason is what counts, should this fail too: the Job has a deadline.
@@ -213,9 +221,9 @@ async fn to_its_end(
     let place = Place::of(id)?;
     let hiding = Hiding::of(context, &spec.secrets);
     let context = &Context { events: &hiding, ..*context };
-    let (exit_code, outputs) = run(context, &place, spec, begin).await.map_err(|error| hiding.hide_in(error))?;
+    let (exit_code, home) = run(context, &place, spec, begin).await.map_err(|error| hiding.hide_in(error))?;
     let (digest, ended_at) = (Some(spec.digest.clone()), Some(runs::moment(context)));
-    Ok(KubernetesJobAttributes { digest, exit_code: Some(exit_code), ended_at, outputs, ..begun(id) })
+    Ok(KubernetesJobAttributes { digest, exit_code: Some(exit_code), ended_at, home, ..begun(id) })
 }
 
 #[async_trait(?Send)]
@@ -231,19 +239,11 @@ impl ResourceKind for KubernetesJobKind {
     }
 
     fn failure(attributes: &KubernetesJobAttributes) -> Option<String> {
-        match attributes.exit_code? {
-            0 => None,
-            OUT_OF_TIME => Some("its time was up".to_owned()),
-            code => Some(format!("exit code {code}")),
-        }
+        home::failure(attributes.exit_code, &attributes.home)
     }
 
-    fn at_hand(
-        address: &Address,
-        spec: &KubernetesJobSpec,
-        secrets: &dyn Secrets,
-        _artifacts: &dyn Artifacts,
-    ) -> Result<(), ResourceError> {
+    fn at_hand(address: &Address, spec: &KubernetesJobSpec, secrets: &dyn Secrets, artifacts: &dyn Artifacts) -> Result<(), ResourceError> {
+        home::room(artifacts, &part::place(&spec.job, spec.part.as_ref()), &spec.outputs)?;
         secrets::at_hand(address, &spec.secrets, secrets)
     }
 
@@ -278,12 +278,15 @@ impl ResourceKind for KubernetesJobKind {
         to_its_end(context, id, spec, true).await
     }
 
-    /// A cluster that stays would go on with it.
-    /// What ran can't be taken away, but what is left of it in the cluster.
+    /// What ran can't be taken away, but what is left of it in the cluster, which would go on with it. Its pods have
+    /// ended then: another run may take its place.
     async fn delete(context: &Context<'_>, id: &str, _spec: &KubernetesJobSpec) -> Result<(), ResourceError> {
         let place = Place::of(id)?;
         match connect(context.cloud, context.region, place.cluster, Duration::ZERO).await {
-            Ok(api) => clear(&*api, &place).await,
+            Ok(api) => {
+                clear(&*api, &place).await?;
+                ended(context, &*api, &place).await
+            }
             // Nothing of it is left in a cluster that is gone.
             Err(crate::cloud::kubernetes::KubernetesError::Cloud(error)) if error.is_not_found() => Ok(()),
             Err(error) => Err(error.into()),

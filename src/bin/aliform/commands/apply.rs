@@ -3,11 +3,13 @@
 use std::io::{BufRead, Write};
 use std::path::Path;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use aliform::apply::lives::Lives;
 use aliform::apply::remember::take_over;
 use aliform::apply::run::{Outcome, apply};
 use aliform::apply::world::World;
+use aliform::cloud::patient::{Line, PATIENCE, Patient};
 use aliform::manifest::Manifest;
 use aliform::model::address::Kind;
 use aliform::model::event::EventSink;
@@ -24,7 +26,12 @@ use crate::args;
 use crate::error::{CommandError, FAILED, INTERRUPTED, PARTIAL, POLICY};
 use crate::interrupt::Interrupts;
 use crate::output::Output;
+use crate::run_logs::RunLogs;
 use crate::workspace::{Client, Workspace};
+
+/// How long fetching what a stopped run left may take; and where its budget is spent: the purse's reserve is for this too.
+const RESCUE: Duration = Duration::from_secs(120);
+const RESCUE_SPENT: Duration = Duration::from_secs(20);
 
 /// Risks that have to be accepted by name.
 const BY_NAME: &[&str] = &["balance-low", "existing-instance", "no-training-entry"];
@@ -105,7 +112,8 @@ pub(crate) async fn carry_out(
         return Ok(0);
     }
     review(workspace, &made, doing.auto_approve, accepted, out)?;
-    let lives = Lives::new(out.events(), client.dates(), &store.state());
+    let logs = RunLogs::new(out.events(), &workspace.directory, &made.plan.basis.stack);
+    let lives = Lives::new(&logs, client.dates(), &store.state());
     let purse = Purse::new(&lives, &made.plan, &made.limits);
     let performing = Performing { events: &lives, parallelism: doing.parallelism, keep_failed: false, detach: false, purse: &purse };
     let outcome = perform(workspace, client, store, &made, performing, out).await?;
@@ -199,6 +207,17 @@ pub(crate) struct Performing<'a> {
     pub(crate) purse: &'a Purse<'a>,
 }
 
+/// What is said of the line to the cloud.
+fn line_note(line: Line) -> String {
+    match line {
+        Line::Down(reason) => format!(
+            "The cloud can't be reached: {reason}. It is tried again for up to {} minutes; what runs there goes on.",
+            PATIENCE.as_secs() / 60
+        ),
+        Line::Up(after) => format!("The cloud can be reached again, after {} s.", after.as_secs()),
+    }
+}
+
 /// Carries out an approved plan. Ctrl-C stops it, the second time at once.
 pub(crate) async fn perform(
     workspace: &Workspace,
@@ -209,8 +228,11 @@ pub(crate) async fn perform(
     out: &Output,
 ) -> Result<Outcome, CommandError> {
     let identity = identity(&store.state());
+    let tell = |line| out.note(&line_note(line));
+    // What is under way costs money: an outage must not end it, nor keep it from being released.
+    let cloud = Patient::new(client, &tell);
     let world = World {
-        cloud: client,
+        cloud: &cloud,
         clock: client.dates(),
         store,
         identity: &identity,
@@ -221,6 +243,7 @@ pub(crate) async fn perform(
         unsettled: Mutex::new(made.unsettled.clone()),
         keep_failed: how.keep_failed,
         detach: how.detach,
+        rescue_within: &|| if how.purse.is_empty() { RESCUE_SPENT } else { RESCUE },
     };
     let (stop, stopped) = watch::channel(false);
     let mut interrupts =
@@ -236,7 +259,7 @@ pub(crate) async fn perform(
             let then = if made.plan.released.is_empty() {
                 "what is under way is finished, nothing new is started; the next apply does the rest"
             } else {
-                "what runs is ended, and what it needed is released"
+                "what runs is ended, its outputs are fetched as far as they can be, and what it needed is released"
             };
             out.note(&format!("Stopping: {then}. Press Ctrl-C again to leave at once."));
         }

@@ -222,6 +222,7 @@ pub(super) async fn settle(
         unsettled: Mutex::default(),
         keep_failed: false,
         detach: false,
+        rescue_within: &|| std::time::Duration::from_secs(60),
     };
     recover(&world).await?;
     Ok(world.unsettled.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))

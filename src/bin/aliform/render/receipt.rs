@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use aliform::apply::lives::{Life, Lives, prices};
+use aliform::apply::lives::{DIGITS, Life, Lives, Past, prices};
 use aliform::apply::run::Outcome;
 use aliform::model::address::{Address, Kind};
 use aliform::model::cost::{Charge, Metering, Span, Total};
 use aliform::plan::saved::{Plan, Wanted};
 use aliform::pricing::tariff::least_seconds;
 use aliform::resources::error::ResourceError;
+use aliform::resources::home;
 use aliform::state::contents::{Resource, State};
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
@@ -51,6 +52,21 @@ pub(crate) struct Run {
     pub(crate) cost: Total,
     /// Where its outputs are; null if there are none.
     pub(crate) outputs: Option<String>,
+    /// Promised outputs that were not there.
+    pub(crate) missing: Vec<String>,
+    /// Where what it wrote is kept; null if it wrote nothing.
+    pub(crate) log: Option<String>,
+}
+
+/// What was there before what the run ended on.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Earlier {
+    /// How many.
+    pub(crate) machines: usize,
+    /// How long they were there, in whole seconds, all together.
+    pub(crate) seconds: u64,
+    /// What that cost.
+    pub(crate) cost: Total,
 }
 
 /// The receipt of a run, for people and programs.
@@ -66,6 +82,9 @@ pub(crate) struct Receipt {
     pub(crate) result: Result,
     /// What it exited with, if it came to its end.
     pub(crate) exit_code: Option<i64>,
+    /// When it ended, if that was before this command began; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ended_before: Option<String>,
     /// What failed, and why.
     pub(crate) failed: Vec<Failure>,
     /// The region.
@@ -96,6 +115,9 @@ pub(crate) struct Receipt {
     pub(crate) hourly: Total,
     /// What the run cost: each line of its bill by the cloud's own time, rounded to six digits.
     pub(crate) cost: Total,
+    /// What of all that was of machines of an earlier command, which are gone or were replaced; absent if there were none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) earlier: Option<Earlier>,
     /// What it would cost where the cloud bills a machine for some minutes at least; absent if it lived longer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) least: Option<Total>,
@@ -107,6 +129,12 @@ pub(crate) struct Receipt {
     pub(crate) runs: Vec<Run>,
     /// Where the outputs are; null if there are none.
     pub(crate) outputs: Option<String>,
+    /// Promised outputs that were not there, of any of the runs.
+    pub(crate) missing: Vec<String>,
+    /// The command that fetches outputs that could not be written here; null if there are none.
+    pub(crate) fetch: Option<String>,
+    /// Where what the script wrote is kept, beside the state; null if it wrote nothing.
+    pub(crate) log: Option<String>,
     /// What is left in the cloud.
     pub(crate) left: Vec<Left>,
     /// What that costs an hour.
@@ -146,10 +174,16 @@ pub(crate) struct Facts<'a> {
     /// The runs, and what costs most of all that one needs.
     pub(crate) runs: &'a [Address],
     pub(crate) payer: &'a Address,
+    /// What an earlier command made of that.
+    pub(crate) stood: Option<&'a Json>,
+    /// When the runs ended, if that was before this command began.
+    pub(crate) ended_before: Option<String>,
     pub(crate) command: String,
     pub(crate) result: Result,
     pub(crate) exit_code: Option<i64>,
     pub(crate) lives: &'a Lives<'a>,
+    /// Where what a run wrote is kept.
+    pub(crate) log: &'a dyn Fn(&Address) -> Option<String>,
     /// What was spent in other regions before.
     pub(crate) elsewhere: &'a Total,
     /// How the next commands begin.
@@ -161,7 +195,7 @@ impl Receipt {
         let Facts { plan, after, .. } = facts;
         let payer = facts.payer;
         let (wanted, held) = (plan.wanted.get(payer).map(|wanted| &wanted.spec), facts.before.resources.get(payer));
-        let spec = wanted.or(held.map(|held| &held.spec));
+        let spec = wanted.or(held.map(|held| &held.spec)).or(facts.stood);
         // The machine of a cluster is its first node.
         let of = |spec: &Json, key: &str| spec[key].as_str().or_else(|| spec["pools"][0][key].as_str()).map(str::to_owned);
         let part = |key: &str| spec.and_then(|spec| of(spec, key));
@@ -192,7 +226,8 @@ impl Receipt {
             Some(counted.map_or(Span::seconds(life.born, seconds), |milliseconds| Span { from: life.born, milliseconds }))
         };
         // Whatever is like the one that costs most: a matrix has several machines.
-        let payers = plan.changes.iter().map(|change| &change.address).filter(|address| *address == payer || address.kind == payer.kind);
+        let pays = |address: &Address| address == payer || address.kind == payer.kind;
+        let payers = plan.changes.iter().map(|change| &change.address).filter(|address| pays(address));
         let payers: Vec<(&Address, Span)> = payers.filter_map(|address| Some((address, lived(address)?))).collect();
         let (mut cost, mut least) = (Total::default(), Total::default());
         for (address, span) in &payers {
@@ -200,7 +235,20 @@ impl Receipt {
             let shortest = instance_type.as_ref().filter(|_| address.kind == Kind::Instance).map_or(0, |name| least_seconds(name));
             least.merge(&facts.lives.cost(plan, address, span.at_least(shortest)));
         }
-        let milliseconds: u64 = payers.iter().map(|(_, span)| span.milliseconds).sum();
+        let past: Vec<Past> = facts.lives.past(plan).into_iter().filter(|past| pays(&past.address)).collect();
+        let mut earlier = Earlier { machines: past.len(), seconds: 0, cost: Total::default() };
+        for Past { address, life, cost: lines } in &past {
+            let span = life.span(now);
+            earlier.seconds += life.seconds(now);
+            earlier.cost.merge(&lines.billed(span, DIGITS));
+            let shortest = instance_type.as_ref().filter(|_| address.kind == Kind::Instance).map_or(0, |name| least_seconds(name));
+            least.merge(&lines.billed(span.at_least(shortest), DIGITS));
+        }
+        cost.merge(&earlier.cost);
+        let machines = payers.len() + past.len();
+        let stood = past.first().map(|past| past.cost.hourly());
+        let hourly = stood.filter(|_| payers.is_empty()).unwrap_or_else(|| facts.lives.hourly(plan, payer));
+        let milliseconds = earlier.seconds * 1000 + payers.iter().map(|(_, span)| span.milliseconds).sum::<u64>();
         let exact = payer.kind == Kind::Invocation && !payers.is_empty();
         let elsewhere = Some(facts.elsewhere.clone()).filter(|total| total.sums.iter().any(|sum| !sum.amount.is_zero()));
         if let Some(spent) = &elsewhere {
@@ -209,6 +257,13 @@ impl Receipt {
         }
         let outputs = |run: &Address| after.resources.get(run).and_then(|run| run.attributes["outputs"].as_str()).map(str::to_owned);
         let runs = matrix(&facts, &lived, &outputs);
+        let mut missing: Vec<String> = Vec::new();
+        for output in facts.runs.iter().flat_map(|run| lacking(after, run)) {
+            if !missing.contains(&output) {
+                missing.push(output);
+            }
+        }
+        let held = facts.runs.iter().filter_map(|run| after.resources.get(run)).any(|run| home::held(&run.attributes).is_some());
         let first = facts.runs.first().and_then(|run| after.resources.get(run));
         // What ran costs nothing any more.
         let mut left_hourly = Total::default();
@@ -221,6 +276,7 @@ impl Receipt {
             command: facts.command,
             result: facts.result,
             exit_code: facts.exit_code,
+            ended_before: facts.ended_before,
             failed: facts
                 .outcome
                 .failed
@@ -239,11 +295,12 @@ impl Receipt {
             instance_type,
             cluster: first.and_then(|run| run.spec["cluster_id"].as_str()).map(str::to_owned),
             function: spec.filter(|_| payer.kind == Kind::Invocation).and_then(function),
-            machines: payers.len(),
-            seconds: (!payers.is_empty()).then(|| milliseconds.div_ceil(1000)),
+            machines,
+            seconds: (machines > 0).then(|| milliseconds.div_ceil(1000)),
             milliseconds: exact.then_some(milliseconds),
             billed: billed(plan, payer),
-            hourly: facts.lives.hourly(plan, payer),
+            hourly,
+            earlier: (!past.is_empty()).then_some(earlier),
             least: (least != cost).then_some(least),
             elsewhere,
             cost,
@@ -252,12 +309,31 @@ impl Receipt {
             } else {
                 facts.runs.first().and_then(outputs)
             },
+            missing,
+            fetch: held.then(|| format!("{} run --resume {}", facts.program, plan.basis.stack)),
+            log: facts.runs.iter().find_map(facts.log),
             runs,
             left_hourly,
             ends_at: after.resources.get(payer).and_then(|machine| ends_at(machine, facts.lives.of(payer)?.born)),
             release: (!left.is_empty()).then(|| format!("{} run --release {}", facts.program, plan.basis.stack)),
             left,
         }
+    }
+}
+
+/// Promised outputs of a run that were not there.
+fn lacking(after: &State, run: &Address) -> Vec<String> {
+    let missing = after.resources.get(run).map(|run| &run.attributes["missing"]);
+    missing.and_then(|missing| Vec::deserialize(missing).ok()).unwrap_or_default()
+}
+
+/// What a folder of outputs is that is not that of a good run.
+fn remark(outputs: &str) -> String {
+    let kept = |ending: &str| outputs.strip_suffix(ending).map(|good| format!("`{good}` is as it was"));
+    match (kept(".failed"), kept(".partial")) {
+        (Some(kept), _) => format!(" (of a run that failed; {kept})"),
+        (_, Some(kept)) => format!(" (as far as they were when it was stopped; {kept})"),
+        (None, None) => String::new(),
     }
 }
 
@@ -304,6 +380,8 @@ fn matrix(facts: &Facts<'_>, lived: &dyn Fn(&Address) -> Option<Span>, outputs: 
             machine,
             seconds: span.map(|span| span.milliseconds.div_ceil(1000)),
             outputs: outputs(address),
+            missing: lacking(facts.after, address),
+            log: (facts.log)(address),
         })
     };
     facts.runs.iter().filter_map(line).collect()
@@ -367,6 +445,10 @@ pub(crate) fn receipt(receipt: &Receipt, style: &Style) -> String {
             if let Some(spent) = &receipt.elsewhere {
                 line("", &format!("{} of it in regions that turned out to be sold out", money::amounts(spent, money::HOURLY)));
             }
+            if let Some(earlier) = receipt.earlier.as_ref().filter(|earlier| earlier.machines < receipt.machines) {
+                let cost = money::amounts(&earlier.cost, money::HOURLY);
+                line("", &format!("of it {cost} for {} of what stood there before", words(earlier.seconds)));
+            }
             if let Some(least) = &receipt.least {
                 line("", &format!("{} where so short a time is billed for some minutes", money::amounts(least, money::HOURLY)));
             }
@@ -381,7 +463,17 @@ pub(crate) fn receipt(receipt: &Receipt, style: &Style) -> String {
         line(if at == 0 { "runs" } else { "" }, &format!("{}: {code}, {took}, {cost}{machine}", parameters.join(", ")));
     }
     if let Some(outputs) = &receipt.outputs {
-        line("outputs", &one_line(outputs));
+        line("outputs", &format!("{}{}", one_line(outputs), remark(outputs)));
+    }
+    if !receipt.missing.is_empty() {
+        let missing: Vec<String> = receipt.missing.iter().map(|output| one_line(output).into_owned()).collect();
+        line("missing", &style.paint(Role::Error, &missing.join(", ")));
+    }
+    if let Some(log) = &receipt.log {
+        line("log", &one_line(log));
+    }
+    if let Some(fetch) = &receipt.fetch {
+        line("fetch", &format!("the outputs are still in the cloud; fetch them with: {}", style.paint(Role::Hint, fetch)));
     }
     if receipt.left.is_empty() {
         line("left", "nothing: no resource of it is in the state any more");
@@ -422,8 +514,21 @@ pub(super) fn place(receipt: &Receipt) -> Option<(&'static str, String)> {
 fn heading(receipt: &Receipt, style: &Style) -> String {
     let job = format!("Job `{}`", one_line(&receipt.job));
     let code = receipt.exit_code.map_or_else(|| "it did not come to its end".to_owned(), |code| format!("exit code {code}"));
+    if let Some(at) = &receipt.ended_before {
+        let role = if receipt.exit_code == Some(0) { Role::Added } else { Role::Error };
+        let words = format!("{job} had ended before, at {}, with {code}; this command ran nothing", one_line(at));
+        return format!("{}.\n", style.paint(role, &words));
+    }
     let (words, role) = match receipt.result {
         Result::Succeeded => (format!("{job} is done: {code}"), Role::Added),
+        Result::Failed if receipt.exit_code == Some(0) && receipt.fetch.is_some() => {
+            (format!("{job} is done, but its outputs could not be written here: {code}"), Role::Error)
+        }
+        Result::Failed if receipt.exit_code == Some(0) && !receipt.missing.is_empty() => {
+            let missing: Vec<String> = receipt.missing.iter().map(|output| format!("`{}`", one_line(output))).collect();
+            let (outputs, were) = if missing.len() == 1 { ("output", "was") } else { ("outputs", "were") };
+            (format!("{job} is done, but the {outputs} {} {were} not there: {code}", missing.join(", ")), Role::Error)
+        }
         Result::Failed => (format!("{job} failed: {code}"), Role::Error),
         Result::Interrupted => (format!("{job} was stopped"), Role::Warning),
         Result::Detached => (format!("{job} goes on"), Role::Added),
@@ -446,108 +551,4 @@ fn cost(receipt: &Receipt, time: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use insta::assert_snapshot;
-
-    use super::*;
-
-    fn sample() -> Receipt {
-        let total = |amount: &str| Total { sums: vec![amount.parse().unwrap()], ..Total::default() };
-        Receipt {
-            stack: "run-train".to_owned(),
-            job: "train".to_owned(),
-            command: "train.py".to_owned(),
-            result: Result::Succeeded,
-            exit_code: Some(0),
-            failed: Vec::new(),
-            region: "cn-hangzhou".to_owned(),
-            product: "ecs",
-            workers: 1,
-            zone: Some("cn-hangzhou-b".to_owned()),
-            instance_type: Some("ecs.e-c1m2.large".to_owned()),
-            cluster: None,
-            function: None,
-            machines: 1,
-            seconds: Some(3725),
-            milliseconds: None,
-            billed: "by the second".to_owned(),
-            least: None,
-            elsewhere: None,
-            runs: Vec::new(),
-            hourly: total("0.267 CNY"),
-            cost: total("0.276271 CNY"),
-            outputs: Some("outputs/train".to_owned()),
-            left: Vec::new(),
-            left_hourly: Total::default(),
-            ends_at: None,
-            release: None,
-        }
-    }
-
-    #[test]
-    fn a_receipt_says_where_how_long_and_how_the_cost_is_known() {
-        assert_snapshot!(receipt(&sample(), &Style::plain(80)), @r"
-        Job `train` is done: exit code 0.
-          ran      train.py
-          where    ecs.e-c1m2.large in cn-hangzhou-b, cn-hangzhou
-          machine  lived 1h 2m 5s
-          cost     about 0.2763 CNY: 0.2670 CNY an hour for 1h 2m 5s, billed by the second
-          outputs  outputs/train
-          left     nothing: no resource of it is in the state any more
-        ");
-    }
-
-    #[test]
-    fn what_a_function_ran_says_what_it_had() {
-        let spec = serde_json::json!({ "cpu": "0.5", "memory": 1536 });
-        let ran = Receipt { zone: None, instance_type: None, function: function(&spec), milliseconds: Some(3_725_040), ..sample() };
-        let text = receipt(&ran, &Style::plain(80));
-        assert!(text.contains("  where    function of 0.5 vCPU, 1.5 GiB in cn-hangzhou\n  took     1h 2m 5.04s\n"), "{text}");
-        assert!(text.contains("an hour for 1h 2m 5.04s and the call itself, billed"), "{text}");
-        assert_eq!((exact_words(350), exact_words(60_000)), ("0.35s".to_owned(), "1m".to_owned()));
-    }
-
-    #[test]
-    fn what_is_kept_says_its_price_and_the_way_out() {
-        let kept = Receipt {
-            result: Result::Failed,
-            exit_code: Some(3),
-            outputs: None,
-            left: vec![Left { address: Address::new(Kind::Instance, "train"), id: Some("i-1".to_owned()) }],
-            left_hourly: sample().hourly,
-            ends_at: Some("2026-11-21T12:00Z".to_owned()),
-            release: Some("aliform run --release run-train".to_owned()),
-            ..sample()
-        };
-        assert_snapshot!(receipt(&kept, &Style::plain(80)), @r"
-        Job `train` failed: exit code 3.
-          ran      train.py
-          where    ecs.e-c1m2.large in cn-hangzhou-b, cn-hangzhou
-          machine  lived 1h 2m 5s so far
-          cost     about 0.2763 CNY: 0.2670 CNY an hour for 1h 2m 5s, billed by the second
-          left     instance.train
-                   0.2670 CNY an hour until it is released
-                   the cloud ends the machine itself at 2026-11-21T12:00Z, about
-                   release it with: aliform run --release run-train
-        ");
-    }
-
-    #[test]
-    fn a_training_job_says_how_many_workers_it_had() {
-        let trained = Receipt { product: "pai", workers: 2, zone: None, ..sample() };
-        let shown = receipt(&trained, &Style::plain(80));
-        assert!(shown.contains("where    2 x ecs.e-c1m2.large on PAI in cn-hangzhou\n"), "{shown}");
-    }
-
-    #[test]
-    fn what_never_had_a_machine_cost_nothing() {
-        let never = Receipt { result: Result::Interrupted, exit_code: None, seconds: None, ..sample() };
-        assert!(receipt(&never, &Style::plain(80)).contains("cost     nothing: no machine was started"));
-        let in_cluster = Receipt { cluster: Some("c1".to_owned()), ..sample() };
-        let text = receipt(&in_cluster, &Style::plain(80));
-        assert!(text.contains("where    cluster c1 on ecs.e-c1m2.large in cn-hangzhou-b") && text.contains("cluster  lived"), "{text}");
-        let text = receipt(&Receipt { zone: None, ..in_cluster }, &Style::plain(80));
-        assert!(text.contains("cluster c1 in cn-hangzhou, which was there before") && text.contains("nothing besides"), "{text}");
-        assert_eq!((words(0), words(7260)), ("0s".to_owned(), "2h 1m".to_owned()));
-    }
-}
+mod tests;

@@ -12,7 +12,7 @@ use crate::model::clock::SystemClock;
 use crate::model::event::{Event, EventSink};
 use crate::model::secret::{Secret, SecretSource, Secrets};
 use crate::model::value::Value;
-use crate::resources::kind::{Artifacts, Identity};
+use crate::resources::kind::{Artifacts, Delivery, Identity, Received};
 
 const PREFIX: &str = "runs/train/run-1/";
 const RESULT_OF_ANOTHER: &[u8] = br#"{"exit":4,"missing":[],"delivered":false,"trouble":[]}"#;
@@ -161,8 +161,12 @@ impl Artifacts for Fake {
         None
     }
 
-    fn receive(&self, _job: &str, _archive: &[u8]) -> Result<String, String> {
-        Ok(String::new())
+    fn room(&self, _place: &str) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn receive(&self, _delivery: &Delivery<'_>) -> Result<Received, String> {
+        Ok(Received::default())
     }
 }
 

@@ -11,6 +11,7 @@ use aliform::plan::saved::Plan;
 use aliform::resources::{registry, runs};
 use aliform::state::contents::State;
 use aliform::state::store::Store;
+use serde_json::Value as Json;
 
 use rust_decimal::Decimal;
 
@@ -21,7 +22,8 @@ use crate::output::Output;
 /// The runs that were begun and that nobody has brought to their end, with when they were.
 pub(super) fn going(state: &State) -> BTreeMap<Address, String> {
     let going = state.resources.iter().filter(|(_, resource)| runs::goes_on(&resource.attributes));
-    going.map(|(address, run)| (address.clone(), run.attributes["begun_at"].as_str().unwrap_or_default().to_owned())).collect()
+    let at = |run: &Json| run["begun_at"].as_str().or_else(|| run["ended_at"].as_str()).unwrap_or_default().to_owned();
+    going.map(|(address, run)| (address.clone(), at(&run.attributes))).collect()
 }
 
 /// What is decided for a job since nobody waits for it: a call of a function lasts as long as somebody does.

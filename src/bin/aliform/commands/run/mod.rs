@@ -3,20 +3,24 @@
 pub(super) mod approved;
 mod course;
 mod detach;
+mod earlier;
 pub(super) mod manifest;
 pub(super) mod resume;
 
 use aliform::apply::end::is_worn;
 use aliform::manifest::{Job, Manifest, Work};
 use aliform::model::address::{Address, Kind};
+use aliform::model::change::Action;
 use aliform::model::cost::Total;
 use aliform::resolve::region;
-use aliform::resources::registry;
+use aliform::resources::{home, registry};
 use aliform::state::contents::{Resource, State, Status};
 use aliform::state::store::Store;
+use jiff::Timestamp;
 
 use self::approved::Approved;
 use self::course::{Course, Ended, Manners};
+use self::earlier::Earlier;
 use super::apply::{carry_out, review};
 use super::planning::{Aim, Made, Manner, make};
 use crate::args;
@@ -57,9 +61,15 @@ async fn once(
     out: &Output,
 ) -> Result<u8, CommandError> {
     let client = workspace.connect(out).await?;
+    let mut earlier = Earlier::look(workspace, store);
     let going = store.look(detach::going);
     if let Some(at) = going.values().next() {
-        out.note(&format!("A run of job `{}` is under way since {at}: this goes on with it.", job.name.value));
+        let held = store.look(|state| state.resources.values().any(|resource| home::held(&resource.attributes).is_some()));
+        out.note(&if held {
+            format!("The outputs of the run of job `{}` that ended at {at} are still in the cloud: this fetches them.", job.name.value)
+        } else {
+            format!("A run of job `{}` is under way since {at}: this goes on with it.", job.name.value)
+        });
     }
     // Nothing but the memory of runs whose receipt was never written.
     let memory = going.is_empty() && store.look(|state| state.open.is_empty() && state.resources.keys().all(ends));
@@ -69,7 +79,7 @@ async fn once(
     let (mut tried, mut spent): (Vec<String>, Total) = (Vec::new(), Total::default());
     loop {
         let mut manner = Manner { spent: spent.clone(), ..Manner::default() };
-        manner.replace.extend(store.look(worn));
+        manner.replace.extend(store.look(|state| worn(state, clock().now())));
         let elsewhere = region::next(manifest, &tried).filter(|_| !tried.is_empty());
         if let Some(decision) = &elsewhere {
             out.note(&moving(&tried, &decision.chosen, arguments.doing.auto_approve, &spent));
@@ -96,9 +106,13 @@ async fn once(
             continue;
         }
         let trying = Trying { manifest, job, made, last, spent: &spent };
-        match attempt(workspace, &client, store, trying, arguments, out).await? {
+        match attempt(workspace, &client, store, trying, (arguments, &earlier), out).await? {
             Ended::Finally(code) => return Ok(code),
-            Ended::SoldOut(cost) => spent.merge(&cost),
+            Ended::SoldOut(cost) => {
+                spent.merge(&cost);
+                // It is in what was spent.
+                earlier = Earlier::look(workspace, store);
+            }
         }
     }
 }
@@ -139,7 +153,7 @@ async fn attempt(
     client: &Client,
     store: &Store,
     Trying { manifest, job, made, last, spent }: Trying<'_>,
-    arguments: &args::Run,
+    (arguments, earlier): (&args::Run, &Earlier),
     out: &Output,
 ) -> Result<Ended, CommandError> {
     let name = &job.name.value;
@@ -153,13 +167,14 @@ async fn attempt(
     }
     review(workspace, &made, arguments.doing.auto_approve || made.plan.is_empty(), &arguments.accept, out)?;
     let approved = Approved::new(name.clone(), command(manifest, job), arguments.keep_on_failure, made.limits.clone(), made.plan.clone());
-    if made.begun.is_empty() {
-        // What goes on was approved before.
+    let makes = made.plan.changes.iter().any(|change| !matches!(change.action, Action::Keep | Action::Delete));
+    if made.begun.is_empty() && makes {
+        // What goes on was approved before, and what is only released keeps its prices.
         approved.keep(store)?;
     }
     let manners =
         Manners { parallelism: arguments.doing.parallelism, keep_failed: arguments.keep_on_failure, detach: arguments.detach, last };
-    Course { workspace, client, store, out }.take(&made, &approved, manners, spent).await
+    Course { workspace, client, store, earlier, out }.take(&made, &approved, manners, spent).await
 }
 
 /// Whether it comes to its end by itself.
@@ -167,13 +182,12 @@ pub(super) fn ends(address: &Address) -> bool {
     registry::kind(address.kind).ends()
 }
 
-/// The machines that an earlier run left behind: their end is set, and may come before that of another run.
-fn worn(state: &State) -> Vec<Address> {
+/// The machines that an earlier run left behind, and that the cloud itself ends too soon for another run.
+fn worn(state: &State, now: Timestamp) -> Vec<Address> {
     let unfinished = |(address, resource): (&Address, &Resource)| ends(address) && matches!(resource.status, Status::Unfinished { .. });
     if state.open.keys().any(ends) || state.resources.iter().any(unfinished) || !detach::going(state).is_empty() {
         return Vec::new();
     }
-    let now = clock().now();
     let worn = state.resources.iter().filter(|(_, resource)| is_worn(resource, now));
     worn.map(|(address, _)| address.clone()).collect()
 }

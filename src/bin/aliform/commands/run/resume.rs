@@ -12,6 +12,7 @@ use aliform::state::store::Store;
 
 use super::approved::{Approved, ambiguous, called};
 use super::course::{Course, Ended, Manners};
+use super::earlier::Earlier;
 use super::ends;
 use crate::args;
 use crate::commands::planning::{Made, identity, settle};
@@ -60,6 +61,7 @@ async fn go_on(workspace: &Workspace, store: &Store, stack: &str, arguments: &ar
     if approved.plan.basis.lineage != store.look(|state| state.lineage.clone()) {
         return Err(CommandError::failed(format!("what lies beside stack `{stack}` was approved for another life of it")).hint(release()));
     }
+    let earlier = Earlier::look(workspace, store);
     let client = workspace.connect(out).await?;
     let unsettled = settle(workspace, &client, store, &identity(&store.state()), &Bundles::default(), out.events()).await?;
     store.finish()?;
@@ -85,7 +87,7 @@ async fn go_on(workspace: &Workspace, store: &Store, stack: &str, arguments: &ar
         detach: false,
         last: true,
     };
-    let course = Course { workspace, client: &client, store, out };
+    let course = Course { workspace, client: &client, store, earlier: &earlier, out };
     match course.take(&made, &approved, manners, &Total::default()).await? {
         Ended::Finally(code) => Ok(code),
         Ended::SoldOut(_) => Ok(FAILED),

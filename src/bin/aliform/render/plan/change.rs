@@ -130,6 +130,7 @@ fn reasons(change: &Change, plan: &Plan) -> Vec<String> {
             Reason::Gone => "it was deleted outside aliform".to_owned(),
             Reason::Unfinished { because } => format!("the last apply did not finish: {}", one_line(because)),
             Reason::RunFailed { because } => format!("its last run did not end well: {}", one_line(because)),
+            Reason::EndsTooSoon { at } => format!("the cloud ends it at {}, too soon for another run", one_line(at)),
             Reason::FieldChanged { path, .. } => wanted(change.address.kind, path).to_owned(),
             Reason::Drifted { .. } => {
                 format!("someone changed it in the cloud (drift): {}", drifted.iter().copied().collect::<Vec<_>>().join(", "))

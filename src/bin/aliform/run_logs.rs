@@ -1,0 +1,118 @@
+//! What runs write, kept on disk beside the state as it comes: a machine that is gone says nothing any more. It is the runs'
+//! own output with their secrets taken out; nothing else is ever written here, and only its owner can read it.
+
+use std::collections::BTreeMap;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use aliform::model::address::Address;
+use aliform::model::event::{Event, EventSink};
+use aliform::resources::registry;
+
+/// The folder of all of them, beside the manifest.
+const FOLDER: &str = ".aliform/runs";
+
+/// Keeps what the runs of one command write, and hands every event on.
+pub(crate) struct RunLogs<'a> {
+    next: &'a dyn EventSink,
+    /// The folder of the manifest.
+    home: PathBuf,
+    /// The folder of the stack's logs, from there.
+    folder: String,
+    /// When the command began, as their names begin.
+    stamp: String,
+    /// `None` where one could not be written.
+    files: Mutex<BTreeMap<Address, Option<File>>>,
+}
+
+impl<'a> RunLogs<'a> {
+    /// Of the runs of a stack.
+    pub(crate) fn new(next: &'a dyn EventSink, home: &Path, stack: &str) -> Self {
+        let stamp = crate::workspace::clock().now().strftime("%Y%m%dT%H%M%S%3fZ").to_string();
+        RunLogs { next, home: home.to_owned(), folder: format!("{FOLDER}/{stack}"), stamp, files: Mutex::default() }
+    }
+
+    fn name(&self, run: &Address) -> String {
+        format!("{}/{}-{}.log", self.folder, self.stamp, run.name)
+    }
+
+    /// Where lies what a run wrote, from the folder of the manifest; `None` if it wrote nothing, or it could not be kept.
+    pub(crate) fn of(&self, run: &Address) -> Option<String> {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.get(run)?.as_ref().map(|_| self.name(run))
+    }
+
+    fn open(&self, run: &Address) -> io::Result<File> {
+        DirBuilder::new().recursive(true).mode(0o700).create(self.home.join(&self.folder))?;
+        OpenOptions::new().append(true).create(true).mode(0o600).open(self.home.join(self.name(run)))
+    }
+
+    fn keep(&self, run: &Address, text: &str) {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = files.entry(run.clone()).or_insert_with(|| self.open(run).ok());
+        // A disk that is full must not end a run; a log that lacks something is not named.
+        if file.as_mut().is_some_and(|file| file.write_all(text.as_bytes()).is_err()) {
+            *file = None;
+        }
+    }
+}
+
+impl EventSink for RunLogs<'_> {
+    fn emit(&self, event: Event) {
+        if let Event::StepOutput { address, text } = &event
+            && registry::kind(address.kind).ends()
+        {
+            self.keep(address, text);
+        }
+        self.next.emit(event);
+    }
+}
+
+/// The last log that is kept of a stack or a job, and the stack.
+pub(crate) fn last(home: &Path, name: Option<&str>) -> Option<(String, PathBuf)> {
+    let entries = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect::<Vec<_>>();
+    let text = |path: &Path| path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+    let mut logs: Vec<(String, String, PathBuf)> = Vec::new();
+    for folder in entries(&home.join(FOLDER)) {
+        let stack = text(&folder);
+        for path in entries(&folder) {
+            let file = text(&path);
+            let Some((stamp, job)) = file.strip_suffix(".log").and_then(|file| file.split_once('-')) else { continue };
+            if name.is_none_or(|name| name == stack || name == job || stack == format!("run-{name}")) {
+                logs.push((stamp.to_owned(), stack.clone(), path));
+            }
+        }
+    }
+    logs.into_iter().max().map(|(_, stack, path)| (stack, path))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use aliform::model::address::Kind;
+    use aliform::model::event::Silent;
+
+    use super::*;
+
+    #[test]
+    fn what_a_run_writes_is_kept_for_its_owner_and_found_by_every_name_it_has() {
+        let home = tempfile::tempdir().unwrap();
+        let logs = RunLogs::new(&Silent, home.path(), "run-train");
+        let (run, machine) = (Address::new(Kind::Run, "train"), Address::new(Kind::Instance, "train"));
+        for (address, text) in [(&run, "a\n"), (&machine, "no run\n"), (&run, "b\n")] {
+            logs.emit(Event::StepOutput { address: address.clone(), text: text.to_owned() });
+        }
+        assert_eq!(logs.of(&machine), None);
+        let file = home.path().join(logs.of(&run).unwrap());
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "a\nb\n");
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        for name in [None, Some("train"), Some("run-train")] {
+            assert_eq!(last(home.path(), name), Some(("run-train".to_owned(), file.clone())), "{name:?}");
+        }
+        assert_eq!(last(home.path(), Some("other")), None);
+    }
+}
