@@ -58,8 +58,7 @@ fn number(json: &Json) -> f64 {
 fn settled(stage: &Stage, receipt: &Json) {
     let bill = stage.run(&["cloud", "bill", "--output", "json"]).expect(0).json();
     let cost = &receipt["cost"]["sums"][0];
-    // An hour of a function costs a fen at least.
-    assert!((number(cost) - number(&bill["spent"])).abs() < 0.0105, "{receipt}\n{bill}");
+    assert!((number(cost) - number(&bill["spent"])).abs() < 0.005, "{receipt}\n{bill}");
     assert!(stage.resources().is_empty(), "{:?}", stage.resources());
 }
 
@@ -100,7 +99,7 @@ fn a_cluster_whose_region_is_sold_out_is_planned_in_the_next_with_what_is_left_o
     let stage = lab("ack", ", cluster: { edition: pro }");
     scenario(&stage, "stock:\n- { place: cn-hangzhou, stock: misreported }\n");
     let ran = run(&stage).expect(0);
-    for said in ["new plan in `cn-shanghai`, within the same budget, of which 0.0", "are spent"] {
+    for said in ["new plan in `cn-shanghai`, within the same budget, of which 0.", "are spent"] {
         assert!(ran.stderr.contains(said), "`{said}` is not in\n{}", ran.stderr);
     }
     let receipt = receipt(&ran);

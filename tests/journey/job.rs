@@ -94,7 +94,7 @@ fn killed_while_it_runs_the_next_apply_finds_the_same_run_and_releases_everythin
 
 #[test]
 fn interrupted_it_is_stopped_and_everything_is_released() {
-    let stage = lab();
+    let stage = lab().in_a_terminal();
     stage.edit("aliform.yaml", "EPOCHS: '3'", "EPOCHS: '1000'");
     // Ctrl-C, a service manager, a closed terminal.
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {

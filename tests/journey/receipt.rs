@@ -49,6 +49,10 @@ fn named(receipt: &mut Json) {
             name(value, word);
         }
     }
+    if let Some((folder, file)) = receipt["log"].as_str().and_then(|log| log.rsplit_once('/')) {
+        let (_moment, name) = file.split_once('-').unwrap();
+        receipt["log"] = format!("{folder}/MOMENT-{name}").into();
+    }
     for run in receipt.get_mut("runs").and_then(Json::as_array_mut).into_iter().flatten() {
         named(run);
     }

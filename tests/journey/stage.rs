@@ -65,6 +65,12 @@ impl Stage {
         self
     }
 
+    /// The same where a closed terminal ends what runs in it, however the tests themselves were started.
+    pub(crate) fn in_a_terminal(mut self) -> Self {
+        self.before = vec!["env", "--default-signal=HUP"];
+        self
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }

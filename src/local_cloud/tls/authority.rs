@@ -19,8 +19,8 @@ use crate::local_cloud::time::after;
 
 /// How long an authority is valid.
 const LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-/// How long before it is made a certificate is valid, for clocks that are behind.
-const BACKDATED: Duration = Duration::from_secs(3600);
+/// The year from which a certificate is valid: the cloud's clock may have been set far ahead of those of its clients.
+const VALID_FROM: i32 = 2020;
 /// The last second that a certificate can name: the end of the year 9999.
 const LAST_SECOND: i64 = 253_402_300_799;
 
@@ -132,7 +132,7 @@ fn parameters_of(key: &KeyPair) -> CertificateParams {
 
 fn valid(mut parameters: CertificateParams, now: Timestamp, until: Timestamp) -> CertificateParams {
     let moment = |at: i64| date_time_ymd(1970, 1, 1) + Duration::from_secs(at.clamp(0, LAST_SECOND).unsigned_abs());
-    parameters.not_before = moment(now.as_second().saturating_sub(i64::try_from(BACKDATED.as_secs()).unwrap_or_default()));
+    parameters.not_before = moment(now.as_second()).min(date_time_ymd(VALID_FROM, 1, 1));
     parameters.not_after = moment(until.as_second());
     parameters
 }
