@@ -54,6 +54,10 @@ fn a_job_runs_brings_its_outputs_home_and_leaves_nothing() {
         assert!(ran.stdout.contains(said), "`{said}` is not in the plan:\n{}", ran.stdout);
     }
     assert!(ran.stderr.contains("epoch 2"), "{}", ran.stderr);
+    for said in ["train: exit code 0; about 0.0", "outputs  outputs/train\n", "log      .aliform/runs/lab/"] {
+        assert!(ran.stdout.contains(said), "`{said}` is not in the summary:\n{}", ran.stdout);
+    }
+    assert!(stage.run(&["state", "list"]).expect(0).stdout.contains("  done"));
     assert_eq!(std::fs::read_to_string(stage.file("outputs/train/model/weights")).unwrap(), "42");
     assert!(stage.resources().is_empty(), "{:?}", stage.resources());
 
@@ -71,6 +75,8 @@ fn a_job_that_fails_says_so_and_leaves_nothing_either() {
     stage.write("train.py", "print('before the end')\nraise SystemExit(3)\n");
     let ran = stage.run(&["apply", "--auto-approve"]).expect(1);
     assert!(ran.stderr.contains("before the end") && ran.stderr.contains("exit code 3"), "{}", ran.stderr);
+    assert!(ran.stdout.contains("train: exit code 3; about 0.0"), "{}", ran.stdout);
+    assert!(stage.run(&["state", "list"]).expect(0).stdout.contains("  failed"));
     assert!(stage.resources().is_empty(), "{:?}", stage.resources());
     let plan = stage.run(&["plan"]).expect(0).stdout;
     assert!(plan.contains("its last run did not end well: exit code 3"), "{plan}");

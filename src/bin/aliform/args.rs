@@ -2,7 +2,13 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, RangedU64ValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Risks that have to be accepted by name.
+pub(crate) const BY_NAME: [&str; 3] = ["balance-low", "existing-instance", "no-training-entry"];
+/// More steps at once only wait for each other's calls.
+const MOST_STEPS: u64 = 100;
 
 /// Declarative plan and apply for Alibaba Cloud.
 #[derive(Debug, Parser)]
@@ -131,8 +137,8 @@ pub(crate) struct Apply {
     pub(crate) planning: Planning,
     #[command(flatten)]
     pub(crate) doing: Doing,
-    /// Accept a risk that has to be accepted by name: `existing-instance`, `no-training-entry`
-    #[arg(long, value_name = "RISK")]
+    /// Accept a risk that has to be accepted by name
+    #[arg(long, value_name = "RISK", value_parser = PossibleValuesParser::new(BY_NAME))]
     pub(crate) accept: Vec<String>,
 }
 
@@ -142,7 +148,7 @@ pub(crate) struct Doing {
     #[arg(long)]
     pub(crate) auto_approve: bool,
     /// How many steps are under way at once
-    #[arg(long, value_name = "N", default_value_t = aliform::apply::run::CONCURRENCY)]
+    #[arg(long, value_name = "N", default_value_t = aliform::apply::run::CONCURRENCY, value_parser = RangedU64ValueParser::<usize>::new().range(1..=MOST_STEPS))]
     pub(crate) parallelism: usize,
 }
 
@@ -162,8 +168,8 @@ pub(crate) struct Run {
     /// If it fails, keep what it ran on, which goes on costing money
     #[arg(long)]
     pub(crate) keep_on_failure: bool,
-    /// Accept a risk that has to be accepted by name: `no-training-entry`
-    #[arg(long, value_name = "RISK")]
+    /// Accept a risk that has to be accepted by name
+    #[arg(long, value_name = "RISK", value_parser = PossibleValuesParser::new(BY_NAME))]
     pub(crate) accept: Vec<String>,
     /// Release what a run left; its receipt names the stack
     #[arg(long, value_name = "STACK", conflicts_with = "target")]

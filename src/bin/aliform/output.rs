@@ -20,6 +20,7 @@ use crate::args::{Format, Global};
 use crate::commands::outputs;
 use crate::error::CommandError;
 use crate::render::detached::{Detached, detached};
+use crate::render::jobs::Job;
 use crate::render::ndjson::{self, ErrorContent, Ndjson};
 use crate::render::offers::comparison;
 use crate::render::orphans::{Document, Listing, orphans, swept};
@@ -229,8 +230,8 @@ impl Output {
     }
 
     /// The end of an apply.
-    pub(crate) fn applied(&self, plan: &Plan, outcome: &Outcome, state: &State) {
-        let end = Summary::new(plan, outcome, state, outputs::values(state));
+    pub(crate) fn applied(&self, plan: &Plan, outcome: &Outcome, state: &State, jobs: Vec<Job>) {
+        let end = Summary::new(plan, outcome, state, jobs, outputs::values(state));
         match self.format {
             Format::Human => self.text(&format!("\n{}", summary(&end, &self.program, !self.local, &self.style))),
             _ => self.json(&end),

@@ -22,19 +22,17 @@ use tokio::sync::watch;
 use super::alternatives::Way;
 use super::planning::{Aim, Made, Manner, basis, explain, identity, make};
 use super::purse::Purse;
-use crate::args;
+use crate::args::{self, BY_NAME};
 use crate::error::{CommandError, FAILED, INTERRUPTED, PARTIAL, POLICY};
 use crate::interrupt::Interrupts;
 use crate::output::Output;
+use crate::render::jobs::jobs;
 use crate::run_logs::RunLogs;
 use crate::workspace::{Client, Workspace};
 
 /// How long fetching what a stopped run left may take; and where its budget is spent: the purse's reserve is for this too.
 const RESCUE: Duration = Duration::from_secs(120);
 const RESCUE_SPENT: Duration = Duration::from_secs(20);
-
-/// Risks that have to be accepted by name.
-const BY_NAME: &[&str] = &["balance-low", "existing-instance", "no-training-entry"];
 
 pub(crate) async fn run(workspace: &Workspace, arguments: &args::Apply, out: &Output) -> Result<u8, CommandError> {
     let manifest = workspace.load()?;
@@ -107,7 +105,7 @@ pub(crate) async fn carry_out(
         take_over(store, &made.plan).await?;
         store.finish()?;
         if out.is_json() {
-            out.applied(&made.plan, &Outcome::default(), &store.state());
+            out.applied(&made.plan, &Outcome::default(), &store.state(), Vec::new());
         }
         return Ok(0);
     }
@@ -118,7 +116,7 @@ pub(crate) async fn carry_out(
     let performing = Performing { events: &lives, parallelism: doing.parallelism, keep_failed: false, detach: false, purse: &purse };
     let outcome = perform(workspace, client, store, &made, performing, out).await?;
     let state = store.state();
-    out.applied(&made.plan, &outcome, &state);
+    out.applied(&made.plan, &outcome, &state, jobs(&made.plan, &state, &lives, &|run| logs.of(run)));
     Ok(match () {
         () if purse.is_empty() => POLICY,
         () if outcome.interrupted => INTERRUPTED,
@@ -272,7 +270,7 @@ pub(crate) async fn perform(
     };
     tokio::select! {
         () = spent => Err(CommandError::new(POLICY, "the budget is spent")),
-        outcome = apply(&world, &made.plan, how.parallelism.max(1), stopped) => Ok(outcome?),
+        outcome = apply(&world, &made.plan, how.parallelism, stopped) => Ok(outcome?),
         () = interrupt => Err(CommandError::new(INTERRUPTED, "interrupted")),
     }
 }

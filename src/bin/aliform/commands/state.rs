@@ -1,6 +1,9 @@
 //! `aliform state`: looks into the state, or mends it.
 
-use aliform::state::contents::Status;
+use aliform::model::address::Address;
+use aliform::resources::registry;
+use aliform::resources::runs::goes_on;
+use aliform::state::contents::{Resource, Status};
 use aliform::state::lock::break_lock;
 use aliform::state::store::Store;
 
@@ -17,11 +20,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &args::State, out: &Output) 
         args::State::List => {
             let state = read()?;
             let rows = state.resources.iter().map(|(address, resource)| {
-                let status = match &resource.status {
-                    Status::Ready => "ready",
-                    Status::Unfinished { .. } => "unfinished",
-                };
-                vec![address.to_string(), resource.id.clone(), resource.region.clone(), status.to_owned()]
+                vec![address.to_string(), resource.id.clone(), resource.region.clone(), status(address, resource)]
             });
             out.table(&["address", "id", "region", "status"], rows.collect());
         }
@@ -54,6 +53,21 @@ pub(crate) fn run(workspace: &Workspace, arguments: &args::State, out: &Output) 
     Ok(0)
 }
 
-fn unknown(address: &aliform::model::address::Address) -> CommandError {
+/// A word for how it is; a run that is over is done, or failed.
+fn status(address: &Address, resource: &Resource) -> String {
+    let kind = registry::kind(address.kind);
+    let word = match &resource.status {
+        Status::Unfinished { .. } => "unfinished",
+        Status::Ready if goes_on(&resource.attributes) => "unfinished",
+        Status::Ready if !kind.ends() => "ready",
+        Status::Ready => match kind.failure(address, &resource.attributes) {
+            Ok(None) => "done",
+            Ok(Some(_)) | Err(_) => "failed",
+        },
+    };
+    word.to_owned()
+}
+
+fn unknown(address: &Address) -> CommandError {
     CommandError::failed(format!("`{address}` is not in the state")).hint("see `aliform state list`")
 }

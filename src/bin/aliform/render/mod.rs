@@ -5,6 +5,7 @@
 
 pub(crate) mod detached;
 pub(crate) mod diagnostic;
+pub(crate) mod jobs;
 pub(crate) mod json;
 pub(crate) mod money;
 pub(crate) mod ndjson;

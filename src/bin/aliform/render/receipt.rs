@@ -322,13 +322,13 @@ impl Receipt {
 }
 
 /// Promised outputs of a run that were not there.
-fn lacking(after: &State, run: &Address) -> Vec<String> {
+pub(super) fn lacking(after: &State, run: &Address) -> Vec<String> {
     let missing = after.resources.get(run).map(|run| &run.attributes["missing"]);
     missing.and_then(|missing| Vec::deserialize(missing).ok()).unwrap_or_default()
 }
 
 /// What a folder of outputs is that is not that of a good run.
-fn remark(outputs: &str) -> String {
+pub(super) fn remark(outputs: &str) -> String {
     let kept = |ending: &str| outputs.strip_suffix(ending).map(|good| format!("`{good}` is as it was"));
     match (kept(".failed"), kept(".partial")) {
         (Some(kept), _) => format!(" (of a run that failed; {kept})"),

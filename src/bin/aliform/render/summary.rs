@@ -11,6 +11,7 @@ use aliform::resources::release::ReleaseSpec;
 use aliform::state::contents::{Resource, State, Status};
 use serde::{Deserialize, Serialize};
 
+use super::jobs::{self, Job};
 use super::money;
 use super::style::{Role, Style, one_line, visible};
 
@@ -34,6 +35,8 @@ pub(crate) struct Summary {
     pub(crate) skipped: usize,
     /// Whether the user stopped it.
     pub(crate) interrupted: bool,
+    /// The jobs of which a run began, and how they ended.
+    pub(crate) jobs: Vec<Job>,
     /// What runs where.
     pub(crate) running: Vec<Running>,
     /// The outputs that are known.
@@ -76,7 +79,7 @@ pub(crate) struct Running {
 
 impl Summary {
     /// Gathers it from what was planned, how it went and what the state holds now.
-    pub(crate) fn new(plan: &Plan, outcome: &Outcome, state: &State, outputs: BTreeMap<String, String>) -> Self {
+    pub(crate) fn new(plan: &Plan, outcome: &Outcome, state: &State, jobs: Vec<Job>, outputs: BTreeMap<String, String>) -> Self {
         let mut hourly = Total::default();
         for change in plan.changes.iter().filter(|change| state.resources.contains_key(&change.address)) {
             // What was to be deleted and is there still costs what it did.
@@ -92,6 +95,7 @@ impl Summary {
             failed: failed.collect(),
             skipped: outcome.skipped,
             interrupted: outcome.interrupted,
+            jobs,
             running: running(state),
             outputs,
             hourly,
@@ -133,6 +137,7 @@ fn one(address: &Address, release: &Resource, state: &State) -> Option<Running> 
 /// The summary as text. `program` is how the next commands begin, `aliform --local`; the local cloud has no `console`.
 pub(crate) fn summary(summary: &Summary, program: &str, console: bool, style: &Style) -> String {
     let mut sections = vec![ending(summary, style)];
+    sections.extend(titled("Jobs", jobs::text(&summary.jobs, style), style));
     let list: String = summary.running.iter().map(|running| place(running, console, style)).collect();
     sections.extend(titled("Running", list, style));
     if !summary.destroy {
@@ -249,7 +254,7 @@ mod tests {
         let plan = Sample::shop(1).plan();
         let state = state(&Sample::shop(1).applied());
         let outcome = Outcome { done: 8, ..Outcome::default() };
-        let gathered = Summary::new(&plan, &outcome, &state, outputs());
+        let gathered = Summary::new(&plan, &outcome, &state, Vec::new(), outputs());
         assert_snapshot!(summary(&gathered, "aliform", true, &Style::plain(80)), @r"
         Stack `shop` is applied: 8 done, 0 failed, 0 skipped.
 
@@ -279,7 +284,7 @@ mod tests {
         state.resources.get_mut(&address("release.web-1")).unwrap().status = Status::Unfinished { because: "exit code 1".to_owned() };
         let failed = vec![(address("release.web-1"), "the start script failed: exit code 1".to_owned())];
         let outcome = Outcome { done: 7, failed, skipped: 3, ..Outcome::default() };
-        let gathered = Summary::new(&plan, &outcome, &state, BTreeMap::new());
+        let gathered = Summary::new(&plan, &outcome, &state, Vec::new(), BTreeMap::new());
         assert_snapshot!(summary(&gathered, "aliform", false, &Style::plain(80)), @r"
         Failed: stack `shop` is not applied completely: 7 done, 1 failed, 3 skipped.
           ✗ release.web-1: the start script failed: exit code 1
@@ -302,7 +307,7 @@ mod tests {
     fn nothing_is_left_of_what_was_taken_down() {
         let plan = Sample::shop(1).applied().destroyed().plan();
         let outcome = Outcome { done: 8, ..Outcome::default() };
-        let gathered = Summary::new(&plan, &outcome, &State::new("shop", "1f2e"), outputs());
+        let gathered = Summary::new(&plan, &outcome, &State::new("shop", "1f2e"), Vec::new(), outputs());
         assert_snapshot!(summary(&gathered, "aliform", true, &Style::plain(80)), @r"
         Stack `shop` is taken down: 8 done, 0 failed, 0 skipped.
         ");
