@@ -121,7 +121,7 @@ fn project(app: &App, source: &Located<Source>) -> Result<Project, ResolveError>
         app: name.clone(),
         source: Box::new(source),
     });
-    let bundle = pack(&folder).map_err(|source| ResolveError::Pack { location: location(), app: name, source: Box::new(source) })?;
+    let bundle = pack(&folder).map_err(|source| ResolveError::Pack { location: location(), name, source: Box::new(source) })?;
     let (build, start) = (app.build.as_ref().map(|build| build.value.clone()), app.start.as_ref().map(|start| start.value.clone()));
     let port = app.port.as_ref().map(|port| port.value);
     let said = [&app.build, &app.start].into_iter().flatten();
@@ -230,6 +230,7 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, app: &App, pro
                 disk: app.disk.as_ref(),
                 spot: None,
                 seconds: None,
+                keeps: true,
             };
             let machine = choose::machine(draft, &wish, &network.zones(draft)).await?;
             let all = Checks::from(project.scripts.clone());

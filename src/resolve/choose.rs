@@ -40,6 +40,8 @@ pub(super) struct Wish<'a> {
     pub(super) spot: Option<&'a Located<Spot>>,
     /// How long it is reckoned to run, in seconds; none for what stays.
     pub(super) seconds: Option<u64>,
+    /// Whether it stays after that.
+    pub(super) keeps: bool,
 }
 
 impl Wish<'_> {
@@ -132,7 +134,7 @@ async fn by_needs(draft: &mut Draft<'_>, wish: &Wish<'_>, wants: &Wants) -> Resu
         return Err(impossible(location, message, "raise the cap, or leave `spot` out"));
     }
     let subject = match wish.seconds {
-        Some(seconds) => Subject { wants: wants.clone(), named: Named::default(), seconds, longest: seconds, keeps: false },
+        Some(seconds) => Subject { wants: wants.clone(), named: Named::default(), seconds, longest: seconds, keeps: wish.keeps },
         None => Subject::staying(wants.clone()),
     };
     let rows = offers::of_market(&draft.desired.region, &subject, &market);

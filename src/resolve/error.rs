@@ -22,12 +22,12 @@ pub enum ResolveError {
         source: Box<DetectError>,
     },
     /// The source can't be packed.
-    #[error("the source of app `{app}` can't be packed: {source}")]
+    #[error("the files of `{name}` can't be packed: {source}")]
     Pack {
         /// Where the manifest names the source.
         location: Location,
-        /// The application.
-        app: String,
+        /// The application or the job.
+        name: String,
         /// Why not.
         source: Box<PackError>,
     },

@@ -87,7 +87,7 @@ pub(super) fn of_work(manifest: &Manifest, app: &App, work: &Work) -> Result<Pro
     });
     let bundle = pack_selected(&base, &selection).map_err(|source| ResolveError::Pack {
         location: location.clone(),
-        app: app.name.value.clone(),
+        name: app.name.value.clone(),
         source: Box::new(source),
     })?;
     let usual = app.public.is_some().then(|| default_port(runtime));
@@ -179,7 +179,7 @@ pub(super) fn of_image(manifest: &Manifest, app: &App, image: &Located<String>) 
     let selection = Selection { written: Some(("image".to_owned(), format!("{}\n", image.value))), ..Selection::default() };
     let bundle = pack_selected(&manifest.base, &selection).map_err(|source| ResolveError::Pack {
         location: image.location.clone(),
-        app: app.name.value.clone(),
+        name: app.name.value.clone(),
         source: Box::new(source),
     })?;
     Ok(Project {

@@ -15,7 +15,7 @@ mod files;
 mod journal;
 pub mod lock;
 pub mod record;
-mod shortages;
+pub mod shortages;
 mod snapshot;
 pub mod store;
 pub mod token;

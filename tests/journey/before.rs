@@ -30,6 +30,10 @@ fn an_option_that_can_not_be_read_is_wrong_usage_and_named() {
         assert!(ran.stderr.contains(&format!("`{option}`: ")), "{}", ran.stderr);
         assert!(!ran.stderr.contains("manifest of this run"), "{}", ran.stderr);
     }
+    for (option, value) in [("--accept", "anything"), ("--parallelism", "0")] {
+        let ran = stage.run(&["run", "hi.sh", option, value]).expect(64);
+        assert!(ran.stderr.contains(&format!("'{value}'")), "{}", ran.stderr);
+    }
 }
 
 #[test]

@@ -27,6 +27,17 @@ fn the_same_script_ends_the_same_on_every_product_and_leaves_nothing() {
 }
 
 #[test]
+fn commands_need_no_file() {
+    for product in ["ecs", "fc", "ack", "pai"] {
+        let stage = Stage::empty();
+        let job = format!("{{ run: echo made > out, product: {product}, needs: {{ cpu: 2, memory: 4GiB }}, timeout: 5m, outputs: [out] }}");
+        stage.write("aliform.yaml", &format!("version: 1\nstack: lab\nregion: cn-hangzhou\njobs:\n  hi: {job}\n"));
+        stage.run(&["run", "hi", "--auto-approve"]).expect(0);
+        assert_eq!(std::fs::read_to_string(stage.file("outputs/hi/out")).unwrap(), "made\n", "{product}");
+    }
+}
+
+#[test]
 fn the_example_of_machines_that_are_shared_runs() {
     let stage = Stage::example("job-ecs");
     stage.run(&["run", "sweep", "--auto-approve"]).expect(0);

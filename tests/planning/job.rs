@@ -55,6 +55,7 @@ fn what_an_app_needs_too_stays_and_a_kept_machine_stays() {
     let released: Vec<String> = Stage::new(&both).plan().released.keys().map(ToString::to_string).collect();
     assert_eq!(released, ["security_group.train", "instance.train", "bundle.train"]);
     let kept = Stage::new(&lab("keep: true")).plan();
+    assert!(kept.offers["jobs.train"].iter().all(|offer| offer.clean_up.contains("it stays, and costs money")));
     assert!(kept.released.is_empty() && kept.wanted[&address("instance.train")].spec.get("release_after").is_none());
 }
 

@@ -104,6 +104,10 @@ pub fn package(bundle: &Bundle, interpreter: Interpreter) -> io::Result<Package>
         zip.start_file(name, options(entry.header().mode()?))?;
         zip.write_all(&content)?;
     }
+    if bundle.files.is_empty() {
+        // What runs them looks for the folder.
+        zip.add_directory("job/", options(0o755))?;
+    }
     let archive = Bytes::from(zip.finish()?.into_inner());
     let (digest, checksum) = (hex::encode(Sha256::digest(&archive)), CRC64.checksum(&archive).to_string());
     Ok(Package { digest, checksum, archive, unpacked })

@@ -204,6 +204,7 @@ async fn made(draft: &mut Draft<'_>, network: &Network, task: &Task<'_>) -> Resu
         disk: None,
         spot: job.spot.as_ref(),
         seconds: Some(task.limit * job.runs()),
+        keeps: job.keep,
     };
     let machine = choose::machine(draft, &wish, &network.zones(draft)).await?;
     let address = Address::new(Kind::Cluster, "main");

@@ -54,6 +54,7 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_
         disk: None,
         spot: job.spot.as_ref(),
         seconds: Some(task.limit * job.runs()),
+        keeps: job.keep,
     };
     let machine = choose::machine(draft, &wish, &network.zones(draft)).await?;
     task.check_image(&machine.image_family, package_manager(&machine.image_family))?;

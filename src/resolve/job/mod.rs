@@ -24,7 +24,7 @@ use crate::model::address::Address;
 use crate::model::diagnostic::Location;
 use crate::model::finding::Finding;
 use crate::model::secret::SecretSource;
-use crate::project::bundle::{Bundle, pack};
+use crate::project::bundle::{Bundle, PackError, Selection, pack, pack_selected};
 use crate::project::checks::{Provided, Scripts};
 use crate::project::code::Script;
 use crate::project::fetches::{Fetch, Ground, fetches};
@@ -73,9 +73,14 @@ fn task<'a>(manifest: &'a Manifest, job: &'a Job) -> Result<Task<'a>, ResolveErr
     if manifest.apps.contains_key(name) {
         return Err(impossible(job, format!("`{name}` is the name of an app and of a job"), "give one of them another name"));
     }
-    let packed = pack(&manifest.base).map_err(|source| ResolveError::Pack {
+    let packed = match (pack(&manifest.base), &job.work) {
+        // Commands may need no file.
+        (Err(PackError::Empty(base)), Work::Run(_)) => pack_selected(&base, &Selection::default()),
+        (packed, _) => packed,
+    };
+    let packed = packed.map_err(|source| ResolveError::Pack {
         location: job.name.location.clone(),
-        app: name.clone(),
+        name: name.clone(),
         source: Box::new(source),
     })?;
     let (command, first) = match &job.work {

@@ -153,7 +153,9 @@ fn machines(product: Product, region: &str, subject: &Subject, found: &[Candidat
             stock,
             ..plain
         };
-        Row { offer, generation: generation(&shape.instance_type), obstacle: None }
+        let over = subject.wants.cap.filter(|_| candidate.hourly.is_none());
+        let obstacle = over.map(|cap| format!("no price of up to {cap} an hour is known, as its `spot` asks"));
+        Row { offer, generation: generation(&shape.instance_type), obstacle }
     };
     found.iter().map(row).collect()
 }

@@ -75,14 +75,17 @@ pub(crate) fn text(jobs: &[Job], style: &Style) -> String {
 }
 
 fn one(job: &Job, style: &Style) -> String {
-    let (name, cost) = (style.paint(Role::Strong, &one_line(&job.job)), money::amounts(&job.cost, money::HOURLY));
+    let name = style.paint(Role::Strong, &one_line(&job.job));
+    // What stays is no cost of a run.
+    let spent = !job.cost.sums.is_empty() || job.cost.unknown;
+    let cost = if spent { format!("; about {}", money::amounts(&job.cost, money::HOURLY)) } else { String::new() };
     if let [run] = &*job.runs
         && run.parameters.is_empty()
     {
-        return format!("  {name}: {}; about {cost}\n{}", ending(run, style), places(run));
+        return format!("  {name}: {}{cost}\n{}", ending(run, style), places(run));
     }
     let good = job.runs.iter().filter(|run| run.exit_code == Some(0)).count();
-    let head = format!("  {name}: {good} of {} runs with exit code 0; about {cost}\n", job.runs.len());
+    let head = format!("  {name}: {good} of {} runs with exit code 0{cost}\n", job.runs.len());
     head + &job.runs.iter().map(|run| member(run, style)).collect::<String>()
 }
 

@@ -11,6 +11,8 @@ mod status;
 
 use std::path::Path;
 
+use aliform::state::shortages;
+
 use crate::args;
 use crate::error::CommandError;
 use crate::output::Output;
@@ -52,16 +54,19 @@ pub(crate) async fn run(workspace: &Workspace, arguments: &args::Cloud, out: &Ou
         }
         args::Cloud::Stop => {
             let stopped = server::stop(&home).await?;
-            out.note(if stopped {
+            let text = if stopped {
                 "The local cloud is stopped. Its machines are off, their disks are kept."
             } else {
                 "The local cloud does not run."
-            });
+            };
+            out.result(text, &serde_json::json!({ "stopped": stopped }));
         }
         args::Cloud::Reset => {
             server::stop(&home).await?;
             server::reset(&home).await?;
-            out.note("The local cloud is empty.");
+            // Another cloud has other stock.
+            shortages::forget(&workspace.state_directory())?;
+            out.result("The local cloud is empty.", &serde_json::json!({ "empty": true }));
         }
         args::Cloud::Status => status::status(&home, out).await?,
         args::Cloud::Resources => resources::run(&home, out).await?,
