@@ -29,6 +29,8 @@ pub struct Life {
     pub born: Timestamp,
     /// When it went; it is still there without it.
     pub gone: Option<Timestamp>,
+    /// When its parts came, if they did not come with it.
+    pub parts: Option<Timestamp>,
 }
 
 impl Life {
@@ -39,7 +41,7 @@ impl Life {
 
     /// The time of it that is billed until `now`.
     pub fn span(&self, now: Timestamp) -> Span {
-        Span::seconds(self.born, self.seconds(now))
+        Span { parts: self.parts, ..Span::seconds(self.born, self.seconds(now)) }
     }
 }
 
@@ -96,15 +98,22 @@ pub struct Lives<'a> {
     seen: Mutex<Seen>,
 }
 
-/// When the cloud says that a resource came, as far as it says so. It says the minute only: where the state's own time
+/// When the cloud says that a resource came, as far as it says so. Of a machine it says the minute only: where the state's own time
 /// lies in that minute, it is the better one.
 fn born(resource: &Resource) -> Timestamp {
     let said = resource.attributes["created_at"].as_str().unwrap_or_default();
-    let whole = if said.len() == "2026-01-02T03:04Z".len() { said.replace('Z', ":00Z") } else { said.to_owned() };
-    match whole.parse::<Timestamp>() {
+    if said.len() != "2026-01-02T03:04Z".len() {
+        return said.parse().unwrap_or(resource.created_at);
+    }
+    match said.replace('Z', ":00Z").parse::<Timestamp>() {
         Ok(minute) if !(0..60).contains(&(resource.created_at.as_second() - minute.as_second())) => minute,
         _ => resource.created_at,
     }
+}
+
+/// When the nodes of a cluster came.
+fn parts(resource: &Resource) -> Option<Timestamp> {
+    resource.attributes["nodes_from"].as_str()?.parse().ok()
 }
 
 /// When the cloud itself ends what was there before: a machine as it says, a run as it was told.
@@ -123,7 +132,7 @@ impl<'a> Lives<'a> {
     pub fn new(next: &'a dyn EventSink, dates: &'a Dates, before: &State) -> Self {
         let known = |address: &Address, resource: &Resource| {
             let born = born(resource);
-            Known { id: resource.id.clone(), life: Life { born, gone: None }, ends: ends(address, resource, born) }
+            Known { id: resource.id.clone(), life: Life { born, gone: None, parts: parts(resource) }, ends: ends(address, resource, born) }
         };
         let there = before.resources.iter().map(|(address, resource)| (address.clone(), known(address, resource)));
         Lives { next, dates, seen: Mutex::new(Seen { known: there.collect(), moved: BTreeMap::new(), past: Vec::new() }) }
@@ -134,7 +143,7 @@ impl<'a> Lives<'a> {
     pub fn went(&self, address: &Address, resource: &Resource, at: Timestamp, cost: Cost) {
         let born = born(resource);
         let gone = ends(address, resource, born).map_or(at, |ends| at.min(ends));
-        self.seen().past.push((address.clone(), Life { born, gone: Some(gone) }, Some(cost)));
+        self.seen().past.push((address.clone(), Life { born, gone: Some(gone), parts: parts(resource) }, Some(cost)));
     }
 
     /// What was there before what is there now.
@@ -193,7 +202,7 @@ impl<'a> Lives<'a> {
             let planned = prices(plan, address).filter(|_| address.kind == Kind::Cluster).map(Cost::hourly).unwrap_or_default();
             let same = planned.sums.iter().find(|sum| sum.currency == fallback.hourly.currency);
             let more = Money { amount: fallback.hourly.amount - same.map_or(Decimal::ZERO, |sum| sum.amount), ..fallback.hourly };
-            let billed = Metering::Time.of(more, span);
+            let billed = Metering::Parts.of(more, span);
             let billed = Money { amount: billed.amount.round_dp(DIGITS), ..billed };
             match same {
                 Some(_) => total.add(billed),
@@ -219,7 +228,7 @@ impl EventSink for Lives<'_> {
         let mut seen = self.seen();
         match &event {
             Event::StepIdentified { address, id } => {
-                let new = Known { id: id.clone(), life: Life { born: now, gone: None }, ends: None };
+                let new = Known { id: id.clone(), life: Life { born: now, gone: None, parts: None }, ends: None };
                 let old = seen.known.insert(address.clone(), new).map(|old| old.until(now));
                 if let Some(life) = old.filter(|life| life.gone.is_some()) {
                     seen.past.push((address.clone(), life, None));
@@ -229,6 +238,9 @@ impl EventSink for Lives<'_> {
                 // What comes to its end by itself is over with its step.
                 let over =
                     registry::kind(address.kind).ends() || (*action == Action::Delete && matches!(event, Event::StepFinished { .. }));
+                if let Some(known) = seen.known.get_mut(address) {
+                    known.life.parts = self.dates.growth(&known.id).or(known.life.parts);
+                }
                 if let Some(known) = seen.known.get_mut(address).filter(|_| over) {
                     // It may stay to be seen for a while after it is billed no more.
                     let gone = self.dates.farewell(&known.id).unwrap_or(now);

@@ -283,6 +283,8 @@ pub struct PoolInfo {
     pub nodepool_id: String,
     #[serde(default)]
     pub name: String,
+    #[serde(default)]
+    pub created: String,
 }
 
 /// How its nodes are.

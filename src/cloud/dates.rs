@@ -24,6 +24,8 @@ struct Seen {
     ahead: SignedDuration,
     /// When a deletion was taken, by everything that the call named.
     farewells: BTreeMap<String, Timestamp>,
+    /// When something was last made inside of a thing, by that thing.
+    growths: BTreeMap<String, Timestamp>,
 }
 
 impl Dates {
@@ -35,6 +37,11 @@ impl Dates {
     /// When the cloud took the deletion of `id`; it is not billed any more from then on. `None` if none was asked for.
     pub fn farewell(&self, id: &str) -> Option<Timestamp> {
         self.seen().farewells.get(id).copied()
+    }
+
+    /// When the cloud last took the creation of something inside of `id`, as nodes in a cluster. `None` if none was asked for.
+    pub fn growth(&self, id: &str) -> Option<Timestamp> {
+        self.seen().growths.get(id).copied()
     }
 
     fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
@@ -82,6 +89,15 @@ fn named(call: &Call) -> Vec<String> {
     ids.chain(call.path.rsplit('/').next().filter(|last| !last.is_empty()).map(str::to_owned)).collect()
 }
 
+/// In what a call makes something: `c1` of `/clusters/c1/nodepools`.
+fn grown(call: &Call) -> Option<String> {
+    let segments: Vec<&str> = call.path.split('/').filter(|segment| !segment.is_empty()).collect();
+    match segments.as_slice() {
+        [.., _, id, _] if call.action.starts_with("Create") => Some((*id).to_owned()),
+        _ => None,
+    }
+}
+
 /// A cloud whose answers tell the time. To be put inside of what tries again: each attempt has its own date.
 pub struct Dated<C> {
     inner: C,
@@ -98,7 +114,7 @@ impl<C> Dated<C> {
 #[async_trait]
 impl<C: Cloud> Cloud for Dated<C> {
     async fn send(&self, call: Call) -> Result<Answer, ApiError> {
-        let named = named(&call);
+        let (named, grown) = (named(&call), grown(&call));
         // Objects have dates of their own, which signatures are checked by.
         let dated = call.product != Product::Oss;
         let answer = self.inner.send(call).await;
@@ -108,6 +124,10 @@ impl<C: Cloud> Cloud for Dated<C> {
                     self.dates.look(answer);
                 }
                 self.dates.note(named, true);
+                if let Some(id) = grown {
+                    let now = self.dates.now();
+                    self.dates.seen().growths.insert(id, now);
+                }
             }
             Err(ApiError::Refused { .. }) => {}
             Err(_) => self.dates.note(named, false),
@@ -166,6 +186,23 @@ mod tests {
             body: Bytes::new(),
             repeat: Repeat::Safe,
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_made_inside_of_something_counts_from_when_it_was_taken() {
+        let dates = Arc::new(Dates::new(Arc::new(Fixed)));
+        let answers = [Ok("Fri, 02 Jan 2026 05:00:00 GMT"), Err(())];
+        let cloud = Dated::new(Answers(Mutex::new(answers.into())), dates.clone());
+        let nodes = |id: &str| Call {
+            product: Product::Cs,
+            action: "CreateClusterNodePool",
+            path: format!("/clusters/{id}/nodepools"),
+            query: Vec::new(),
+            ..delete("")
+        };
+        cloud.send(nodes("c1")).await.unwrap();
+        cloud.send(nodes("c2")).await.unwrap_err();
+        assert_eq!((dates.growth("c1"), dates.growth("c2")), (Some("2026-01-02T05:00:00Z".parse().unwrap()), None));
     }
 
     #[tokio::test]

@@ -37,7 +37,7 @@ impl Pace {
         if self.speed.to_bits() == 1f64.to_bits() {
             return cloud;
         }
-        Duration::from_nanos((cloud.as_nanos() as f64 / self.speed).ceil() as u64 + 1)
+        Duration::from_nanos(((cloud.as_nanos() as f64 / self.speed).ceil() as u64).saturating_add(1))
     }
 }
 
@@ -159,6 +159,14 @@ mod tests {
         assert!((seconds_ahead(&wall, &clock) - 4190.0).abs() < 0.001);
         let again = CloudClock::new(wall.clone(), &world);
         assert_eq!(again.now(), clock.now());
+    }
+
+    #[test]
+    fn the_longest_wait_has_a_length_at_every_speed() {
+        for speed in [0.001, 0.5, 2.0, 10.0, 86_400.0] {
+            let pace = Pace { wall: Timestamp::UNIX_EPOCH, cloud: Timestamp::UNIX_EPOCH, speed };
+            assert!(pace.wall_time(until(pace.cloud, never())) > LOOK_AGAIN, "{speed}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -27,6 +27,8 @@ pub enum Metering {
     /// The time itself.
     #[default]
     Time,
+    /// The time itself of parts that come later than the whole: nodes of a cluster.
+    Parts,
     /// Every hour of the clock in which it was there, be it for a second.
     BegunHours,
     /// The hours of the clock through which it was there; neither the one in which it came nor the one in which it went.
@@ -43,18 +45,26 @@ pub struct Span {
     pub from: Timestamp,
     /// For how long.
     pub milliseconds: u64,
+    /// Since when its parts are there; from the beginning, if nobody knows.
+    pub parts: Option<Timestamp>,
 }
 
 impl Span {
     /// So many seconds.
     pub fn seconds(from: Timestamp, seconds: u64) -> Self {
-        Span { from, milliseconds: seconds.saturating_mul(1000) }
+        Span { from, milliseconds: seconds.saturating_mul(1000), parts: None }
     }
 
     /// This one, or as many seconds.
     #[must_use]
     pub fn at_least(self, seconds: u64) -> Self {
         Span { milliseconds: self.milliseconds.max(seconds.saturating_mul(1000)), ..self }
+    }
+
+    /// How long its parts were there, in milliseconds.
+    fn of_parts(self) -> u64 {
+        let late = self.parts.map_or(0, |parts| u64::try_from(parts.as_second() - self.from.as_second()).unwrap_or(0));
+        self.milliseconds.saturating_sub(late.saturating_mul(1000))
     }
 
     /// The second in which it began, and the one in which it was over.
@@ -74,8 +84,10 @@ impl Metering {
         let (from, to) = span.ends();
         let (first, last) = (from.div_euclid(HOUR), to.div_euclid(HOUR));
         let whole = |seconds: i64| i64::from(seconds.rem_euclid(HOUR) != 0);
+        let time = |milliseconds: u64| Money { amount: price.amount * Decimal::from(milliseconds) / Decimal::from(HOUR * 1000), ..price };
         match self {
-            Metering::Time => Money { amount: price.amount * Decimal::from(span.milliseconds) / Decimal::from(HOUR * 1000), ..price },
+            Metering::Time => time(span.milliseconds),
+            Metering::Parts => time(span.of_parts()),
             Metering::BegunHours => price.times(Decimal::from((last + whole(to) - first).max(1))),
             Metering::WholeHours => price.times(Decimal::from((last - first - whole(from)).max(0))),
         }
@@ -85,7 +97,7 @@ impl Metering {
     pub fn at_most(self, price: Money, seconds: u64) -> Money {
         let hours = Decimal::from(seconds) / Decimal::from(HOUR);
         let most = price.times(match self {
-            Metering::Time => hours,
+            Metering::Time | Metering::Parts => hours,
             Metering::BegunHours => hours.ceil() + Decimal::ONE,
             Metering::WholeHours => hours.floor(),
         });
@@ -296,7 +308,7 @@ mod tests {
     #[test]
     fn a_bound_holds_whenever_the_time_begins() {
         let price = Money::cny(Decimal::ONE);
-        for metering in [Metering::Time, Metering::BegunHours, Metering::WholeHours] {
+        for metering in [Metering::Time, Metering::Parts, Metering::BegunHours, Metering::WholeHours] {
             for seconds in [0, 1, 1799, 3599, 3600, 3601, 7200, 10_000] {
                 let most = metering.at_most(price, seconds).amount;
                 for begins in (0..7200).step_by(599) {

@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 
 use super::lookup::{InstancePrice, Lookup};
 use super::{tariff, training};
-use crate::model::cost::{Charge, Cost, CostLine, PriceSource};
+use crate::model::cost::{Charge, Cost, CostLine, Metering, PriceSource};
 use crate::model::money::Money;
 use crate::model::region;
 use crate::resources::kind::Priced;
@@ -42,7 +42,7 @@ async fn quote(lookup: &dyn Lookup, region: &str, priced: &Priced) -> Cost {
         Priced::Cluster { pro, nodes } => {
             let mut lines = tariff::cluster(region, *pro);
             for node in nodes {
-                lines.extend(instance(lookup, region, node).await);
+                lines.extend(instance(lookup, region, node).await.into_iter().map(part));
             }
             // Traffic of several nodes is one line: it is paid by use.
             let mut seen = BTreeSet::new();
@@ -52,6 +52,15 @@ async fn quote(lookup: &dyn Lookup, region: &str, priced: &Priced) -> Cost {
         Priced::Function { cpu, memory, disk, gpu } => Cost { lines: tariff::function(region, *cpu, (*memory, *disk), gpu.as_ref()) },
         Priced::Instance { .. } => Cost { lines: instance(lookup, region, priced).await },
     }
+}
+
+/// The same line of a part that comes later than the whole.
+fn part(line: CostLine) -> CostLine {
+    let charge = match line.charge {
+        Charge::Hourly { price, source, metering: Metering::Time } => Charge::Hourly { price, source, metering: Metering::Parts },
+        other => other,
+    };
+    CostLine { charge, ..line }
 }
 
 /// What an instance costs; nothing for what is none.

@@ -15,7 +15,7 @@ use super::tagged::{Tagged, tags};
 use super::wait::{self, Look};
 use crate::cloud::api::{Tag, ask};
 use crate::cloud::cs::{
-    Cluster, ClusterTag, CreateCluster, DeleteCluster, DescribeClusterDetail, DescribeClusterNodePools, DescribeClustersV1,
+    Cluster, ClusterTag, CreateCluster, DeleteCluster, DescribeClusterDetail, DescribeClusterNodePools, DescribeClustersV1, PoolThere,
 };
 use crate::model::address::{Address, Kind};
 use crate::model::change::Effect;
@@ -100,13 +100,20 @@ pub struct ClusterAttributes {
     pub status: String,
     /// Its network.
     pub vpc_id: String,
+    /// When it was made.
+    #[serde(default)]
+    pub created_at: String,
+    /// When its last nodes were asked for: what they cost counts from then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes_from: Option<String>,
 }
 
 /// The kind.
 pub struct ClusterKind;
 
 fn attributes(cluster: Cluster) -> ClusterAttributes {
-    ClusterAttributes { id: cluster.cluster_id, name: cluster.name, status: cluster.state, vpc_id: cluster.vpc_id }
+    let Cluster { cluster_id: id, name, state: status, vpc_id, created: created_at, .. } = cluster;
+    ClusterAttributes { id, name, status, vpc_id, created_at, nodes_from: None }
 }
 
 /// Every cluster of the region.
@@ -137,14 +144,19 @@ fn cluster_tags(tags: Vec<Tag>) -> Vec<ClusterTag> {
     tags.into_iter().map(|tag| ClusterTag { key: tag.key, value: tag.value }).collect()
 }
 
+/// The nodes of a cluster, pool by pool.
+async fn pools(context: &ReadContext<'_>, cluster: &Cluster) -> Result<Vec<PoolThere>, ResourceError> {
+    match ask(context.cloud, context.region, &DescribeClusterNodePools { cluster_id: cluster.cluster_id.clone() }).await {
+        Ok(answer) => Ok(answer.nodepools),
+        // It is on its way out, or has never come.
+        Err(error) if error.is_not_found() || cluster.state != "running" => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// A cluster as a spec, as far as it says so itself.
 async fn there(context: &ReadContext<'_>, cluster: Cluster) -> Result<ClusterSpec, ResourceError> {
-    let pools = match ask(context.cloud, context.region, &DescribeClusterNodePools { cluster_id: cluster.cluster_id.clone() }).await {
-        Ok(answer) => answer.nodepools,
-        // It is on its way out, or has never come.
-        Err(error) if error.is_not_found() || cluster.state != "running" => Vec::new(),
-        Err(error) => return Err(error.into()),
-    };
+    let pools = pools(context, &cluster).await?;
     Ok(ClusterSpec {
         pools: pools.into_iter().map(node_pools::there).collect(),
         pro: cluster.cluster_spec.contains("pro"),
@@ -196,8 +208,12 @@ impl ResourceKind for ClusterKind {
         context: &ReadContext<'_>,
         known: &[(Address, String, Json)],
     ) -> Result<BTreeMap<String, ClusterAttributes>, ResourceError> {
-        let there = list(context).await?.into_iter().map(attributes);
-        Ok(there.filter(|cluster| known.iter().any(|(_, id, _)| *id == cluster.id)).map(|cluster| (cluster.id.clone(), cluster)).collect())
+        let mut found = BTreeMap::new();
+        for cluster in list(context).await?.into_iter().filter(|cluster| known.iter().any(|(_, id, _)| *id == cluster.cluster_id)) {
+            let nodes_from = node_pools::last(&pools(context, &cluster).await?);
+            found.insert(cluster.cluster_id.clone(), ClusterAttributes { nodes_from, ..attributes(cluster) });
+        }
+        Ok(found)
     }
 
     async fn create(context: &Context<'_>, spec: &ClusterSpec) -> Result<String, ResourceError> {
@@ -245,7 +261,7 @@ impl ResourceKind for ClusterKind {
                 status => return Ok(Look::NotYet(status.to_owned())),
             }
             Ok(match pools.settle(context, id, &spec.pools).await? {
-                None => Look::Ready(cluster),
+                None => Look::Ready(ClusterAttributes { nodes_from: pools.last.take(), ..cluster }),
                 Some(status) => Look::NotYet(status),
             })
         })

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::cluster::{NODES_LABEL, PoolSpec, PoolSpot};
 use super::error::ResourceError;
 use super::kind::{Context, needed};
@@ -20,6 +22,8 @@ const LATER: &[&str] = &["ErrorClusterState", "ErrorNodePoolNameAlreadyExist", "
 #[derive(Default)]
 pub(super) struct Pools {
     tasks: BTreeMap<String, String>,
+    /// When the last one was made, as it says.
+    pub(super) last: Option<String>,
 }
 
 fn group(spec: &PoolSpec) -> Result<ScalingGroup, ResourceError> {
@@ -61,6 +65,13 @@ pub(super) fn there(pool: PoolThere) -> PoolSpec {
     }
 }
 
+/// When the last of them was made.
+pub(super) fn last(pools: &[PoolThere]) -> Option<String> {
+    let moments =
+        pools.iter().filter_map(|pool| Some((pool.nodepool_info.created.parse::<Timestamp>().ok()?, &pool.nodepool_info.created)));
+    moments.max().map(|(_, created)| created.clone())
+}
+
 /// Whether a pool has the nodes that are wanted, or is to have them.
 fn is_wanted(there: &PoolThere, spec: &PoolSpec) -> Result<bool, ResourceError> {
     let group = &there.scaling_group;
@@ -76,6 +87,7 @@ impl Pools {
         wanted: &[PoolSpec],
     ) -> Result<Option<String>, ResourceError> {
         let there = ask(context.cloud, context.region, &DescribeClusterNodePools { cluster_id: cluster.to_owned() }).await?.nodepools;
+        self.last = last(&there);
         let (mut ready, mut all) = (0, 0);
         for spec in wanted {
             all += i64::from(spec.nodes);

@@ -35,16 +35,9 @@ pub(super) fn add(directory: &Path, shortage: Shortage, now: Timestamp) -> Resul
     std::fs::rename(&new, &path).or_fail("write", &path)
 }
 
-/// Forgets all of them, of all stacks of that folder.
-///
-/// # Errors
-/// When the file can't be removed.
-pub fn forget(directory: &Path) -> Result<(), StateError> {
-    let path = file(directory);
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).or_fail("remove", &path),
-        _ => Ok(()),
-    }
+/// Forgets all of them, of all stacks of that folder. What can't be removed is forgotten after some minutes.
+pub fn forget(directory: &Path) {
+    drop(std::fs::remove_file(file(directory)));
 }
 
 #[cfg(test)]
@@ -66,8 +59,8 @@ mod tests {
         assert_eq!(read(folder.path(), later).len(), 2);
         let elsewhere = tempfile::tempdir().unwrap();
         add(elsewhere.path(), out("a", now), now).unwrap();
-        forget(elsewhere.path()).unwrap();
-        forget(elsewhere.path()).unwrap();
+        forget(elsewhere.path());
+        forget(elsewhere.path());
         assert!(read(elsewhere.path(), now).is_empty());
         assert_eq!(read(folder.path(), now + SignedDuration::from_mins(12)), [out("b", later)]);
         std::fs::write(folder.path().join("sold-out.json"), "[{").unwrap();

@@ -223,7 +223,7 @@ impl Receipt {
             let seconds = ended.map_or(seconds, |gone| seconds.min(Life { gone: Some(gone), ..life }.seconds(now)));
             // What the cloud itself says that it counted is better than what was seen of it.
             let counted = run.and_then(|run| run.attributes["billed_ms"].as_u64());
-            Some(counted.map_or(Span::seconds(life.born, seconds), |milliseconds| Span { from: life.born, milliseconds }))
+            Some(Span { milliseconds: counted.unwrap_or(seconds.saturating_mul(1000)), ..life.span(now) })
         };
         // Whatever is like the one that costs most: a matrix has several machines.
         let pays = |address: &Address| address == payer || address.kind == payer.kind;

@@ -65,7 +65,7 @@ pub(crate) async fn run(workspace: &Workspace, arguments: &args::Cloud, out: &Ou
             server::stop(&home).await?;
             server::reset(&home).await?;
             // Another cloud has other stock.
-            shortages::forget(&workspace.state_directory())?;
+            shortages::forget(&workspace.state_directory());
             out.result("The local cloud is empty.", &serde_json::json!({ "empty": true }));
         }
         args::Cloud::Status => status::status(&home, out).await?,

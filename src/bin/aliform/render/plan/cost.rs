@@ -90,7 +90,7 @@ fn items(plan: &Plan) -> Vec<Vec<String>> {
 /// Says where something else than the time itself is billed.
 fn counted(metering: Metering) -> &'static str {
     match metering {
-        Metering::Time => "",
+        Metering::Time | Metering::Parts => "",
         Metering::BegunHours => ", each hour begun",
         Metering::WholeHours => ", whole hours only",
     }
