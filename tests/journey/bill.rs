@@ -139,8 +139,8 @@ fn nodes_of_a_cluster_count_from_when_they_come_also_in_the_receipt_of_another_c
     let resume: &[&str] = &["run", "--resume", "lab-cluster", "--output", "ndjson"];
     let mut before = Decimal::ZERO;
     for commands in [&[run][..], &[&[run, &["--detach"]].concat()[..], resume][..]] {
-        let ran = commands.iter().map(|arguments| stage.run(arguments).expect(0)).last().unwrap();
-        let last: Json = serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap();
+        let all: Vec<_> = commands.iter().map(|arguments| stage.run(arguments).expect(0)).collect();
+        let last: Json = serde_json::from_str(all[all.len() - 1].stdout.lines().last().unwrap()).unwrap();
         let receipt = &last["result"];
         assert!(receipt["seconds"].as_u64().unwrap() >= 90, "{receipt}");
         let spent = decimal(&bill(&stage)["spent"]);
