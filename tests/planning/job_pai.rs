@@ -142,6 +142,9 @@ fn what_was_chosen_is_not_asked_for_again_and_another_number_of_workers_is_anoth
 fn no_secret_is_in_a_plan() {
     let plan = staged("print(1)", "env: { TOKEN: { from: env:TOKEN }, PLAIN: here }").plan();
     assert_eq!(spec(&plan, "secrets")["TOKEN"], "env:TOKEN");
+    let told =
+        |plan: &Plan| plan.findings.iter().any(|finding| finding.id == "secret-in-training-job" && finding.message.contains("`TOKEN`"));
+    assert!(told(&plan) && !told(&staged("print(1)", "env: { PLAIN: here }").plan()));
     let script = spec(&plan, "script").as_str().unwrap();
     assert!(script.contains("export PLAIN='here'") && !script.contains("TOKEN"), "{script}");
 }

@@ -14,6 +14,8 @@ use aliform::resources::registry;
 
 /// The folder of all of them, beside the manifest.
 const FOLDER: &str = ".aliform/runs";
+/// How many logs of earlier commands are kept of a stack.
+const KEPT: usize = 100;
 
 /// Keeps what the runs of one command write, and hands every event on.
 pub(crate) struct RunLogs<'a> {
@@ -46,7 +48,15 @@ impl<'a> RunLogs<'a> {
     }
 
     fn open(&self, run: &Address) -> io::Result<File> {
-        DirBuilder::new().recursive(true).mode(0o700).create(self.home.join(&self.folder))?;
+        let folder = self.home.join(&self.folder);
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        let of_before = |path: &PathBuf| name_of(path).ends_with(".log") && !name_of(path).starts_with(&self.stamp);
+        let mut earlier: Vec<PathBuf> = entries(&folder).into_iter().filter(of_before).collect();
+        // Their names begin with when they were written.
+        earlier.sort();
+        for old in earlier.iter().rev().skip(KEPT) {
+            drop(std::fs::remove_file(old));
+        }
         OpenOptions::new().append(true).create(true).mode(0o600).open(self.home.join(self.name(run)))
     }
 
@@ -71,15 +81,21 @@ impl EventSink for RunLogs<'_> {
     }
 }
 
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned()
+}
+
 /// The last log that is kept of a stack or a job, and the stack.
 pub(crate) fn last(home: &Path, name: Option<&str>) -> Option<(String, PathBuf)> {
-    let entries = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect::<Vec<_>>();
-    let text = |path: &Path| path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
     let mut logs: Vec<(String, String, PathBuf)> = Vec::new();
     for folder in entries(&home.join(FOLDER)) {
-        let stack = text(&folder);
+        let stack = name_of(&folder);
         for path in entries(&folder) {
-            let file = text(&path);
+            let file = name_of(&path);
             let Some((stamp, job)) = file.strip_suffix(".log").and_then(|file| file.split_once('-')) else { continue };
             if name.is_none_or(|name| name == stack || name == job || stack == format!("run-{name}")) {
                 logs.push((stamp.to_owned(), stack.clone(), path));
@@ -114,5 +130,24 @@ mod tests {
             assert_eq!(last(home.path(), name), Some(("run-train".to_owned(), file.clone())), "{name:?}");
         }
         assert_eq!(last(home.path(), Some("other")), None);
+    }
+
+    #[test]
+    fn the_last_logs_of_a_stack_are_kept_and_no_others_are_touched() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join(FOLDER).join("lab");
+        std::fs::create_dir_all(&folder).unwrap();
+        for number in 0..KEPT + 3 {
+            std::fs::write(folder.join(format!("20200101T000000{number:03}Z-train.log")), "").unwrap();
+        }
+        std::fs::write(folder.join("notes.txt"), "").unwrap();
+        let logs = RunLogs::new(&Silent, home.path(), "lab");
+        for name in ["one", "two"] {
+            logs.emit(Event::StepOutput { address: Address::new(Kind::Run, name), text: "a\n".to_owned() });
+        }
+        let left: Vec<String> = entries(&folder).iter().map(|path| name_of(path)).collect();
+        assert_eq!(left.len(), KEPT + 3, "{left:?}");
+        assert!(left.contains(&"notes.txt".to_owned()) && !left.contains(&"20200101T000000002Z-train.log".to_owned()), "{left:?}");
+        assert!(left.contains(&"20200101T000000003Z-train.log".to_owned()), "{left:?}");
     }
 }

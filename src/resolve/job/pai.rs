@@ -8,6 +8,7 @@ use super::framework::{self, Framework};
 use super::{SLACK, Task, impossible, matrix};
 use crate::model::address::{Address, Kind};
 use crate::model::decision::{Decision, Rejected};
+use crate::model::finding::{Finding, Severity};
 use crate::model::money::Money;
 use crate::model::offer::{Fallback, place_key};
 use crate::model::value::{Reference, Value};
@@ -59,6 +60,9 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_
         secrets: false,
         outputs: task.outputs.clone(),
     });
+    if let Some(secret) = task.secrets.keys().next() {
+        draft.desired.findings.push(readable(&Address::new(Kind::TrainingJob, &name), secret));
+    }
     let shares = matrix::runs(job);
     matrix::check_names(draft, task, &shares)?;
     for share in shares {
@@ -95,6 +99,20 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_
         }
     }
     Ok(())
+}
+
+/// Where the secrets of a training job can be read. Source: GetJob of PAI-DLC answers `Envs` as CreateJob took them.
+fn readable(job: &Address, secret: &str) -> Finding {
+    Finding {
+        id: "secret-in-training-job".to_owned(),
+        severity: Severity::Info,
+        address: Some(job.clone()),
+        message: format!(
+            "whoever may read the training jobs of the workspace can read the value of `{secret}`: it is in the environment of the job"
+        ),
+        evidence: None,
+        hint: Some("hand over a key that opens little and not for long, or take another product".to_owned()),
+    }
 }
 
 fn shown(price: &Option<Money>) -> String {

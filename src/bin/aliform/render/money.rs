@@ -8,9 +8,14 @@ pub(crate) const HOURLY: u32 = 4;
 /// Digits after the point of money for a month.
 pub(super) const MONTHLY: u32 = 2;
 
+/// Digits that a bill has.
+const SMALLEST: u32 = 6;
+
 /// The sums of a total one after another, and that something in it is unknown.
 pub(crate) fn amounts(total: &Total, places: u32) -> String {
-    let mut parts: Vec<String> = total.sums.iter().map(|money| money.rounded(places).to_string()).collect();
+    // What is not nothing is not shown as nothing.
+    let digits = |money: &Money| if money.rounded(places).amount.is_zero() && !money.amount.is_zero() { SMALLEST } else { places };
+    let mut parts: Vec<String> = total.sums.iter().map(|money| money.rounded(digits(money)).to_string()).collect();
     if total.unknown {
         parts.push("unknown".to_owned());
     }
@@ -91,6 +96,7 @@ mod tests {
         assert_eq!(cell(&total(&[], false, true), Currency::Cny, 2, false), "unknown");
         assert_eq!(cell(&total(&["1 CNY"], false, true), Currency::Cny, 2, true), "+1.00 CNY + unknown");
         assert_eq!(amounts(&total(&[], false, true), 2), "unknown");
+        assert_eq!(amounts(&total(&["0.000021 CNY"], false, false), 4), "0.000021 CNY");
         assert_eq!(sentence(&total(&[], false, true)), "unknown an hour");
         assert_eq!(
             sentence(&total(&["1 CNY"], true, true)),

@@ -83,6 +83,10 @@ fn translated(mut complaint: Diagnostic) -> Diagnostic {
         complaint.message = format!("`{option}`: {}", complaint.message);
         complaint.location = None;
     }
+    // The script itself: its name is in the message.
+    if complaint.code == "path-missing" && complaint.location.as_ref().is_some_and(|location| location.file == OPTIONS) {
+        complaint.location = None;
+    }
     if complaint.code == "plain-secret" {
         complaint.hints.insert(0, "on the command line that is `--env NAME`, without a value".to_owned());
     }
