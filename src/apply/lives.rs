@@ -16,6 +16,7 @@ use crate::model::money::Money;
 use crate::model::offer::Fallback;
 use crate::plan::saved::Plan;
 use crate::resources::registry;
+use crate::resources::runs::goes_on;
 use crate::state::contents::{Resource, State};
 
 /// Digits after the point of an amount that is billed. Source: alibabacloud.com/notice/ECS-0928, "accurate to the 6th
@@ -52,6 +53,8 @@ struct Known {
     life: Life,
     /// When the cloud itself ends it, if it says so: it is billed no longer.
     ends: Option<Timestamp>,
+    /// Whether it is a run that was over before: what it cost was an earlier command's.
+    over: bool,
 }
 
 impl Known {
@@ -132,7 +135,10 @@ impl<'a> Lives<'a> {
     pub fn new(next: &'a dyn EventSink, dates: &'a Dates, before: &State) -> Self {
         let known = |address: &Address, resource: &Resource| {
             let born = born(resource);
-            Known { id: resource.id.clone(), life: Life { born, gone: None, parts: parts(resource) }, ends: ends(address, resource, born) }
+            let over = registry::kind(address.kind).ends() && !goes_on(&resource.attributes);
+            let gone = resource.attributes["ended_at"].as_str().filter(|_| over).and_then(|at| at.parse().ok());
+            let life = Life { born, gone, parts: parts(resource) };
+            Known { id: resource.id.clone(), life, ends: ends(address, resource, born), over: gone.is_some() }
         };
         let there = before.resources.iter().map(|(address, resource)| (address.clone(), known(address, resource)));
         Lives { next, dates, seen: Mutex::new(Seen { known: there.collect(), moved: BTreeMap::new(), past: Vec::new() }) }
@@ -166,7 +172,9 @@ impl<'a> Lives<'a> {
     pub fn spending(&self, plan: &Plan, job: Option<&str>) -> Spending {
         let now = self.dates.now();
         let mut spending = Spending::default();
-        let lives: Vec<(Address, Life)> = self.seen().known.iter().map(|(address, known)| (address.clone(), known.until(now))).collect();
+        let counts = |(_, known): &(&Address, &Known)| !known.over;
+        let lives: Vec<(Address, Life)> =
+            self.seen().known.iter().filter(counts).map(|(address, known)| (address.clone(), known.until(now))).collect();
         for (address, life) in lives.iter().filter(|(address, _)| passes_for(plan, address, job)) {
             spending.spent.merge(&self.cost(plan, address, life.span(now)));
             if life.gone.is_none() {
@@ -228,8 +236,8 @@ impl EventSink for Lives<'_> {
         let mut seen = self.seen();
         match &event {
             Event::StepIdentified { address, id } => {
-                let new = Known { id: id.clone(), life: Life { born: now, gone: None, parts: None }, ends: None };
-                let old = seen.known.insert(address.clone(), new).map(|old| old.until(now));
+                let new = Known { id: id.clone(), life: Life { born: now, gone: None, parts: None }, ends: None, over: false };
+                let old = seen.known.insert(address.clone(), new).filter(|old| !old.over).map(|old| old.until(now));
                 if let Some(life) = old.filter(|life| life.gone.is_some()) {
                     seen.past.push((address.clone(), life, None));
                 }
@@ -241,7 +249,7 @@ impl EventSink for Lives<'_> {
                 if let Some(known) = seen.known.get_mut(address) {
                     known.life.parts = self.dates.growth(&known.id).or(known.life.parts);
                 }
-                if let Some(known) = seen.known.get_mut(address).filter(|_| over) {
+                if let Some(known) = seen.known.get_mut(address).filter(|known| over && !known.over) {
                     // It may stay to be seen for a while after it is billed no more.
                     let gone = self.dates.farewell(&known.id).unwrap_or(now);
                     known.life.gone = Some(known.ends.map_or(gone, |ends| gone.min(ends)));

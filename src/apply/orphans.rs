@@ -232,6 +232,7 @@ mod tests {
                 token: String::new(),
                 region: String::new(),
                 digest: String::new(),
+                came_at: None,
                 spec: Json::Null,
                 depends_on: Vec::new(),
                 id: id.map(str::to_owned),

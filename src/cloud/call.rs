@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 
 use super::error::ApiError;
 
@@ -124,6 +126,11 @@ impl Answer {
     /// The first header of that lower-case name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// When it was given, as it says itself.
+    pub fn date(&self) -> Option<Timestamp> {
+        rfc2822::parse(self.header("date")?).ok().map(|date| date.timestamp())
     }
 }
 

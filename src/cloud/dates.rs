@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use jiff::fmt::rfc2822;
 use jiff::{SignedDuration, Timestamp};
 
 use super::call::{Answer, Call, Cloud, Link, Product};
@@ -49,11 +48,11 @@ impl Dates {
     }
 
     /// Takes down the date of an answer.
-    fn look(&self, answer: &Answer) {
-        let Some(date) = answer.header("date").and_then(|date| rfc2822::parse(date).ok()) else { return };
+    fn look(&self, date: Option<Timestamp>) {
+        let Some(date) = date else { return };
         let now = self.clock.now();
         // Dates are cut to seconds: less than one apart is the same time.
-        let ahead = date.timestamp().duration_since(now);
+        let ahead = date.duration_since(now);
         let same = (SignedDuration::from_secs(-1)..=SignedDuration::ZERO).contains(&ahead);
         self.seen().ahead = if same { SignedDuration::ZERO } else { ahead };
     }
@@ -121,7 +120,7 @@ impl<C: Cloud> Cloud for Dated<C> {
         match &answer {
             Ok(answer) => {
                 if dated {
-                    self.dates.look(answer);
+                    self.dates.look(answer.date());
                 }
                 self.dates.note(named, true);
                 if let Some(id) = grown {
@@ -129,7 +128,11 @@ impl<C: Cloud> Cloud for Dated<C> {
                     self.dates.seen().growths.insert(id, now);
                 }
             }
-            Err(ApiError::Refused { .. }) => {}
+            Err(ApiError::Refused { date, .. }) => {
+                if dated {
+                    self.dates.look(*date);
+                }
+            }
             Err(_) => self.dates.note(named, false),
         }
         answer

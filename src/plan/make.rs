@@ -399,8 +399,9 @@ impl<'a> Maker<'a> {
                 distinct.push(reason);
             }
         }
-        let cost_before = self.cost(address, &present)?;
-        let cost_after = if fields.is_empty() { cost_before.clone() } else { self.cost(address, &wanted)? };
+        let cost_before = if past::has_ended(address, remembered) { Cost::FREE } else { self.cost(address, &present)? };
+        let same = fields.is_empty() && action != Action::Replace;
+        let cost_after = if same { cost_before.clone() } else { self.cost(address, &wanted)? };
         Ok(Change {
             address: address.clone(),
             action,
@@ -466,7 +467,8 @@ impl<'a> Maker<'a> {
     fn deletion(&self, address: &Address) -> Result<Change, PlanError> {
         let present = self.present(address)?;
         let reason = if present.is_some() { Reason::NotWanted } else { Reason::Gone };
-        let cost_before = present.map(|(_, spec)| self.cost(address, &spec)).transpose()?.unwrap_or_default();
+        let paid = present.filter(|_| !past::has_ended(address, &self.inputs.prior[address]));
+        let cost_before = paid.map(|(_, spec)| self.cost(address, &spec)).transpose()?.unwrap_or_default();
         Ok(Change {
             address: address.clone(),
             action: Action::Delete,

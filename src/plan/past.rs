@@ -10,6 +10,7 @@ use crate::resources::desired::Desired;
 use crate::resources::error::ResourceError;
 use crate::resources::refresh::Remembered;
 use crate::resources::registry;
+use crate::resources::runs;
 
 /// Why the last run did not end well, if it was one and did not.
 pub(super) fn failure(address: &Address, remembered: &Remembered) -> Result<Option<String>, ResourceError> {
@@ -18,6 +19,13 @@ pub(super) fn failure(address: &Address, remembered: &Remembered) -> Result<Opti
         return Ok(None);
     }
     kind.failure(address, &remembered.attributes)
+}
+
+/// Whether it is a run that came to its end, well or not: it costs nothing any more.
+pub(super) fn has_ended(address: &Address, remembered: &Remembered) -> bool {
+    let attributes = &remembered.attributes;
+    let begun = remembered.unfinished.is_none() && !attributes.is_null();
+    registry::kind(address.kind).ends() && begun && !runs::goes_on(attributes)
 }
 
 /// Whether what is wanted ran already, and ended well.

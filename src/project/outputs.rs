@@ -46,14 +46,15 @@ pub fn room(above: &Path, folder: &Path) -> Result<(), String> {
     access(place, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| format!("nothing can be written in `{}`: {error}", place.display()))
 }
 
-/// Unpacks a tar.gz into `folder`, which is made anew: outputs of two runs are never mixed. What lay there goes to
-/// `<folder>.previous` if it is to be kept, in place of what lies there. `above`, which holds all outputs, says that it is no
-/// source: they belong neither into a commit nor into the files of the next run.
+/// Unpacks a tar.gz beside `folder` and lets `choose` look at it: it says which folder it becomes, which is made anew, since
+/// outputs of two runs are never mixed, and whether what lay there is kept as `<folder>.previous`, in place of what lies there.
+/// `above`, which holds all outputs, says that it is no source: they belong neither into a commit nor into the files of the
+/// next run.
 ///
 /// # Errors
 /// If the folder can't be written, or the archive is none or leads out of the folder. What was there is there still.
-pub fn unpack(archive: &[u8], above: &Path, folder: &Path, keep: bool) -> io::Result<Unpacked> {
-    let (new, old) = (beside(folder, ".incoming"), beside(folder, ".previous"));
+pub fn unpack(archive: &[u8], above: &Path, folder: &Path, choose: impl FnOnce(&Path) -> (PathBuf, bool)) -> io::Result<Unpacked> {
+    let new = beside(folder, ".incoming");
     remove(&new)?;
     std::fs::create_dir_all(&new)?;
     match std::fs::OpenOptions::new().write(true).create_new(true).open(above.join(".gitignore")) {
@@ -62,16 +63,18 @@ pub fn unpack(archive: &[u8], above: &Path, folder: &Path, keep: bool) -> io::Re
         Err(error) => return Err(error),
     }
     let taken = take_out(archive, &new).and_then(|left_out| {
+        let (folder, keep) = choose(&new);
         let there = folder.symlink_metadata().is_ok();
+        let old = beside(&folder, ".previous");
         match (there, keep) {
             (true, true) => {
                 remove(&old)?;
-                std::fs::rename(folder, &old)?;
+                std::fs::rename(&folder, &old)?;
             }
-            (true, false) => remove(folder)?,
+            (true, false) => remove(&folder)?,
             (false, _) => {}
         }
-        std::fs::rename(&new, folder)?;
+        std::fs::rename(&new, &folder)?;
         Ok(Unpacked { left_out, before: (there && keep).then_some(old) })
     });
     if taken.is_err() {
@@ -169,6 +172,10 @@ fn take_out(archive: &[u8], folder: &Path) -> io::Result<Vec<String>> {
 mod tests {
     use super::*;
 
+    fn unpacked_to(archive: &[u8], above: &Path, folder: &Path, keep: bool) -> io::Result<Unpacked> {
+        unpack(archive, above, folder, |_| (folder.to_owned(), keep))
+    }
+
     enum What<'a> {
         File(&'a str),
         Link(&'a str),
@@ -209,7 +216,7 @@ mod tests {
     fn outputs_of_two_runs_are_not_mixed_and_those_of_the_run_before_are_kept() {
         let home = tempfile::tempdir().unwrap();
         let (above, folder) = (home.path().join("outputs"), home.path().join("outputs/train"));
-        let run = |name: &str, content: &str| unpack(&packed(&[(name, What::File(content))]), &above, &folder, true).unwrap();
+        let run = |name: &str, content: &str| unpacked_to(&packed(&[(name, What::File(content))]), &above, &folder, true).unwrap();
         assert_eq!(run("model/a", "1"), Unpacked::default());
         std::fs::write(folder.join("notes"), "mine").unwrap();
         assert_eq!(run("model/b", "2").before, Some(above.join("train.previous")));
@@ -220,7 +227,7 @@ mod tests {
         // A second one that nobody asked to keep leaves nothing.
         let other = above.join("train.failed");
         for content in ["4", "5"] {
-            unpack(&packed(&[("log", What::File(content))]), &above, &other, false).unwrap();
+            unpacked_to(&packed(&[("log", What::File(content))]), &above, &other, false).unwrap();
         }
         assert!(text(other.join("log")) == "5" && !above.join("train.failed.previous").exists() && text(above.join(".gitignore")) == "*\n");
     }
@@ -229,11 +236,11 @@ mod tests {
     fn what_can_t_be_unpacked_takes_nothing_away() {
         let home = tempfile::tempdir().unwrap();
         let (above, folder) = (home.path().join("outputs"), home.path().join("outputs/train"));
-        unpack(&packed(&[("model", What::File("good"))]), &above, &folder, true).unwrap();
+        unpacked_to(&packed(&[("model", What::File("good"))]), &above, &folder, true).unwrap();
         let long = "x".repeat(100_000);
         let whole = packed(&[("model", What::File("bad")), ("more", What::File(&long))]);
         for archive in [&whole[..whole.len() / 2], b"no archive", b""] {
-            assert!(unpack(archive, &above, &folder, true).is_err());
+            assert!(unpacked_to(archive, &above, &folder, true).is_err());
             assert_eq!(text(folder.join("model")), "good");
             assert!(!above.join("train.incoming").exists() && !above.join("train.previous").exists());
         }
@@ -246,14 +253,14 @@ mod tests {
         let evil = home.path().join("evil");
         for path in ["../evil", "a/../../../evil", evil.to_str().unwrap()] {
             for what in [What::File("x"), What::Link("a"), What::Folder] {
-                let error = unpack(&packed(&[(path, what)]), &home.path().join("outputs"), &folder, true).unwrap_err();
+                let error = unpacked_to(&packed(&[(path, what)]), &home.path().join("outputs"), &folder, true).unwrap_err();
                 assert!(error.to_string().contains("leads out of the folder"), "{error}");
                 assert!(!evil.exists() && !folder.exists());
             }
         }
         std::fs::write(&evil, "mine").unwrap();
         for target in ["../../evil", evil.to_str().unwrap()] {
-            assert!(unpack(&packed(&[("a", What::Hard(target))]), &home.path().join("outputs"), &folder, true).is_err());
+            assert!(unpacked_to(&packed(&[("a", What::Hard(target))]), &home.path().join("outputs"), &folder, true).is_err());
         }
     }
 
@@ -278,7 +285,7 @@ mod tests {
             ("pipe", What::Pipe),
             ("of-a-link", What::Hard("model/passwd")),
         ]);
-        let unpacked = unpack(&archive, &above, &folder, true).unwrap();
+        let unpacked = unpacked_to(&archive, &above, &folder, true).unwrap();
         for inside in ["model/last", "last", "model/deep/up", "model/same", "s/model/new"] {
             assert_eq!(text(folder.join(inside)), "1", "{inside}");
         }

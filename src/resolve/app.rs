@@ -13,7 +13,7 @@ use super::job::ecs::FETCHING;
 use super::network::Network;
 use super::region::Fetcher;
 use super::service;
-use crate::manifest::{App, EnvValue, InstanceChoice, Located, Manifest, OnFailure, Origin, Source};
+use crate::manifest::{App, EnvValue, InstanceChoice, Located, Manifest, OnFailure, Origin, Product, Source};
 use crate::model::address::{Address, Kind};
 use crate::model::decision::Decision;
 use crate::model::finding::{Finding, Severity};
@@ -231,6 +231,7 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, app: &App, pro
                 spot: None,
                 seconds: None,
                 keeps: true,
+                product: Product::Ecs,
             };
             let machine = choose::machine(draft, &wish, &network.zones(draft)).await?;
             let all = Checks::from(project.scripts.clone());

@@ -43,20 +43,24 @@ impl Artifacts for Bundles {
 
     /// Only what a good run brought takes the place of what is there, and even that is kept until the next one.
     fn receive(&self, delivery: &Delivery<'_>) -> Result<Received, String> {
-        let ending = match delivery.ending {
-            Ending::Good => "",
-            Ending::Bad => ".failed",
-            Ending::Stopped => ".partial",
-        };
-        let place = format!("{OUTPUTS}/{}{ending}", delivery.place);
-        let (above, folder) = (self.home.join(OUTPUTS), self.home.join(&place));
-        let unpacked = outputs::unpack(delivery.archive, &above, &folder, delivery.ending == Ending::Good)
-            .map_err(|error| format!("the outputs can't be written to `{}`: {error}", folder.display()))?;
+        let above = self.home.join(OUTPUTS);
+        let folder = above.join(delivery.place);
+        let (mut place, mut missing) = (String::new(), Vec::new());
+        let unpacked = outputs::unpack(delivery.archive, &above, &folder, |new| {
+            missing = delivery.promised.iter().filter(|output| new.join(output).symlink_metadata().is_err()).cloned().collect();
+            let ending = match delivery.ending {
+                Ending::Good if missing.is_empty() => "",
+                Ending::Good | Ending::Bad => ".failed",
+                Ending::Stopped => ".partial",
+            };
+            place = format!("{OUTPUTS}/{}{ending}", delivery.place);
+            (self.home.join(&place), ending.is_empty())
+        });
+        let unpacked = unpacked.map_err(|error| format!("the outputs can't be written to `{}`: {error}", folder.display()))?;
         let mut notes: Vec<String> = unpacked.left_out.into_iter().map(|what| format!("left out of the outputs: {what}")).collect();
         if unpacked.before.is_some() {
             notes.push(format!("the outputs of the run before are in `{place}.previous`"));
         }
-        let missing = delivery.promised.iter().filter(|output| folder.join(output).symlink_metadata().is_err()).cloned().collect();
         Ok(Received { place, missing, notes })
     }
 }

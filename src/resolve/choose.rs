@@ -7,7 +7,7 @@ use super::select::machine::{self, Candidate, DISK_CATEGORY, DISK_LEVEL, hourly}
 use super::select::offers::{self, Named, Subject};
 use super::select::rank::rank;
 use super::select::wants::{ARM, Wants, X86};
-use crate::manifest::{Architecture, InstanceChoice, Located, Needs, Spot};
+use crate::manifest::{Architecture, InstanceChoice, Located, Needs, Product, Spot};
 use crate::model::decision::{Decision, Rejected};
 use crate::model::diagnostic::Location;
 use crate::model::money::Money;
@@ -42,6 +42,8 @@ pub(super) struct Wish<'a> {
     pub(super) seconds: Option<u64>,
     /// Whether it stays after that.
     pub(super) keeps: bool,
+    /// What the machine is for: one of its own, or a node.
+    pub(super) product: Product,
 }
 
 impl Wish<'_> {
@@ -137,7 +139,7 @@ async fn by_needs(draft: &mut Draft<'_>, wish: &Wish<'_>, wants: &Wants) -> Resu
         Some(seconds) => Subject { wants: wants.clone(), named: Named::default(), seconds, longest: seconds, keeps: wish.keeps },
         None => Subject::staying(wants.clone()),
     };
-    let rows = offers::of_market(&draft.desired.region, &subject, &market);
+    let rows = offers::of_market(wish.product, &draft.desired.region, &subject, &market);
     draft.desired.offers.entry(wish.key.clone()).or_insert_with(|| rank(rows));
     let rejected = |candidate: &Candidate| Rejected { option: candidate.shape.instance_type.clone(), because: shown(candidate.hourly) };
     let rejected = market.ranked[1..].iter().map(rejected).collect();

@@ -70,7 +70,7 @@ pub trait Artifacts: Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
-    /// Well.
+    /// Well, as far as is known before its outputs are looked at: one that is missing makes it a failure.
     Good,
     /// By itself, and not well.
     Bad,

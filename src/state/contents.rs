@@ -151,6 +151,10 @@ pub struct OpenIntent {
     /// The identifier, as soon as the cloud gave one to what is being created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// When it gave it: it is paid for from then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub came_at: Option<Timestamp>,
     /// When it was recorded.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub since: Timestamp,

@@ -15,7 +15,7 @@ fn file(directory: &Path) -> PathBuf {
 }
 
 /// Those that count still.
-pub(super) fn read(directory: &Path, now: Timestamp) -> Vec<Shortage> {
+pub fn read(directory: &Path, now: Timestamp) -> Vec<Shortage> {
     let bytes = read_if_there(&file(directory)).ok().flatten().unwrap_or_default();
     let all: Vec<Shortage> = serde_json::from_slice(&bytes).unwrap_or_default();
     all.into_iter().filter(|shortage| shortage.counts(now)).collect()

@@ -24,11 +24,22 @@ impl State {
                 let (token, region, digest) = (token.clone(), region.clone(), digest.clone());
                 let (spec, depends_on) = (spec.clone(), depends_on.clone());
                 self.next_generation = self.next_generation.max(generation.saturating_add(1));
-                let intent =
-                    OpenIntent { address: address.clone(), action, generation, token, region, digest, spec, depends_on, id, since };
+                let intent = OpenIntent {
+                    address: address.clone(),
+                    action,
+                    generation,
+                    token,
+                    region,
+                    digest,
+                    spec,
+                    depends_on,
+                    id,
+                    came_at: None,
+                    since,
+                };
                 self.open.insert(address, intent);
             }
-            Record::Got { address, id } => self.got(address, id)?,
+            Record::Got { address, id } => self.got(address, id, at)?,
             Record::Done { address, attributes } => self.done(address, attributes, at)?,
             Record::Failed { address, error } => self.failed(address, error, at)?,
             Record::Removed { address } => {
@@ -101,7 +112,7 @@ impl State {
         if action == Action::Delete { Ok(()) } else { check_filled(spec) }
     }
 
-    fn got(&mut self, address: &Address, id: &str) -> Result<(), Refusal> {
+    fn got(&mut self, address: &Address, id: &str, at: Timestamp) -> Result<(), Refusal> {
         check_id(id)?;
         let intent = self.open.get_mut(address).ok_or("no intent is open")?;
         if intent.action != Action::Create {
@@ -111,6 +122,7 @@ impl State {
             Some(before) if before != id => Err(format!("it has the identifier `{before}` already, and would lose it for `{id}`")),
             _ => {
                 intent.id = Some(id.to_owned());
+                intent.came_at.get_or_insert(at);
                 Ok(())
             }
         }
@@ -119,7 +131,7 @@ impl State {
     fn done(&mut self, address: &Address, attributes: &Json, at: Timestamp) -> Result<(), Refusal> {
         let intent = self.open.get(address).ok_or("no intent is open")?;
         let (id, created_at) = match (intent.action, &intent.id, self.resources.get(address)) {
-            (Action::Create, Some(id), _) => (id.clone(), at),
+            (Action::Create, Some(id), _) => (id.clone(), intent.came_at.unwrap_or(at)),
             (Action::Create, None, _) => return Err("the identifier was never recorded".to_owned()),
             (Action::Update, _, Some(resource)) => (resource.id.clone(), resource.created_at),
             _ => return Err("the end of a delete is `Removed`".to_owned()),
@@ -150,8 +162,8 @@ impl State {
                 resource.updated_at = at;
             }
             (None, Some(id)) => {
-                let OpenIntent { spec, depends_on, generation, region, .. } = intent;
-                let (attributes, created_at, updated_at) = (Json::Null, at, at);
+                let OpenIntent { spec, depends_on, generation, region, came_at, .. } = intent;
+                let (attributes, created_at, updated_at) = (Json::Null, came_at.unwrap_or(at), at);
                 let resource = Resource { id, spec, attributes, depends_on, generation, region, status, created_at, updated_at };
                 self.resources.insert(address.clone(), resource);
             }

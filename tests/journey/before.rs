@@ -74,6 +74,6 @@ fn without_credentials_a_check_says_so_once() {
     let said = String::from_utf8_lossy(&ran.stdout);
     assert_eq!(
         (ran.status.code(), said.matches("no credentials for Alibaba Cloud").count(), said.matches("skipped").count()),
-        (Some(1), 1, 2)
+        (Some(1), 1, 3)
     );
 }

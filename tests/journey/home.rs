@@ -83,9 +83,9 @@ fn an_output_that_is_missing_is_named_and_is_a_failure_whatever_it_ran_on() {
     let stage = Stage::empty();
     stage.write("p.sh", "echo 1 > there.txt\n");
     let ran = run(&stage, "p.sh", &["--fetch", "there.txt", "--fetch", "nope.txt"]).expect(1);
-    assert!(ran.stdout.contains("Job `p` is done, but the output `nope.txt` was not there: exit code 0."), "{}", ran.stdout);
+    assert!(ran.stdout.contains("Job `p` failed: exit code 0, but the output `nope.txt` was not there."), "{}", ran.stdout);
     assert!(ran.stdout.contains("missing  nope.txt") && ran.stdout.contains("left     nothing"), "{}", ran.stdout);
-    assert_eq!(text(&stage, "outputs/p/there.txt"), "1\n");
+    assert_eq!(text(&stage, "outputs/p.failed/there.txt"), "1\n");
     let products: [&[&str]; 3] = [
         &["--product", "fc", "--timeout", "30s", "--region", "cn-hangzhou"],
         &["--product", "pai", "--timeout", "10m", "--region", "cn-hangzhou"],

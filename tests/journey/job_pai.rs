@@ -56,7 +56,7 @@ fn a_script_runs_as_a_training_job_and_leaves_its_outputs_and_nothing_else() {
         assert_eq!(ran.stderr.matches(said).count(), 1, "`{said}` in\n{}", ran.stderr);
     }
     for said in [
-        "Job `train` is done, but the output `nothing` was not there: exit code 0.",
+        "Job `train` failed: exit code 0, but the output `nothing` was not there.",
         "on PAI in cn-hangzhou",
         "left     nothing",
         "outputs  ",
@@ -64,7 +64,7 @@ fn a_script_runs_as_a_training_job_and_leaves_its_outputs_and_nothing_else() {
         assert!(ran.stdout.contains(said), "`{said}` is not in\n{}", ran.stdout);
     }
     assert!(!ran.stderr.contains(SECRET) && !ran.stdout.contains(SECRET) && !ran.stderr.contains("exit="), "{}", ran.stderr);
-    assert_eq!(fs::read_to_string(stage.file("outputs/train/model/starts")).unwrap(), "started ");
+    assert_eq!(fs::read_to_string(stage.file("outputs/train.failed/model/starts")).unwrap(), "started ");
     nothing_is_left(&stage);
 
     // The same again: neither the name of its workspace nor that of its job is in the way.

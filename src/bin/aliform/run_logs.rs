@@ -89,20 +89,38 @@ fn name_of(path: &Path) -> String {
     path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned()
 }
 
-/// The last log that is kept of a stack or a job, and the stack.
-pub(crate) fn last(home: &Path, name: Option<&str>) -> Option<(String, PathBuf)> {
-    let mut logs: Vec<(String, String, PathBuf)> = Vec::new();
+/// What is kept of the last command that ran something.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// The stack.
+    pub(crate) stack: String,
+    /// The runs, and where lies what each wrote.
+    pub(crate) logs: Vec<(String, PathBuf)>,
+}
+
+/// Whether a run is of that job: it has its name, or its name and a number if it is one of a matrix.
+fn is_of(run: &str, job: &str) -> bool {
+    let number = run.strip_prefix(job).and_then(|rest| rest.strip_prefix('-'));
+    run == job || number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// What the last command left of a stack or a job, whichever is called so; of anything without a name.
+pub(crate) fn last(home: &Path, name: Option<&str>) -> Option<Kept> {
+    let mut found: BTreeMap<(String, String), Vec<(String, PathBuf)>> = BTreeMap::new();
     for folder in entries(&home.join(FOLDER)) {
         let stack = name_of(&folder);
         for path in entries(&folder) {
             let file = name_of(&path);
-            let Some((stamp, job)) = file.strip_suffix(".log").and_then(|file| file.split_once('-')) else { continue };
-            if name.is_none_or(|name| name == stack || name == job || stack == format!("run-{name}")) {
-                logs.push((stamp.to_owned(), stack.clone(), path));
+            let Some((stamp, run)) = file.strip_suffix(".log").and_then(|file| file.split_once('-')) else { continue };
+            if name.is_none_or(|name| name == stack || is_of(run, name) || stack == format!("run-{name}")) {
+                found.entry((stamp.to_owned(), stack.clone())).or_default().push((run.to_owned(), path));
             }
         }
     }
-    logs.into_iter().max().map(|(_, stack, path)| (stack, path))
+    let ((_, stack), mut logs) = found.pop_last()?;
+    // The tenth of a matrix comes after the ninth.
+    logs.sort_by_key(|(run, _)| (run.len(), run.clone()));
+    Some(Kept { stack, logs })
 }
 
 #[cfg(test)]
@@ -127,9 +145,18 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "a\nb\n");
         assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         for name in [None, Some("train"), Some("run-train")] {
-            assert_eq!(last(home.path(), name), Some(("run-train".to_owned(), file.clone())), "{name:?}");
+            let kept = Kept { stack: "run-train".to_owned(), logs: vec![("train".to_owned(), file.clone())] };
+            assert_eq!(last(home.path(), name), Some(kept), "{name:?}");
         }
         assert_eq!(last(home.path(), Some("other")), None);
+        let logs = RunLogs::new(&Silent, home.path(), "lab-sweep");
+        for number in [1, 10, 2] {
+            logs.emit(Event::StepOutput { address: Address::new(Kind::Run, format!("sweep-{number}")), text: "a\n".to_owned() });
+        }
+        for name in ["sweep", "lab-sweep"] {
+            let names: Vec<String> = last(home.path(), Some(name)).unwrap().logs.into_iter().map(|(run, _)| run).collect();
+            assert_eq!(names, ["sweep-1", "sweep-2", "sweep-10"]);
+        }
     }
 
     #[test]

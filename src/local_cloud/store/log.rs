@@ -141,21 +141,18 @@ impl Log {
         if self.is_durable(number)? {
             return Ok(());
         }
-        let files = Arc::clone(&self.files).lock_owned().await;
-        if self.is_durable(number)? {
-            return Ok(());
-        }
         let log = Arc::clone(self);
-        // Writing goes on even if the caller goes away: the lines have left the queue.
-        let written = tokio::task::spawn_blocking(move || {
-            let mut files = files;
-            log.flush(&mut files, snapshot.as_ref())
+        // A task of its own: the caller may go away once the lines have left the queue, or be one of several futures of a
+        // task that does not look at it for a while, and the files would be its own until it does.
+        let written = tokio::spawn(async move {
+            let mut files = Arc::clone(&log.files).lock_owned().await;
+            if log.is_durable(number)? {
+                return Ok(());
+            }
+            let flushed = tokio::task::spawn_blocking(move || log.flush(&mut files, snapshot.as_ref()));
+            flushed.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
         });
-        match written.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(error) => Err(error.to_string()),
-        }
+        written.await.map_err(|error| error.to_string())?
     }
 
     fn is_durable(&self, number: u64) -> Result<bool, String> {
@@ -319,6 +316,20 @@ fn sync_dir(dir: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn who_waits_and_is_not_looked_at_keeps_nobody_from_writing() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = Arc::new(Log::open(dir.path(), |_| Ok(())).unwrap());
+        let busy = Arc::clone(&log.files).lock_owned().await;
+        let first = log.append(&[record("a", 1)]);
+        let mut waiting = Box::pin(log.settle(first, nothing()));
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        drop(busy);
+        let second = log.append(&[record("b", 2)]);
+        tokio::time::timeout(std::time::Duration::from_secs(60), log.settle(second, nothing())).await.unwrap().unwrap();
+        waiting.await.unwrap();
+    }
 
     fn record(key: &str, row: u32) -> Record {
         Record { table: "t".to_owned(), key: key.to_owned(), row: Some(row.into()) }

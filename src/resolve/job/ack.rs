@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 use rust_decimal::Decimal;
 
 use super::{SLACK, Task, ecs, impossible, matrix};
-use crate::manifest::{ClusterChoice, Gpu, InstanceChoice, Located, Needs};
+use crate::manifest::{ClusterChoice, Gpu, InstanceChoice, Located, Needs, Product};
 use crate::model::address::{Address, Kind};
 use crate::model::decision::{Decision, Rejected};
 use crate::model::finding::{Finding, Severity};
@@ -205,6 +205,7 @@ async fn made(draft: &mut Draft<'_>, network: &Network, task: &Task<'_>) -> Resu
         spot: job.spot.as_ref(),
         seconds: Some(task.limit * job.runs()),
         keeps: job.keep,
+        product: Product::Ack,
     };
     let machine = choose::machine(draft, &wish, &network.zones(draft)).await?;
     let address = Address::new(Kind::Cluster, "main");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::matrix;
 use super::{SLACK, Task};
-use crate::manifest::{InstanceChoice, Located, Spot};
+use crate::manifest::{InstanceChoice, Located, Product, Spot};
 use crate::model::address::{Address, Kind};
 use crate::model::finding::{Finding, Severity};
 use crate::model::value::{Reference, Value};
@@ -55,6 +55,7 @@ pub(super) async fn add(draft: &mut Draft<'_>, network: &Network, task: &Task<'_
         spot: job.spot.as_ref(),
         seconds: Some(task.limit * job.runs()),
         keeps: job.keep,
+        product: Product::Ecs,
     };
     let machine = choose::machine(draft, &wish, &network.zones(draft)).await?;
     task.check_image(&machine.image_family, package_manager(&machine.image_family))?;

@@ -8,11 +8,10 @@ use super::rank::Row;
 use super::training::{self, Pods};
 use super::wants::{Wants, X86};
 use crate::manifest::Product;
-use crate::model::cost::{Cost, HOURS_A_MONTH};
+use crate::model::cost::{Cost, HOURS_A_MONTH, Total};
 use crate::model::money::Money;
 use crate::model::offer::Offer;
 use crate::model::units;
-use crate::pricing::estimate;
 use crate::pricing::lookup::{Lookup, LookupError};
 use crate::pricing::tariff;
 use crate::pricing::training::Spec;
@@ -133,12 +132,20 @@ fn unanswered(product: Product, region: &str, subject: &Subject, error: &LookupE
     obstacle(product, region, subject, format!("it could not be asked for: {error}"))
 }
 
-/// Types of machines as offers of a product, at these prices.
-fn machines(product: Product, region: &str, subject: &Subject, found: &[Candidate], more: Money) -> Vec<Row> {
+/// What a price is with others on top of it.
+fn plus(money: Money, more: &Total) -> Money {
+    Money { amount: money.amount + more.sums.iter().map(|sum| sum.converted(money.currency).amount).sum::<Decimal>(), ..money }
+}
+
+/// Types of machines as offers of a product, at these prices, and at what else there has to be for one.
+fn machines(product: Product, region: &str, subject: &Subject, found: &[Candidate], more: &Cost) -> Vec<Row> {
     let row = |candidate: &Candidate| {
         let shape = &candidate.shape;
-        let hourly = candidate.hourly.map(|money| Money { amount: money.amount + more.converted(money.currency).amount, ..money });
-        let plain = offer(product, region, subject, &shape.instance_type, hourly);
+        let hourly = candidate.hourly.map(|money| plus(money, &more.hourly()));
+        let alone = offer(product, region, subject, &shape.instance_type, candidate.hourly);
+        // What is paid by hours of the clock costs more than its share of one.
+        let whole = alone.total.map(|total| plus(total, &more.at_most(subject.seconds)));
+        let plain = Offer { hourly, total: whole, ..alone };
         let stock = match candidate.zones.as_slice() {
             [] => plain.stock.clone(),
             [zone] => format!("in {zone}"),
@@ -160,13 +167,10 @@ fn machines(product: Product, region: &str, subject: &Subject, found: &[Candidat
     found.iter().map(row).collect()
 }
 
-fn free() -> Money {
-    Money::cny(Decimal::ZERO)
-}
-
 /// Machines of a region that were asked for already.
-pub fn of_market(region: &str, subject: &Subject, market: &Market) -> Vec<Row> {
-    machines(Product::Ecs, region, subject, &market.ranked, free())
+pub fn of_market(product: Product, region: &str, subject: &Subject, market: &Market) -> Vec<Row> {
+    let lines = if product == Product::Ack { tariff::cluster(region, false) } else { Vec::new() };
+    machines(product, region, subject, &market.ranked, &Cost { lines })
 }
 
 /// What a product offers in a region, at most `most` of a kind.
@@ -187,7 +191,7 @@ pub async fn of(lookup: &dyn Lookup, product: Product, region: &str, subject: &S
 
 async fn ecs(lookup: &dyn Lookup, region: &str, subject: &Subject, most: usize) -> Result<Vec<Row>, LookupError> {
     let market = machine::market(lookup, region, &subject.wants, most).await?;
-    Ok(of_market(region, subject, &market))
+    Ok(of_market(Product::Ecs, region, subject, &market))
 }
 
 /// A node that is large enough, and what its cluster costs besides.
@@ -195,7 +199,7 @@ async fn ack(lookup: &dyn Lookup, region: &str, subject: &Subject, most: usize) 
     let least =
         Wants { vcpu: subject.wants.vcpu.max(NODE.0), memory: subject.wants.memory.max(Decimal::from(NODE.1)), ..subject.wants.clone() };
     let market = machine::market(lookup, region, &least, most).await?;
-    Ok(machines(Product::Ack, region, subject, &market.ranked, estimate::cluster(region, false)))
+    Ok(of_market(Product::Ack, region, subject, &market))
 }
 
 /// Types that PAI runs jobs on, each pod at the price of a machine without a disk.

@@ -15,6 +15,7 @@ use aliform::model::address::Kind;
 use aliform::model::event::EventSink;
 use aliform::model::finding::Severity;
 use aliform::plan::saved::Plan;
+use aliform::resources::error::ResourceError;
 use aliform::resources::registry;
 use aliform::state::store::Store;
 use tokio::sync::watch;
@@ -27,6 +28,7 @@ use crate::error::{CommandError, FAILED, INTERRUPTED, PARTIAL, POLICY};
 use crate::interrupt::Interrupts;
 use crate::output::Output;
 use crate::render::jobs::jobs;
+use crate::render::receipt::OVER_BUDGET;
 use crate::run_logs::RunLogs;
 use crate::workspace::{Client, Workspace};
 
@@ -114,7 +116,12 @@ pub(crate) async fn carry_out(
     let lives = Lives::new(&logs, client.dates(), &store.state());
     let purse = Purse::new(&lives, &made.plan, &made.limits);
     let performing = Performing { events: &lives, parallelism: doing.parallelism, keep_failed: false, detach: false, purse: &purse };
-    let outcome = perform(workspace, client, store, &made, performing, out).await?;
+    let mut outcome = perform(workspace, client, store, &made, performing, out).await?;
+    if purse.is_empty() {
+        // Nobody but this program stopped them.
+        let stopped = ResourceError::Stopped.to_string();
+        outcome.failed.iter_mut().filter(|(_, error)| *error == stopped).for_each(|(_, error)| OVER_BUDGET.clone_into(error));
+    }
     let state = store.state();
     out.applied(&made.plan, &outcome, &state, jobs(&made.plan, &state, &lives, &|run| logs.of(run)));
     Ok(match () {
@@ -148,7 +155,7 @@ fn gate(plan: &Plan, accepted: &[String], ways: &[Way]) -> Result<(), CommandErr
         let (period, limit, would_be) = (&exceeded.period, exceeded.limit, exceeded.would_be.rounded(4));
         let error = CommandError::new(POLICY, format!("the {period} budget of {limit}{whose} would be exceeded: {would_be}"));
         let error = ways.iter().fold(error, |error, way| error.hint(way.to_string()));
-        return Err(error.hint("ask for less, or raise `budget` in the manifest"));
+        return Err(error.hint("ask for less, or raise the budget"));
     }
     let open = plan.findings.iter().find(|finding| {
         finding.severity == Severity::High && BY_NAME.contains(&finding.id.as_str()) && !accepted.iter().any(|risk| risk == &finding.id)

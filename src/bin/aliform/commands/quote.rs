@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use aliform::manifest::Manifest;
 use aliform::model::offer::Comparison;
 use aliform::model::region;
+use aliform::pricing::avoiding::Avoiding;
 use aliform::pricing::lookup::CloudLookup;
 use aliform::resolve::Surroundings;
 use aliform::resolve::select::quote::quote;
+use aliform::state::shortages;
 
 use super::run::manifest;
 use crate::args::{self, Script};
 use crate::error::{CommandError, POLICY, USAGE};
 use crate::output::Output;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, clock};
 
 pub(crate) async fn run(workspace: &Workspace, arguments: &args::Quote, out: &Output) -> Result<u8, CommandError> {
     let mut script = arguments.script.clone();
@@ -21,7 +23,9 @@ pub(crate) async fn run(workspace: &Workspace, arguments: &args::Quote, out: &Ou
     let regions = several.map(|text| regions(&text)).transpose()?.unwrap_or_default();
     let manifest = read(workspace, arguments.target.as_deref(), &script)?;
     let client = workspace.connect(out).await?;
-    let (lookup, none) = (CloudLookup::new(&client), BTreeMap::new());
+    // What was sold out a moment ago is no offer, here as in a plan.
+    let sold_out = shortages::read(&workspace.state_directory(), clock().now());
+    let (lookup, none) = (Avoiding::new(CloudLookup::new(&client), sold_out), BTreeMap::new());
     let around = Surroundings { lookup: &lookup, decided: &none, lineage: "" };
     let found = quote(&manifest, &regions, &around).await?;
     if found.is_empty() {

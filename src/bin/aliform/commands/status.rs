@@ -17,6 +17,7 @@ use super::logs::run::{Line, look};
 use super::outputs;
 use super::planning::identity;
 use super::run::approved::{self, Found};
+use super::run::ends;
 use crate::error::{CommandError, FAILED};
 use crate::output::Output;
 use crate::workspace::{Client, Workspace, clock, random_hex};
@@ -60,8 +61,17 @@ fn show_runs(runs: &[Found], lines: Vec<Vec<Line>>, releases: Vec<Vec<String>>, 
             let attributes = found.state.resources.get(&line.address).map(|run| &run.attributes);
             let begun = attributes.and_then(|attributes| attributes["begun_at"].as_str());
             let since = begun.or_else(|| attributes?["ended_at"].as_str()).unwrap_or("-").to_owned();
-            let next = format!("{} run --resume {}", out.program(), found.stack);
-            rows.push(vec![line.address.to_string(), found.stack.clone(), line.words(), since, next]);
+            let (state, next) = match found.resumable {
+                true => (line.words(), "resume"),
+                false => (format!("{}; what it ran on is kept", line.words()), "release"),
+            };
+            rows.push(vec![
+                line.address.to_string(),
+                found.stack.clone(),
+                state,
+                since,
+                format!("{} run --{next} {}", out.program(), found.stack),
+            ]);
         }
     }
     let tables = [(&RELEASE[..], releases), (&RUN[..], rows)];
@@ -108,7 +118,10 @@ fn came_back(output: &str) -> String {
 
 pub(crate) async fn run(workspace: &Workspace, out: &Output) -> Result<u8, CommandError> {
     let mut runs = approved::all(workspace);
-    runs.retain(|found| found.resumable);
+    let own = workspace.stack().ok();
+    // Where a run of its own is over and something is there still, it was kept, and costs money.
+    let is_kept = |found: &Found| own.as_ref() != Some(&found.stack) && found.state.resources.keys().any(|address| !ends(address));
+    runs.retain(|found| found.resumable || is_kept(found));
     let state = match state(workspace) {
         Ok(state) => state,
         // Runs are all that is here.

@@ -40,7 +40,7 @@ pub(crate) async fn run(workspace: &Workspace, arguments: &args::Sweep, out: &Ou
     let mut chosen = choose(&orphans, arguments)?;
     let stores = lock(workspace, &states, &orphans, &mut chosen, arguments, out)?;
     let costs = costs(&client, &orphans).await?;
-    let mut listing = Listing { regions, now, orphans: Vec::new(), hourly: Total::default(), unread };
+    let mut listing = Listing { regions, now, orphans: Vec::new(), hourly: Total::default(), unread, expired: arguments.expired };
     for (at, (orphan, hourly)) in orphans.iter().zip(costs).enumerate() {
         listing.hourly.merge(&hourly);
         listing.orphans.push(Row { orphan: orphan.clone(), hourly, because: because(orphan), delete: chosen.contains(&at) });

@@ -5,6 +5,7 @@ use aliform::model::cost::Total;
 use aliform::resources::registry;
 use aliform::state::contents::State;
 use jiff::{SignedDuration, Timestamp};
+use rust_decimal::Decimal;
 use serde::Serialize;
 
 use super::money;
@@ -94,7 +95,7 @@ impl Detached {
             zone: receipt.zone,
             instance_type: receipt.instance_type,
             cluster: receipt.cluster,
-            hourly: receipt.hourly,
+            hourly: receipt.hourly.times(Decimal::from(receipt.machines.max(1))),
         }
     }
 

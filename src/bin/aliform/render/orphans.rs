@@ -24,6 +24,9 @@ pub(crate) struct Listing {
     pub(crate) hourly: Total,
     /// Lists that could not be read.
     pub(crate) unread: Vec<Unread>,
+    /// Whether only what is past its time was asked for.
+    #[serde(skip)]
+    pub(crate) expired: bool,
 }
 
 /// All of it as one document.
@@ -80,7 +83,8 @@ pub(crate) fn orphans(listing: &Listing, program: &str, style: &Style) -> String
     let goes: Vec<&Row> = listing.orphans.iter().filter(|row| row.delete).collect();
     let stays = listing.orphans.len() - goes.len();
     text += &match (goes.len(), stays) {
-        (0, 0) => format!("Nothing is left behind in {place}.\n"),
+        (0, 0) if !listing.expired => format!("Nothing is left behind in {place}.\n"),
+        (0, 0) => format!("Nothing in {place} is past its time.\n"),
         (0, _) => format!("\nNothing in {place} is past its time.\n"),
         (count, _) => {
             let mut hourly = Total::default();

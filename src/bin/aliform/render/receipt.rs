@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use aliform::apply::lives::{DIGITS, Life, Lives, Past, prices};
 use aliform::apply::run::Outcome;
 use aliform::model::address::{Address, Kind};
-use aliform::model::cost::{Charge, Metering, Span, Total};
+use aliform::model::cost::{Charge, Cost, CostLine, Metering, Span, Total};
+use aliform::model::money::Money;
 use aliform::plan::saved::{Plan, Wanted};
 use aliform::pricing::tariff::least_seconds;
 use aliform::resources::error::ResourceError;
@@ -356,10 +357,13 @@ fn billed(plan: &Plan, payer: &Address) -> String {
     words.join(", ")
 }
 
+/// Why this program stopped a run.
+pub(crate) const OVER_BUDGET: &str = "stopped: its budget is spent";
+
 /// Why something failed. What this program stopped was not stopped by a person.
 fn reason(error: &str, result: Result) -> String {
     if result == Result::OverBudget && error == ResourceError::Stopped.to_string() {
-        return "stopped: its budget is spent".to_owned();
+        return OVER_BUDGET.to_owned();
     }
     error.to_owned()
 }
@@ -387,13 +391,23 @@ fn matrix(facts: &Facts<'_>, lived: &dyn Fn(&Address) -> Option<Span>, outputs: 
     facts.runs.iter().filter_map(line).collect()
 }
 
-/// What a run cost: its machine or its own price for that time, or its share of the cluster that was made for it.
+/// What a run cost: its machine or its own price for that time, or its share of the nodes that were made for it.
 fn run_cost(facts: &Facts<'_>, (run, wanted): (&Address, &Wanted), machine: Option<&Address>, span: Span) -> Total {
-    let own = facts.lives.cost(facts.plan, machine.unwrap_or(run), span);
-    let Some(cluster) = wanted.depends_on.iter().find(|dependency| dependency.kind == Kind::Cluster) else { return own };
+    let Some(cluster) = wanted.depends_on.iter().find(|dependency| dependency.kind == Kind::Cluster) else {
+        return facts.lives.cost(facts.plan, machine.unwrap_or(run), span);
+    };
     let pools = facts.plan.wanted.get(cluster).and_then(|cluster| cluster.spec["pools"].as_array());
     let nodes: u64 = pools.into_iter().flatten().filter_map(|pool| pool["nodes"].as_u64()).sum();
-    facts.lives.cost(facts.plan, cluster, span).times(Decimal::ONE / Decimal::from(nodes.max(1)))
+    // What the cluster has besides its nodes is nobody's own.
+    let fixed = |line: &&CostLine| !matches!(&line.charge, Charge::Hourly { metering: Metering::Parts, .. });
+    let besides = prices(facts.plan, cluster).map(|cost| Cost { lines: cost.lines.iter().filter(fixed).cloned().collect() });
+    let hourly = facts.lives.hourly(facts.plan, cluster).minus(&besides.unwrap_or_default().hourly());
+    let sums = hourly.sums.iter().map(|price| {
+        let share = Money { amount: price.amount / Decimal::from(nodes.max(1)), ..*price };
+        let paid = Metering::Time.of(share, span);
+        Money { amount: paid.amount.round_dp(DIGITS), ..paid }
+    });
+    Total { sums: sums.collect(), ..Total::default() }
 }
 
 /// When the cloud ends the machine: as it said itself, else as it was told to.
@@ -527,7 +541,7 @@ fn heading(receipt: &Receipt, style: &Style) -> String {
         Result::Failed if receipt.exit_code == Some(0) && !receipt.missing.is_empty() => {
             let missing: Vec<String> = receipt.missing.iter().map(|output| format!("`{}`", one_line(output))).collect();
             let (outputs, were) = if missing.len() == 1 { ("output", "was") } else { ("outputs", "were") };
-            (format!("{job} is done, but the {outputs} {} {were} not there: {code}", missing.join(", ")), Role::Error)
+            (format!("{job} failed: {code}, but the {outputs} {} {were} not there", missing.join(", ")), Role::Error)
         }
         Result::Failed => (format!("{job} failed: {code}"), Role::Error),
         Result::Interrupted => (format!("{job} was stopped"), Role::Warning),

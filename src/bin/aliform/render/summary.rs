@@ -7,7 +7,9 @@ use aliform::model::address::{Address, Kind};
 use aliform::model::change::Action;
 use aliform::model::cost::Total;
 use aliform::plan::saved::Plan;
+use aliform::resources::registry;
 use aliform::resources::release::ReleaseSpec;
+use aliform::resources::runs::goes_on;
 use aliform::state::contents::{Resource, State, Status};
 use serde::{Deserialize, Serialize};
 
@@ -81,7 +83,11 @@ impl Summary {
     /// Gathers it from what was planned, how it went and what the state holds now.
     pub(crate) fn new(plan: &Plan, outcome: &Outcome, state: &State, jobs: Vec<Job>, outputs: BTreeMap<String, String>) -> Self {
         let mut hourly = Total::default();
-        for change in plan.changes.iter().filter(|change| state.resources.contains_key(&change.address)) {
+        let paid = |address: &Address| {
+            let ended = |resource: &Resource| registry::kind(address.kind).ends() && !goes_on(&resource.attributes);
+            state.resources.get(address).is_some_and(|resource| !ended(resource))
+        };
+        for change in plan.changes.iter().filter(|change| paid(&change.address)) {
             // What was to be deleted and is there still costs what it did.
             let cost = if change.action == Action::Delete { &change.cost_before } else { &change.cost_after };
             hourly.merge(&cost.hourly());

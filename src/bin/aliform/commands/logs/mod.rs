@@ -4,23 +4,21 @@
 mod app;
 pub(super) mod run;
 
-use std::path::Path;
-
 use aliform::state::contents::State;
 use aliform::state::store::Store;
 use serde_json::json;
 
-use super::run::approved::{ambiguous, called};
+use super::run::approved::{Found, ambiguous, called};
 use super::status::releases;
 use crate::args::Logs;
 use crate::error::{CommandError, INTERRUPTED, USAGE};
 use crate::output::Output;
-use crate::run_logs;
+use crate::run_logs::{self, Kept};
 use crate::workspace::Workspace;
 
 pub(crate) async fn run(workspace: &Workspace, arguments: &Logs, out: &Output) -> Result<u8, CommandError> {
     let name = arguments.name.as_deref();
-    let mut runs = called(workspace, name);
+    let mut runs: Vec<Found> = called(workspace, name).into_iter().map(|found| found.only(name)).collect();
     let state = match stack(workspace) {
         Ok(state) => state,
         Err(_) if !runs.is_empty() || run_logs::last(&workspace.directory, name).is_some() => None,
@@ -35,6 +33,10 @@ pub(crate) async fn run(workspace: &Workspace, arguments: &Logs, out: &Output) -
                 Err(CommandError::new(USAGE, message).hint(format!("name the run by its stack: `{} logs {stack}`", out.program())))
             }
             (Some(state), _) if !running.is_empty() => app::logs(workspace, state, &running, arguments, out).await,
+            // Nobody can be asked any more about what is over: what it wrote is here.
+            (_, Some(found)) if runs.is_empty() && run::is_over(&found) && run_logs::last(&workspace.directory, name).is_some() => {
+                run_logs::last(&workspace.directory, name).map_or(Ok(0), |last| kept(&last, arguments, out))
+            }
             (_, Some(found)) if runs.is_empty() => run::logs(workspace, &found, arguments, out).await,
             (_, Some(found)) => {
                 runs.push(found);
@@ -42,14 +44,15 @@ pub(crate) async fn run(workspace: &Workspace, arguments: &Logs, out: &Output) -
             }
             (_, None) => {
                 // What ran here and is over has left what it wrote.
-                if let Some((stack, log)) = run_logs::last(&workspace.directory, name) {
-                    return kept(&stack, &log, arguments, out);
+                if let Some(last) = run_logs::last(&workspace.directory, name) {
+                    return kept(&last, arguments, out);
                 }
                 let message = name.map_or_else(
                     || "nothing runs".to_owned(),
                     |name| format!("neither an application nor a run called `{name}` is remembered here"),
                 );
-                Err(CommandError::failed(message).hint("see `aliform status`; the output of a run is kept here until it is released"))
+                Err(CommandError::failed(message)
+                    .hint(format!("`{0} status` shows what runs; the last runs are kept in `.aliform/runs`", out.program())))
             }
         }
     };
@@ -66,19 +69,28 @@ pub(crate) async fn run(workspace: &Workspace, arguments: &Logs, out: &Output) -
     }
 }
 
-/// Shows what a run wrote that is over and released.
-fn kept(stack: &str, log: &Path, arguments: &Logs, out: &Output) -> Result<u8, CommandError> {
-    let wrong = |error: std::io::Error| CommandError::failed(format!("`{}` can't be read", log.display())).because(error);
-    let text = String::from_utf8_lossy(&std::fs::read(log).map_err(wrong)?).into_owned();
+/// Shows what runs wrote that are over.
+fn kept(last: &Kept, arguments: &Logs, out: &Output) -> Result<u8, CommandError> {
     let tail = arguments.tail.map_or(usize::MAX, |lines| usize::try_from(lines).unwrap_or(usize::MAX));
-    let from = text.lines().count().saturating_sub(tail);
-    let shown: String = text.lines().skip(from).map(|line| format!("{line}\n")).collect();
-    if out.is_json() {
-        out.json(&json!({ "stack": stack, "log": log.display().to_string(), "output": shown }));
-    } else {
-        out.text(&shown);
-        out.note(&format!("The run of stack `{stack}` is over; this was kept in `{}`.", log.display()));
+    let mut runs = Vec::new();
+    for (run, log) in &last.logs {
+        let wrong = |error: std::io::Error| CommandError::failed(format!("`{}` can't be read", log.display())).because(error);
+        let text = String::from_utf8_lossy(&std::fs::read(log).map_err(wrong)?).into_owned();
+        let from = text.lines().count().saturating_sub(tail);
+        let name = if last.logs.len() > 1 { format!("{run} | ") } else { String::new() };
+        let line = |line: &str| if out.is_json() { format!("{line}\n") } else { format!("{name}{line}\n") };
+        let shown: String = text.lines().skip(from).map(line).collect();
+        if !out.is_json() {
+            out.text(&shown);
+        }
+        runs.push(json!({ "run": run, "log": log.display().to_string(), "output": shown }));
     }
+    if out.is_json() {
+        out.json(&json!({ "stack": last.stack, "runs": runs }));
+        return Ok(0);
+    }
+    let places: Vec<String> = last.logs.iter().map(|(_, log)| format!("`{}`", log.display())).collect();
+    out.note(&format!("What ran in stack `{}` is over; this was kept in {}.", last.stack, places.join(", ")));
     Ok(0)
 }
 

@@ -93,6 +93,11 @@ fn known<'a>(found: &'a Found, address: &'a Address) -> Option<Known<'a>> {
     Some(Known { address, id: intent.id.as_deref()?, spec: &intent.spec, region: &intent.region, ended: None })
 }
 
+/// Whether each of its runs has come to its end, and somebody has seen it.
+pub(super) fn is_over(found: &Found) -> bool {
+    found.runs.iter().all(|run| known(found, run).is_some_and(|known| known.ended.is_some()))
+}
+
 /// Asks about a run: how it is, or with `telling` what it wrote too.
 async fn ask(
     workspace: &Workspace,

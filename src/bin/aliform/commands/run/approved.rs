@@ -77,6 +77,16 @@ impl Found {
         spec.and_then(|spec| spec["part"]["job"].as_str()).unwrap_or(&run.name).to_owned()
     }
 
+    /// The same with the runs of that job only, if it has one of that name.
+    pub(crate) fn only(mut self, job: Option<&str>) -> Self {
+        let of = |run: &Address| job.is_some_and(|job| run.name == job || self.job(run) == job);
+        let some: Vec<Address> = self.runs.iter().filter(|run| of(run)).cloned().collect();
+        if !some.is_empty() {
+            self.runs = some;
+        }
+        self
+    }
+
     /// Whether it is called so: by its stack, by its job.
     fn is_called(&self, name: &str) -> bool {
         self.stack == name || self.stack == format!("run-{name}") || self.runs.iter().any(|run| run.name == name || self.job(run) == name)

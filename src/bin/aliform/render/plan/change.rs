@@ -53,7 +53,7 @@ pub(super) fn block(change: &Change, plan: &Plan, scripts: &mut Scripts, options
     if let Some(runs) = plan.released.get(&change.address) {
         let named: Vec<String> = runs.iter().map(ToString::to_string).collect();
         let said = match named.len() {
-            0..=3 => format!("released when {} is over, however it ends", named.join(", ")),
+            0..=3 => format!("released when {} {} over, however it ends", named.join(", "), if named.len() == 1 { "is" } else { "are" }),
             many => format!("released when {many} runs are over, however they end"),
         };
         lines.push(format!("{INDENT}{}", style.paint(Role::Dim, &said)));
@@ -98,7 +98,12 @@ fn fallbacks(change: &Change, plan: &Plan) -> Option<String> {
             _ => said.push((&fallback.instance_type, vec![zone], price)),
         }
     }
-    let words = said.iter().map(|(name, zones, price)| format!("{} in {} ({price})", one_line(name), one_line(&zones.join(" "))));
+    let place = |zones: &[&str]| zones.join(" ").trim().to_owned();
+    let words = said.iter().map(|(name, zones, price)| match place(zones) {
+        // What has no zone stands where the plan does.
+        place if place.is_empty() => format!("{} ({price})", one_line(name)),
+        place => format!("{} in {} ({price})", one_line(name), one_line(&place)),
+    });
     Some(format!("if it is sold out: {}", words.collect::<Vec<_>>().join("; ")))
 }
 

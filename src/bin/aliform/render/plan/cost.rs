@@ -179,12 +179,13 @@ fn unknown(plan: &Plan) -> Vec<String> {
 
 /// The limits that would not hold.
 fn budget(plan: &Plan, style: &Style) -> String {
+    let refused = if plan.is_empty() { "" } else { "; an apply is refused" };
     let line = |exceeded: &aliform::plan::cost::Exceeded| {
         let places = if exceeded.period == "monthly" { MONTHLY } else { HOURLY };
         let (would_be, limit) = (exceeded.would_be.rounded(places), exceeded.limit.rounded(places));
         let word = style.paint(Role::Error, "over budget:");
         let whose = exceeded.job.as_ref().map(|job| format!(" of job `{}`", one_line(job))).unwrap_or_default();
-        format!("  {word} {} it would be {would_be}, and the limit{whose} is {limit}; an apply is refused\n", exceeded.period)
+        format!("  {word} {} it would be {would_be}, and the limit{whose} is {limit}{refused}\n", exceeded.period)
     };
     plan.cost.exceeded.iter().map(line).collect()
 }
