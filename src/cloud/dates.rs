@@ -128,11 +128,7 @@ impl<C: Cloud> Cloud for Dated<C> {
                     self.dates.seen().growths.insert(id, now);
                 }
             }
-            Err(ApiError::Refused { date, .. }) => {
-                if dated {
-                    self.dates.look(*date);
-                }
-            }
+            Err(ApiError::Refused { .. }) => {}
             Err(_) => self.dates.note(named, false),
         }
         answer

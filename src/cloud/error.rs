@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 /// A call that brought no usable answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
@@ -22,8 +20,6 @@ pub enum ApiError {
         request_id: String,
         /// How long the service asks to wait.
         retry_after: Option<Duration>,
-        /// When the service says that it answered.
-        date: Option<Timestamp>,
     },
     /// No answer came. The call may or may not have happened.
     #[error("{action} got no answer: {reason}")]

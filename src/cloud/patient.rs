@@ -124,7 +124,6 @@ mod tests {
             message: String::new(),
             request_id: String::new(),
             retry_after: None,
-            date: None,
         };
         for (repeat, error) in [(Repeat::Unsafe, lost(true)), (Repeat::Safe, refused)] {
             let (outcome, time, told) = run(repeat, vec![error.clone()]).await;

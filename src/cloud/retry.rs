@@ -167,7 +167,6 @@ mod tests {
             message: String::new(),
             request_id: String::new(),
             retry_after: retry_after.map(Duration::from_millis),
-            date: None,
         }
     }
 

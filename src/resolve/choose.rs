@@ -149,12 +149,8 @@ async fn by_needs(draft: &mut Draft<'_>, wish: &Wish<'_>, wants: &Wants) -> Resu
 
 /// Why nothing could be chosen: there is no such GPU, or no stock.
 fn nowhere(draft: &Draft<'_>, wish: &Wish<'_>, wants: &Wants, types: &[Shape]) -> ResolveError {
-    let models = machine::models(types);
-    if let Some(gpu) = &wants.gpu
-        && !models.iter().any(|model| gpu.is_model(model))
-    {
-        let message = format!("there is no instance type with a GPU `{}`", gpu.model.as_deref().unwrap_or_default());
-        return impossible(wish.location, message, &format!("there are {}", models.join(", ")));
+    if let Some(message) = machine::unknown_model(wants, types) {
+        return impossible(wish.location, message, &format!("there are {}", machine::models(types).join(", ")));
     }
     let message = format!("no instance type with {} is in stock in `{}`", wants.words(), draft.desired.region);
     sold_out(

@@ -195,8 +195,7 @@ mod tests {
 
     fn refused(status: u16, code: &str) -> ResourceError {
         let (message, request_id) = (String::new(), String::new());
-        ApiError::Refused { action: "RunInstances", status, code: code.to_owned(), message, request_id, retry_after: None, date: None }
-            .into()
+        ApiError::Refused { action: "RunInstances", status, code: code.to_owned(), message, request_id, retry_after: None }.into()
     }
 
     #[test]

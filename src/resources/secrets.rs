@@ -19,6 +19,8 @@ pub(super) struct Hiding<'a> {
 
 /// Shorter ones would turn every text into stars and are no secrets.
 const SHORTEST_HIDDEN: usize = 4;
+/// The same of one line of several.
+const SHORTEST_LINE: usize = 8;
 
 impl<'a> Hiding<'a> {
     /// Hides what `sources` hold from the events of `context`.
@@ -27,8 +29,10 @@ impl<'a> Hiding<'a> {
     }
 
     pub(super) fn hide(&self, text: String) -> String {
-        let secrets = self.secrets.iter().map(|secret| secret.reveal().trim()).filter(|secret| secret.len() >= SHORTEST_HIDDEN);
-        secrets.fold(text, |text, secret| text.replace(secret, "***"))
+        let mut forms: Vec<String> = self.secrets.iter().flat_map(|secret| forms(secret.reveal().trim())).collect();
+        // A part must not be taken out of the whole.
+        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        forms.iter().fold(text, |text, secret| text.replace(secret.as_str(), "***"))
     }
 
     /// An error without them.
@@ -53,6 +57,15 @@ impl EventSink for Hiding<'_> {
             other => other,
         });
     }
+}
+
+/// A secret as scripts write it: as it is, as a string of JSON, and line by line.
+fn forms(secret: &str) -> Vec<String> {
+    let json = serde_json::to_string(secret).unwrap_or_default();
+    let escaped = json.strip_prefix('"').and_then(|json| json.strip_suffix('"')).unwrap_or_default();
+    let whole = [secret, escaped].into_iter().filter(|form| form.len() >= SHORTEST_HIDDEN);
+    let lines = secret.lines().map(str::trim).filter(|line| secret.contains('\n') && line.len() >= SHORTEST_LINE);
+    whole.chain(lines).map(str::to_owned).collect()
 }
 
 fn secret(secrets: &dyn Secrets, source: &SecretSource, address: &Address) -> Result<Secret, ResourceError> {
@@ -110,6 +123,12 @@ mod tests {
         let secrets = ["s3cr3t-key", "abc", " padded\n"].map(Secret::new).into();
         let hiding = Hiding { events: &crate::model::event::Silent, secrets };
         assert_eq!(hiding.hide("key=s3cr3t-key padded abc".to_owned()), "key=*** *** abc", "a short one would hide everything");
+        let key = Hiding {
+            events: &crate::model::event::Silent,
+            secrets: ["-- begin --\nfirst \"line\"\nsecond line\nend"].map(Secret::new).into(),
+        };
+        assert_eq!(key.hide("second line, first \"line\", the end".to_owned()), "***, ***, the end");
+        assert_eq!(key.hide(r#"{"key":"-- begin --\nfirst \"line\"\nsecond line\nend"}"#.to_owned()), r#"{"key":"***"}"#);
         let error = ResourceError::Script {
             what: "the check".to_owned(),
             instance: "i-1".to_owned(),

@@ -105,10 +105,10 @@ impl StateError {
         match self {
             StateError::Locked { holder, .. } => Some(match holder {
                 Some(holder) => format!(
-                    "wait for process {} on `{}` to end; if it can't be reached any more, `aliform state unlock` breaks its lock",
+                    "wait for process {} on `{}` to end; if it can't be reached any more, `aliform state unlock --force` breaks its lock",
                     holder.owner.pid, holder.owner.host
                 ),
-                None => "try again; if it stays so, `aliform state unlock` breaks the lock".to_owned(),
+                None => "try again; if it stays so, `aliform state unlock --force` breaks the lock".to_owned(),
             }),
             StateError::LockBroken { .. } => {
                 Some("what this command had begun is settled by the next `aliform plan` or `aliform apply`".to_owned())

@@ -107,6 +107,8 @@ fn what_can_not_be_had_or_paid_is_no_success() {
     stage.write("hi.sh", "echo hi\n");
     let nothing = stage.run(&["quote", "--cpu", "1000"]).expect(1);
     assert!(nothing.stdout.contains("nothing with 1000 vCPU") && nothing.stderr.contains("is to be had"), "{}", nothing.stderr);
+    let typo = stage.run(&["quote", "hi.sh", "--gpu", "2x NVIDIA T4", "--region", "cn-hangzhou"]).expect(1);
+    assert!(typo.stdout.contains("there is no instance type with a GPU `2x NVIDIA T4`"), "{}", typo.stdout);
     let low = stage.run(&["quote", "hi.sh", "--spot=0.001 CNY", "--region", "cn-hangzhou"]).expect(1);
     assert!(low.stdout.contains("no price of up to 0.001 CNY an hour") && !low.stdout.contains(" >  "), "{}", low.stdout);
     let dear = stage.run(&["quote", "hi.sh", "--budget", "0.01 CNY"]).expect(3);

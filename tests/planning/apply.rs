@@ -68,7 +68,7 @@ struct SmallCloud(Mutex<Held>);
 
 fn refused(action: &'static str, status: u16, code: &str) -> ApiError {
     let text = || "no".to_owned();
-    ApiError::Refused { action, status, code: code.to_owned(), message: text(), request_id: text(), retry_after: None, date: None }
+    ApiError::Refused { action, status, code: code.to_owned(), message: text(), request_id: text(), retry_after: None }
 }
 
 impl Held {

@@ -319,8 +319,12 @@ pub(crate) enum State {
         /// The resource
         address: aliform::model::address::Address,
     },
-    /// Break a lock that a dead process left
-    Unlock,
+    /// Remove what a dead process left of its lock
+    Unlock {
+        /// Break the lock of a process that may be alive: it can't write the state any more
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

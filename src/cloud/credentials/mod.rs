@@ -111,8 +111,8 @@ impl Credentials {
     /// [`redact`](Self::redact) for the message of a refusal.
     pub(super) fn redact_error(&self, error: ApiError) -> ApiError {
         match error {
-            ApiError::Refused { action, status, code, message, request_id, retry_after, date } => {
-                ApiError::Refused { action, status, code, message: self.redact(&message), request_id, retry_after, date }
+            ApiError::Refused { action, status, code, message, request_id, retry_after } => {
+                ApiError::Refused { action, status, code, message: self.redact(&message), request_id, retry_after }
             }
             other => other,
         }

@@ -44,7 +44,6 @@ pub(super) fn outcome(product: Product, action: &'static str, answer: Answer) ->
         message: envelope.message,
         request_id: if envelope.request_id.is_empty() { request_id.to_owned() } else { envelope.request_id },
         retry_after: retry_after(&answer),
-        date: answer.date(),
     })
 }
 

@@ -141,7 +141,7 @@ async fn a_sub_resource_has_no_equals_sign() {
 async fn a_refusal_keeps_the_words_of_the_service_but_no_secret() {
     let server = Loopback::serve(|_| {
         let body = r#"{"Code":"SignatureDoesNotMatch","Message":"server string to sign is:x-acs-security-token:CAIS+token/1==","RequestId":"R-1"}"#;
-        http::Response::builder().status(400).header("x-acs-retry-after", "40").header("date", "Fri, 02 Jan 2026 04:04:05 GMT").body(body.to_owned()).unwrap()
+        http::Response::builder().status(400).header("x-acs-retry-after", "40").body(body.to_owned()).unwrap()
     })
     .await;
     let error = client(&server.base, session("CAIS+token/1==")).send(call(Product::Sts, "GetCallerIdentity", &[])).await.unwrap_err();
@@ -154,7 +154,6 @@ async fn a_refusal_keeps_the_words_of_the_service_but_no_secret() {
             message: "server string to sign is:x-acs-security-token:***".to_owned(),
             request_id: "R-1".to_owned(),
             retry_after: Some(Duration::from_millis(40)),
-            date: Some("2026-01-02T04:04:05Z".parse().unwrap()),
         }
     );
     assert_eq!(server.received().len(), 1);

@@ -135,6 +135,12 @@ pub async fn market(lookup: &dyn Lookup, region: &str, wants: &Wants, most: usiz
     Ok(Market { types, ranked, fitting })
 }
 
+/// That nobody has such a GPU, if that is so.
+pub(in crate::resolve) fn unknown_model(wants: &Wants, types: &[Shape]) -> Option<String> {
+    let gpu = wants.gpu.as_ref().filter(|gpu| !models(types).iter().any(|model| gpu.is_model(model)))?;
+    Some(format!("there is no instance type with a GPU `{}`", gpu.model.as_deref()?))
+}
+
 /// The models of accelerators that there are, by name.
 pub fn models(types: &[Shape]) -> Vec<String> {
     let mut models: Vec<String> = types.iter().map(|shape| shape.gpu.clone()).filter(|model| !model.is_empty()).collect();

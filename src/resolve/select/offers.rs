@@ -169,6 +169,9 @@ fn machines(product: Product, region: &str, subject: &Subject, found: &[Candidat
 
 /// Machines of a region that were asked for already.
 pub fn of_market(product: Product, region: &str, subject: &Subject, market: &Market) -> Vec<Row> {
+    if let Some(because) = machine::unknown_model(&subject.wants, &market.types) {
+        return vec![obstacle(product, region, subject, because)];
+    }
     let lines = if product == Product::Ack { tariff::cluster(region, false) } else { Vec::new() };
     machines(product, region, subject, &market.ranked, &Cost { lines })
 }

@@ -4,11 +4,11 @@ use aliform::model::address::Address;
 use aliform::resources::registry;
 use aliform::resources::runs::goes_on;
 use aliform::state::contents::{Resource, Status};
-use aliform::state::lock::break_lock;
+use aliform::state::lock::{LockFound, break_lock, look_at_lock};
 use aliform::state::store::Store;
 
 use crate::args;
-use crate::error::CommandError;
+use crate::error::{CommandError, LOCKED};
 use crate::output::Output;
 use crate::workspace::Workspace;
 
@@ -41,7 +41,14 @@ pub(crate) fn run(workspace: &Workspace, arguments: &args::State, out: &Output) 
             store.remove(address)?;
             out.note(&format!("`{address}` is forgotten. `{id}` goes on existing in the cloud, and costs what it costs."));
         }
-        args::State::Unlock => {
+        args::State::Unlock { force } => {
+            if let LockFound { held: true, holder } = look_at_lock(&directory, &stack)?
+                && !force
+            {
+                let who = holder.map_or_else(|| "a process".to_owned(), |holder| holder.to_string());
+                return Err(CommandError::new(LOCKED, format!("the lock is held by {who}, which is alive"))
+                    .hint("wait until it is done; `aliform state unlock --force` breaks its lock, and it can't write the state any more"));
+            }
             let found = break_lock(&directory, &stack)?;
             out.note(&match (found.held, found.holder) {
                 (_, None) => "Nobody held the lock.".to_owned(),

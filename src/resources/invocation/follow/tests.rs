@@ -116,7 +116,7 @@ impl Cloud for Fake {
         let key = call.path.trim_start_matches('/').to_owned();
         let missing = || {
             let (code, message, request_id) = ("NoSuchKey".to_owned(), String::new(), String::new());
-            ApiError::Refused { action: call.action, status: 404, code, message, request_id, retry_after: None, date: None }
+            ApiError::Refused { action: call.action, status: 404, code, message, request_id, retry_after: None }
         };
         let object = || self.objects.lock().unwrap().get(&key).cloned().ok_or_else(missing);
         match call.action {

@@ -2,6 +2,8 @@
 //! nothing: what it does was approved when the run began.
 
 use aliform::apply::remember::remembered;
+use aliform::cloud::api::ask;
+use aliform::cloud::sts::GetCallerIdentity;
 use aliform::model::cost::Total;
 use aliform::model::secret::{SecretSource, Secrets};
 use aliform::plan::resumed::resumed;
@@ -63,6 +65,8 @@ async fn go_on(workspace: &Workspace, store: &Store, stack: &str, arguments: &ar
     }
     let earlier = Earlier::look(workspace, store);
     let client = workspace.connect(out).await?;
+    // A machine that is gone is billed until it went by the cloud's time, and refusals don't tell that: an answer does.
+    ask(&client, &approved.plan.region, &GetCallerIdentity {}).await?;
     let unsettled = settle(workspace, &client, store, &identity(&store.state()), &Bundles::default(), out.events()).await?;
     store.finish()?;
     let state = store.state();
