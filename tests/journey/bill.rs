@@ -130,6 +130,28 @@ fn a_cluster_is_billed_for_what_its_plan_names_and_its_balancer_for_the_hours_th
 }
 
 #[test]
+fn an_apply_says_of_each_job_what_is_billed_for_it_and_nothing_of_earlier_ones() {
+    let stage = Stage::empty();
+    let job =
+        |product: &str| format!("{{ product: {product}, run: 'sleep 1.2; exit 3', needs: {{ cpu: 2, memory: 4GiB }}, timeout: 10m }}");
+    stage.write(
+        "aliform.yaml",
+        &format!("version: 1\nstack: lab\nregion: cn-hangzhou\njobs:\n  call: {}\n  pod: {}\n", job("fc"), job("pai")),
+    );
+    let mut before = Decimal::ZERO;
+    // What failed is run again, and paid again.
+    for _ in 0..2 {
+        let summary = stage.run(&["apply", "--auto-approve", "--output", "json"]).expect(1).json();
+        let jobs = summary["jobs"].as_array().unwrap();
+        let said: Decimal = jobs.iter().map(|job| cny(&job["cost"])).sum();
+        let spent = decimal(&bill(&stage)["spent"]);
+        assert_eq!((jobs.len(), said), (2, spent - before), "{summary} {}", bill(&stage));
+        assert_eq!(summary["hourly"]["sums"], serde_json::json!([]), "{summary}");
+        before = spent;
+    }
+}
+
+#[test]
 fn nodes_of_a_cluster_count_from_when_they_come_also_in_the_receipt_of_another_command() {
     let stage = lab();
     // The cluster takes its minutes, of which ten pass in one.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aliform::apply::lives::{Lives, job_of};
 use aliform::model::address::Address;
 use aliform::model::change::Action;
-use aliform::model::cost::Total;
+use aliform::model::cost::{Span, Total};
 use aliform::plan::saved::Plan;
 use aliform::resources::registry;
 use aliform::state::contents::State;
@@ -53,7 +53,21 @@ pub(crate) fn jobs(plan: &Plan, after: &State, lives: &Lives<'_>, log: &dyn Fn(&
             jobs.entry(job_of(plan, &change.address)).or_default().push(run(plan, after, &change.address, log));
         }
     }
-    jobs.into_iter().map(|(job, runs)| Job { job: job.to_owned(), runs, cost: lives.spending(plan, Some(job)).spent }).collect()
+    jobs.into_iter().map(|(job, runs)| Job { job: job.to_owned(), cost: cost(plan, after, lives, job, &runs), runs }).collect()
+}
+
+/// What everything that was there for a job cost. What the cloud says that it counted is better than what was seen of it.
+fn cost(plan: &Plan, after: &State, lives: &Lives<'_>, job: &str, runs: &[Run]) -> Total {
+    let mut total = lives.spending(plan, Some(job)).spent;
+    for run in runs {
+        let counted = after.resources.get(&run.address).and_then(|run| run.attributes["billed_ms"].as_u64());
+        if let (Some(milliseconds), Some(life)) = (counted, lives.of(&run.address)) {
+            let seen = life.span(lives.now());
+            total = total.minus(&lives.cost(plan, &run.address, seen));
+            total.merge(&lives.cost(plan, &run.address, Span { milliseconds, ..seen }));
+        }
+    }
+    total
 }
 
 fn run(plan: &Plan, after: &State, address: &Address, log: &dyn Fn(&Address) -> Option<String>) -> Run {
