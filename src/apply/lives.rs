@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 
 use crate::cloud::dates::Dates;
 use crate::model::address::{Address, Kind};
-use crate::model::change::Action;
+use crate::model::change::{Action, Change};
 use crate::model::clock::Clock;
 use crate::model::cost::{Cost, Metering, Span, Total};
 use crate::model::event::{Event, EventSink};
@@ -156,7 +156,10 @@ impl<'a> Lives<'a> {
     pub fn past(&self, plan: &Plan) -> Vec<Past> {
         let replaced = |address: &Address| {
             let change = plan.changes.iter().find(|change| change.address == *address);
-            change.map(|change| change.cost_before.clone()).unwrap_or_default()
+            // What the cloud ended before the plan was made is made anew, as it was.
+            let same =
+                |change: &Change| if change.action == Action::Create { change.cost_after.clone() } else { change.cost_before.clone() };
+            change.map(same).unwrap_or_default()
         };
         let past = self.seen().past.clone();
         past.into_iter().map(|(address, life, cost)| Past { cost: cost.unwrap_or_else(|| replaced(&address)), address, life }).collect()
@@ -237,9 +240,14 @@ impl EventSink for Lives<'_> {
         match &event {
             Event::StepIdentified { address, id } => {
                 let new = Known { id: id.clone(), life: Life { born: now, gone: None, parts: None }, ends: None, over: false };
-                let old = seen.known.insert(address.clone(), new).filter(|old| !old.over).map(|old| old.until(now));
-                if let Some(life) = old.filter(|life| life.gone.is_some()) {
-                    seen.past.push((address.clone(), life, None));
+                let old = seen.known.insert(address.clone(), new).filter(|old| !old.over);
+                if let Some(old) = old {
+                    let life = old.until(now);
+                    // Where another one stands now, it went, whatever was told of it.
+                    let gone = life.gone.or_else(|| (old.id != *id).then_some(now));
+                    if gone.is_some() {
+                        seen.past.push((address.clone(), Life { gone, ..life }, None));
+                    }
                 }
             }
             Event::StepFinished { address, action, .. } | Event::StepFailed { address, action, .. } => {

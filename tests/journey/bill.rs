@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::str::FromStr;
 
 use rust_decimal::Decimal;
 use serde_json::Value as Json;
 
-use crate::stage::{Ran, Stage, control};
+use crate::stage::{Ran, Stage, control, until};
 
 /// A job of each kind: its product, its name, and what else its manifest says.
 const JOBS: [(&str, &str, &str); 10] = [
@@ -149,6 +150,31 @@ fn an_apply_says_of_each_job_what_is_billed_for_it_and_nothing_of_earlier_ones()
         assert_eq!(summary["hourly"]["sums"], serde_json::json!([]), "{summary}");
         before = spent;
     }
+}
+
+#[test]
+fn a_machine_that_the_cloud_ended_is_in_the_receipt_of_the_next_command() {
+    let stage = Stage::empty();
+    stage.write("long.sh", "sleep 1000\n");
+    stage.run(&["cloud", "start"]).expect(0);
+    stage.write(".aliform/scenario.yaml", "clock: { speed: 60 }\n");
+    stage.run(&["cloud", "scenario", ".aliform/scenario.yaml"]).expect(0);
+    let run: &[&str] =
+        &["run", "long.sh", "--auto-approve", "--region", "cn-hangzhou", "--cpu", "2", "--memory", "4GiB", "--timeout", "1m"];
+    let mut child = stage.spawn(&[run, &["--output", "ndjson"]].concat());
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("step_identified") && line.contains("run.long")), "it did not begin");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    until("the end of the machine", || !stage.resources().contains_key("instance"));
+    stage.write("long.sh", "echo over\n");
+    let ran = stage.run(&[run, &["--output", "ndjson"]].concat()).expect(0);
+    let (_, receipt) = plan_and_receipt(&ran);
+    let (said, spent) = (cny(&receipt["cost"]), decimal(&bill(&stage)["spent"]));
+    assert_eq!(receipt["earlier"]["machines"], 1, "{receipt}");
+    // Half an hour of it was paid; two seconds of ours are two minutes of the cloud's.
+    assert!(spent > Decimal::new(13, 2) && (said - spent).abs() < Decimal::new(1, 2), "{said} {spent}: {receipt}");
+    assert!(stage.resources().is_empty(), "{:?}", stage.resources());
 }
 
 #[test]
