@@ -19,9 +19,10 @@ use crate::workspace::Workspace;
 pub(crate) async fn run(workspace: &Workspace, arguments: &Logs, out: &Output) -> Result<u8, CommandError> {
     let name = arguments.name.as_deref();
     let mut runs: Vec<Found> = called(workspace, name).into_iter().map(|found| found.only(name)).collect();
+    let last = run_logs::last(&workspace.directory, name);
     let state = match stack(workspace) {
         Ok(state) => state,
-        Err(_) if !runs.is_empty() || run_logs::last(&workspace.directory, name).is_some() => None,
+        Err(_) if !runs.is_empty() || last.is_some() => None,
         Err(error) => return Err(error),
     };
     let running = state.as_ref().map(|state| releases(state, name)).unwrap_or_default();
@@ -33,19 +34,19 @@ pub(crate) async fn run(workspace: &Workspace, arguments: &Logs, out: &Output) -
                 Err(CommandError::new(USAGE, message).hint(format!("name the run by its stack: `{} logs {stack}`", out.program())))
             }
             (Some(state), _) if !running.is_empty() => app::logs(workspace, state, &running, arguments, out).await,
-            // Nobody can be asked any more about what is over: what it wrote is here.
-            (_, Some(found)) if runs.is_empty() && run::is_over(&found) && run_logs::last(&workspace.directory, name).is_some() => {
-                run_logs::last(&workspace.directory, name).map_or(Ok(0), |last| kept(&last, arguments, out))
-            }
-            (_, Some(found)) if runs.is_empty() => run::logs(workspace, &found, arguments, out).await,
+            (_, Some(found)) if runs.is_empty() => match &last {
+                // Nobody can be asked any more about what is over: what it wrote is here.
+                Some(last) if run::is_over(&found) => kept(last, arguments, out),
+                _ => run::logs(workspace, &found, arguments, out).await,
+            },
             (_, Some(found)) => {
                 runs.push(found);
                 Err(ambiguous(&runs))
             }
             (_, None) => {
                 // What ran here and is over has left what it wrote.
-                if let Some(last) = run_logs::last(&workspace.directory, name) {
-                    return kept(&last, arguments, out);
+                if let Some(last) = &last {
+                    return kept(last, arguments, out);
                 }
                 let message = name.map_or_else(
                     || "nothing runs".to_owned(),
